@@ -1,0 +1,69 @@
+"""The one family of exceptions: what is wrong, where, and what to do about it.
+
+Belongs here: exception classes and the way their messages are put together. Does not belong here: the
+checks that raise them.
+"""
+
+from __future__ import annotations
+
+
+class FusionError(Exception):
+    """Something a user can put right.
+
+    Parameters
+    ----------
+    where : str
+        File, table or partition, then column and value, as narrow as is known.
+    what : str
+        What was found and what was expected.
+    remedy : str
+        What to do about it.
+    """
+
+    def __init__(self, where: str, what: str, remedy: str) -> None:
+        self.where, self.what, self.remedy = where, what, remedy
+        super().__init__(f"{where}: {what} {remedy}")
+
+    def __reduce__(self) -> tuple[type[FusionError], tuple[str, str, str]]:
+        """Survive the trip between processes with all three parts."""
+        return type(self), (self.where, self.what, self.remedy)
+
+
+class SettingsError(FusionError):
+    """A setting or environment variable is wrong."""
+
+
+class RegistryError(FusionError):
+    """`registry.yaml`, a codebook or a harmony file contradicts its schema or the others."""
+
+
+class RawFileError(FusionError):
+    """A raw survey file is missing, cannot be fetched, or is not what the registry says."""
+
+
+class IngestError(FusionError):
+    """A raw file's content contradicts its codebook."""
+
+
+class HarmonyError(FusionError):
+    """A value of the donor or the recipient has no place in a harmony."""
+
+
+class GeographyError(FusionError):
+    """A place is unknown, or has no candidates."""
+
+
+class TrainingError(FusionError):
+    """The donor table or the plan cannot be modelled."""
+
+
+class FusingError(FusionError):
+    """The recipient does not fit the model set."""
+
+
+class AnalysisError(FusionError):
+    """An estimate was asked for that the data cannot give."""
+
+
+class StorageError(FusionError):
+    """A file of the store is missing, damaged or cannot be written."""

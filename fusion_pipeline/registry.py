@@ -1,0 +1,171 @@
+"""The one list of surveys, vintages, raw files and fusion pairs: `registry.yaml`, validated.
+
+Belongs here: the schema of the registry and look-ups in it. Partitions, mappings and jobs are generated from
+it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies/`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from fusion_pipeline.errors import RegistryError
+
+PATH = Path(__file__).with_name("registry.yaml")
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Alternative(_Model):
+    """Another name under which a mirror folder may hold a raw file, perhaps only part of it."""
+
+    path: str
+    """Relative to the mirror folder."""
+    sha256: Sha256 | None = None
+    """Of the file as it lies there."""
+    absent: tuple[str, ...] = ()
+    """Raw columns that the official file has and this one has not."""
+    states: tuple[Key, ...] = ()
+    """State FIPS codes covered; empty: all."""
+
+
+class RawFile(_Model):
+    """A raw file as its publisher names it."""
+
+    name: str
+    url: str
+    size: int | None = None
+    sha256: Sha256 | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class SurveyVintage(_Model):
+    """One vintage of a donor survey, or one year of the ACS."""
+
+    survey: Key
+    vintage: Key
+    year: int
+    codebook: Key
+    files: dict[Literal["households", "persons"], RawFile]
+
+    @property
+    def folder(self) -> str:
+        """Folder of its raw files in a mirror or cache, such as `recs_2015`."""
+        return f"{self.survey}_{self.vintage}".lower()
+
+
+class PriceStep(_Model):
+    """An expenditure fused as price: price = expenditure / quantity, drawn where the quantity is positive.
+
+    Its fused value is the drawn price times the fused quantity.
+    """
+
+    expenditure: Key
+    quantity: Key
+    predictors: tuple[Key, ...]
+    """Harmonized, location and fusion variables; those that a pair has not are left out by name."""
+
+
+class Block(_Model):
+    """Fusion variables that always come from one and the same donor."""
+
+    block: tuple[Key, ...] = Field(min_length=2)
+
+
+class FusionPair(_Model):
+    """What is fused onto what, and how."""
+
+    donors: tuple[Key, ...] = Field(min_length=1)
+    recipient: Key
+    harmony: Key
+    harmony_set: Literal["current", "paper"] = "current"
+    locations: tuple[Key, ...]
+    """Disclosed location columns of the donor, as the concordance names them."""
+    forced: tuple[Key, ...] = ()
+    """Harmonized predictors that the screen always keeps."""
+    order: Literal["given", "greedy"] = "greedy"
+    """Fusion order: as listed in `fuse`, or found from the data."""
+    fuse: tuple[Key | Block, ...] = Field(min_length=1)
+    prices: tuple[PriceStep, ...] = ()
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All fusion variables, blocks opened, expenditures last."""
+        solo_or_block = [(v,) if isinstance(v, str) else v.block for v in self.fuse]
+        return (*(v for step in solo_or_block for v in step), *(p.expenditure for p in self.prices))
+
+
+class Implicates(_Model):
+    """How many implicates there are, and how many make a chunk."""
+
+    count: int = Field(ge=2, le=100)
+    chunk: int = Field(ge=1)
+
+    @property
+    def chunks(self) -> dict[str, tuple[int, ...]]:
+        """Partition keys and the 1-based implicates of each: `{"01-05": (1, ..., 5), ...}`."""
+        starts = range(1, self.count + 1, self.chunk)
+        members = [tuple(range(s, min(s + self.chunk, self.count + 1))) for s in starts]
+        return {f"{m[0]:02d}-{m[-1]:02d}": m for m in members}
+
+
+class Registry(_Model):
+    """All of `registry.yaml`."""
+
+    implicates: Implicates
+    surveys: dict[Key, SurveyVintage]
+    recipients: dict[Key, SurveyVintage]
+    geography: dict[Key, RawFile]
+    pairs: dict[Key, FusionPair]
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Registry:
+        for name, pair in self.pairs.items():
+            for donor in pair.donors:
+                if donor not in self.surveys:
+                    raise ValueError(f"pairs.{name}.donors: {donor} is not among the surveys")
+            if pair.recipient not in self.recipients:
+                raise ValueError(f"pairs.{name}.recipient: {pair.recipient} is not among the recipients")
+            if repeated := {v for v in pair.variables if pair.variables.count(v) > 1}:
+                raise ValueError(f"pairs.{name}.fuse: {sorted(repeated)} is listed twice")
+            quantities = {p.quantity for p in pair.prices} - set(pair.variables)
+            if quantities:
+                raise ValueError(f"pairs.{name}.prices: quantity {sorted(quantities)} is not fused")
+        return self
+
+    def pair(self, name: str) -> FusionPair:
+        """Look a fusion pair up.
+
+        Raises
+        ------
+        RegistryError
+            If there is none of that name; the message lists those there are.
+        """
+        if name not in self.pairs:
+            raise RegistryError(
+                f"fusion pair {name}", "is not in the registry.", f"Choose one of: {', '.join(self.pairs)}."
+            )
+        return self.pairs[name]
+
+
+@cache
+def load_registry(path: Path = PATH) -> Registry:
+    """Read and validate the registry.
+
+    Raises
+    ------
+    RegistryError
+        Naming the entry that contradicts the schema.
+    """
+    try:
+        return Registry.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error

@@ -1,0 +1,1 @@
+"""Paths, atomic writes, Parquet tables with levels and provenance, model sets and implicates on disk."""

@@ -1,0 +1,92 @@
+"""Atomic publication: a reader sees the old artefact or the new one, never a half.
+
+Belongs here: temporary names, fsync, rename, and recovery after a kill. Does not belong here: formats.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fusion_pipeline.errors import StorageError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; publish it when the block ends, drop it when the block fails.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written; what stood at `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, path)
+        _fsync(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Give an empty temporary directory beside `path`; publish it whole when the block ends.
+
+    A directory cannot be renamed over another that is not empty. The old one therefore steps aside under a
+    fixed name first, and `recover` puts it back if a kill fell between the two renames.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recover(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _fsync(file)
+        _fsync(temporary)
+        if path.exists():
+            path.rename(_aside(path))
+        temporary.rename(path)
+        _fsync(path.parent)
+        shutil.rmtree(_aside(path), ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover(path: Path) -> None:
+    """Put the previous directory back if its replacement was cut off half way; otherwise do nothing."""
+    aside = _aside(path)
+    if aside.exists() and not path.exists():
+        aside.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        str(path),
+        f"cannot be written ({error.strerror or error}); what stood there before is untouched.",
+        "Free space or permissions, then run the same command again.",
+    )
