@@ -20,3 +20,42 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+demo: install    ## simulate the surveys, run one fusion pair end to end, print the first estimates
+	$(BIN)/fusion run RECS_2015__ACS_2015 --simulate --demo
+
+ui: install      ## open the Dagster UI on the demo's instance
+	@echo "Dagster UI on http://127.0.0.1:3000 (Ctrl-C ends it)"
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+test: install    ## the fast test suite
+	$(BIN)/python -m pytest
+
+test-slow: install ## tests that take longer than ten seconds
+	$(BIN)/python -m pytest -m "slow and not realdata and not ui"
+
+test-realdata: install ## tests on real public-use files (../shared or FUSION_SHARED)
+	$(BIN)/python -m pytest -m realdata
+
+test-ui: install ## the Dagster UI in a real browser (needs Debian's chromium)
+	$(BIN)/python -m pytest -m ui
+
+lint: install    ## ruff, types, the definitions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+format: install  ## put every file into the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install   ## side-by-side measurements, one after another, nothing beside them
+	for script in simulate ingest harmonize train fuse; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+lock:            ## resolve pyproject.toml into requirements.lock (names, versions, hashes; no address)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --no-strip-extras --python-version 3.11 --output-file requirements.lock
+
+clean:           ## drop everything that was made, the environment included
+	rm -rf $(VENV) data .dagster artifacts

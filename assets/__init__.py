@@ -1,0 +1,1 @@
+"""Software-defined assets: a decorator and a few lines that call the library."""

@@ -155,6 +155,21 @@ class Registry(_Model):
             )
         return self.pairs[name]
 
+    def survey_year(self, key: str) -> SurveyVintage:
+        """Look a donor survey-year (`RECS_2015`) or an ACS year (`2015`) up.
+
+        Raises
+        ------
+        RegistryError
+            If there is none of that key; the message lists those there are.
+        """
+        entries = {**self.surveys, **self.recipients}
+        if key not in entries:
+            raise RegistryError(
+                f"survey-year {key}", "is not in the registry.", f"Choose one of: {', '.join(entries)}."
+            )
+        return entries[key]
+
 
 @cache
 def load_registry(path: Path = PATH) -> Registry:

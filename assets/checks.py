@@ -1,0 +1,91 @@
+"""Asset checks of every table: one step a table, all its expectations in one suite.
+
+A stand-alone check is a step of its own, and a partitioned check must name its partitions on every spec:
+this factory is the one place that knows. Facts that an asset learns while it works are checked by the asset
+itself (`check_specs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from assets.fusion import fusion_harmonized, fusion_located, fusion_prepared
+from assets.geography import geography_concordance, geography_predictors
+from assets.recipient import acs_households, acs_persons
+from assets.survey import survey_dictionary, survey_households
+from fusion_pipeline.validation import specifications
+from fusion_pipeline.validation.expectations import ASPECTS, Finding, TableSpec, validate
+from resources.store import FusionStore
+
+Specify = Callable[[str | None], TableSpec | dict[str, TableSpec]]
+
+
+def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecksDefinition:
+    """Make the blocking checks `schema` and `values` of one table asset.
+
+    Parameters
+    ----------
+    asset : the asset that publishes the table, or the donor's and the recipient's
+    specify : partition key -> what the table must look like, or a specification each for donor and recipient
+    """
+    descriptions = {
+        "schema": "The columns, the key and the number of rows are as specified.",
+        "values": "Levels, ranges and missing values are as specified.",
+    }
+
+    @dg.multi_asset_check(
+        name=f"{'_'.join(asset.key.path)}_expectations",
+        specs=[
+            dg.AssetCheckSpec(
+                aspect,
+                asset=asset.key,
+                blocking=True,
+                partitions_def=asset.partitions_def,
+                description=descriptions[aspect],
+            )
+            for aspect in ASPECTS
+        ],
+    )
+    def expectations(
+        context: dg.AssetCheckExecutionContext, store: FusionStore
+    ) -> Iterator[dg.AssetCheckResult]:
+        partition = context.partition_key if asset.partitions_def else None
+        expected = specify(partition)
+        found: list[tuple[str, Finding]] = []
+        if isinstance(expected, TableSpec):
+            found += [("", f) for f in validate(store.table(asset.key, partition).read(), expected)]
+        else:
+            pair = store.pair(asset.key, str(partition))
+            for side, spec in expected.items():
+                found += [(side, f) for f in validate(getattr(pair, side).read(), spec)]
+        for aspect in ASPECTS:
+            of_aspect = [(side, f) for side, f in found if f.aspect == aspect]
+            failed = [(side, f) for side, f in of_aspect if not f.passed]
+            lines = [f"- {side} {f.expectation}: {f.detail}" for side, f in failed] or ["all met"]
+            yield dg.AssetCheckResult(
+                check_name=aspect,
+                asset_key=asset.key,
+                passed=not failed,
+                metadata={
+                    "expectations": len(of_aspect),
+                    "failed": len(failed),
+                    "findings": dg.MetadataValue.md("\n".join(lines)),
+                },
+            )
+
+    return expectations
+
+
+CHECKS = [
+    table_checks(survey_households, specifications.survey_households),
+    table_checks(survey_dictionary, specifications.survey_dictionary),
+    table_checks(acs_households, specifications.acs_households),
+    table_checks(acs_persons, specifications.acs_persons),
+    table_checks(geography_concordance, specifications.concordance),
+    table_checks(geography_predictors, specifications.spatial_predictors),
+    table_checks(fusion_harmonized, specifications.harmonized),
+    table_checks(fusion_located, specifications.located),
+    table_checks(fusion_prepared, specifications.prepared),
+]

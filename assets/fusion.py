@@ -1,0 +1,347 @@
+"""A fusion pair from harmonized tables to checked implicates."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pyarrow as pa
+
+from assets import figures
+from assets.publishing import provenance, publish
+from fusion_pipeline import harmonize, preparation
+from fusion_pipeline.fusion import fusing, screening, training
+from fusion_pipeline.geography import puma_imputation
+from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.partitions import (
+    ACS_TO_PAIR,
+    IMPLICATES,
+    PAIR_CHUNKS,
+    PAIR_TO_CHUNKS,
+    PAIRS,
+    REGISTRY,
+    SURVEYS_TO_PAIR,
+)
+from fusion_pipeline.raw import from_table
+from fusion_pipeline.storage.artefacts import PairTables
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation import implicates as validity
+from resources.compute import Compute
+from resources.store import FusionStore
+
+GROUP = {"group_name": "fusion", "owners": ["team:fusion"]}
+
+
+def _donors(asset: str) -> dg.AssetIn:
+    return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
+
+
+def _recipient(asset: str) -> dg.AssetIn:
+    return dg.AssetIn(["acs", asset], partition_mapping=ACS_TO_PAIR)
+
+
+@dg.asset(
+    key=["fusion", "harmonized"],
+    partitions_def=PAIRS,
+    kinds={"yaml", "parquet"},
+    code_version=harmonize.VERSION,
+    ins={
+        "donors": _donors("households"),
+        "households": _recipient("households"),
+        "persons": _recipient("persons"),
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            "similarity",
+            asset=["fusion", "harmonized"],
+            partitions_def=PAIRS,
+            description="Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
+        )
+    ],
+    **GROUP,
+)
+def fusion_harmonized(
+    context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
+) -> dg.MaterializeResult:
+    """Donor and recipient with the same predictors in the same categories."""
+    pair = REGISTRY.pair(context.partition_key)
+    result = harmonize.harmonize_pair(
+        donors,
+        households,
+        persons,
+        harmonize.load_harmony(pair.harmony, pair.harmony_set),
+        donor_keep=("hid", "weight", *pair.locations),
+    )
+    alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
+    low = alike.loc[alike["similarity"] < harmonize.SIMILARITY_THRESHOLD, "predictor"].tolist()
+    return publish(
+        context,
+        {"donor": result.donor, "recipient": result.recipient},
+        inputs=[*donors.values(), households, persons],
+        metadata={
+            "harmonized predictors": len(alike),
+            "skipped harmonies": dg.MetadataValue.json(result.skipped),
+            "similarity": figures.similarity(alike),
+        },
+        checks=[
+            dg.AssetCheckResult(
+                check_name="similarity",
+                passed=not low,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"below 0.8": ", ".join(low) or "none", "similarity": figures.similarity(alike)},
+            )
+        ],
+    )
+
+
+@dg.asset(
+    key=["fusion", "located"],
+    partitions_def=PAIRS,
+    kinds={"parquet"},
+    code_version=puma_imputation.VERSION,
+    ins={
+        "harmonized": dg.AssetIn(["fusion", "harmonized"]),
+        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "recipient_raw": _recipient("raw"),
+    },
+    **GROUP,
+)
+def fusion_located(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    harmonized: PairTables,
+    concordance: TableRef,
+    recipient_raw: TableRef,
+) -> dg.MaterializeResult:
+    """Donors with an imputed PUMA inside their disclosed location; recipients with the same location columns."""
+    pair = REGISTRY.pair(context.partition_key)
+    donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
+    states = sorted({state for file in from_table(recipient_raw.read()) for state in file.states})
+    located = puma_imputation.impute_puma(
+        donor,
+        recipient,
+        places,
+        locations=pair.locations,
+        predictors=[name for name in donor.column_names if "__" in name],
+        seed=compute.seed,
+        covered_states=states,
+    )
+    recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=compute.seed)
+    return publish(
+        context,
+        {"donor": located.table, "recipient": recipient},
+        inputs=[harmonized, concordance],
+        metadata={"PUMA imputation": dg.MetadataValue.json(located.report)},
+    )
+
+
+@dg.asset(
+    key=["fusion", "prepared"],
+    partitions_def=PAIRS,
+    kinds={"parquet"},
+    code_version=preparation.VERSION,
+    ins={
+        "located": dg.AssetIn(["fusion", "located"]),
+        "donors": _donors("households"),
+        "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+    },
+    **GROUP,
+)
+def fusion_prepared(
+    context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
+) -> dg.MaterializeResult:
+    """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
+    pair = REGISTRY.pair(context.partition_key)
+    donor = spatial.attach_predictors(located.donor.read(), places.read())
+    recipient = spatial.attach_predictors(located.recipient.read(), places.read())
+    kept, dropped = spatial.usable_predictors(donor, recipient)
+    names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
+    variables = [name for name in pair.variables if name not in {p.expenditure for p in pair.prices}]
+    fused = preparation.fusion_variables(donors, donor.select(["survey", "hid"]), variables, pair.prices)
+    training_table = donor.select(["survey", "hid", "weight", *names])
+    for name in fused.table.column_names:
+        training_table = training_table.append_column(name, fused.table[name])
+    return publish(
+        context,
+        {"donor": training_table, "recipient": recipient.select(["year", "hid", *names])},
+        inputs=[located, places, *donors.values()],
+        metadata={
+            "predictors": len(names),
+            "dropped spatial predictors": dg.MetadataValue.json(dropped),
+            "skipped fusion variables": dg.MetadataValue.json(fused.skipped),
+        },
+    )
+
+
+@dg.asset(
+    key=["fusion", "plan"],
+    partitions_def=PAIRS,
+    kinds={"sklearn"},
+    code_version=screening.VERSION,
+    ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
+    **GROUP,
+)
+def fusion_plan(
+    context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
+) -> dg.MaterializeResult:
+    """Fusion order, blocks, and the predictors of every step that survive the screen."""
+    pair = REGISTRY.pair(context.partition_key)
+    donor = prepared.donor.read()
+    there = set(donor.column_names)
+    steps = [[v for v in ([s] if isinstance(s, str) else s.block) if v in there] for s in pair.fuse]
+    plan = screening.prepare(
+        donor,
+        y=[step for step in steps if step],
+        x=[name for name in prepared.recipient.columns if name not in ("year", "hid")],
+        weight="weight",
+        forced=[name for name in pair.forced if name in there],
+        order=pair.order,
+        seed=compute.seed,
+    )
+    plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
+    store.write_plan(context.partition_key, plan)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(plan.digest),
+        metadata={
+            "fusion order": " → ".join(plan.variables),
+            "steps": dg.MetadataValue.md(figures.plan_table(plan)),
+            "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
+        },
+    )
+
+
+@dg.asset(
+    key=["fusion", "models"],
+    partitions_def=PAIRS,
+    kinds={"lightgbm", "faiss"},
+    pool="training",
+    code_version=training.VERSION,
+    ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
+    deps=[dg.AssetKey(["fusion", "plan"])],
+    **GROUP,
+)
+def fusion_models(
+    context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
+) -> dg.MaterializeResult:
+    """The fitted model set: every conditional expectation, and the donor pools."""
+    pair = context.partition_key
+    models = training.train(
+        prepared.donor.read(),
+        store.plan(pair),
+        out=store.layout.model_set(pair),
+        seed=compute.seed,
+        threads=compute.threads,
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(models.digest),
+        metadata={
+            "path": dg.MetadataValue.path(store.layout.model_set(pair)),
+            "models": len(models.report),
+            "importance": figures.importance(models.importance()),
+            "report": dg.MetadataValue.md(figures.model_table(models.report)),
+            "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
+        },
+    )
+
+
+@dg.asset(
+    key=["fusion", "implicates"],
+    partitions_def=PAIR_CHUNKS,
+    kinds={"parquet"},
+    pool="fusing",
+    code_version=fusing.VERSION,
+    ins={"prepared": dg.AssetIn(["fusion", "prepared"], partition_mapping=PAIR_TO_CHUNKS)},
+    deps=[dg.AssetDep(["fusion", "models"], partition_mapping=PAIR_TO_CHUNKS)],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=["fusion", "implicates"], blocking=True, partitions_def=PAIR_CHUNKS)
+        for name in validity.CHECKS
+    ],
+    **GROUP,
+)
+def fusion_implicates(
+    context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
+) -> dg.MaterializeResult:
+    """One chunk of implicates, streamed to Parquet: ids and fusion variables of every recipient household."""
+    cell = context.partition_key.keys_by_dimension
+    pair, members = cell["fusion"], IMPLICATES.chunks[cell["implicates"]]
+    models = store.model_set(pair)
+    fusing.fuse(
+        prepared.recipient,
+        models,
+        implicates=members,
+        seed=compute.seed,
+        out=store.layout.implicates(pair),
+        threads=compute.threads,
+        memory_limit=compute.memory_limit,
+        stream_name=pair,
+    )
+    files = [store.layout.implicate(pair, m) for m in members]
+    outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(validity.digest(files)),
+        metadata={
+            "dagster/row_count": prepared.recipient.num_rows * len(members),
+            "implicates": ", ".join(map(str, members)),
+            "path": dg.MetadataValue.path(store.layout.implicates(pair)),
+            "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
+        },
+        check_results=[
+            dg.AssetCheckResult(check_name=name, passed=not found, metadata={"found": found or "nothing amiss"})
+            for name, found in outcome.items()
+        ],
+    )
+
+
+@dg.asset(
+    key=["fusion", "microdata"],
+    partitions_def=PAIRS,
+    kinds={"duckdb", "parquet"},
+    code_version=validity.VERSION,
+    ins={
+        "prepared": dg.AssetIn(["fusion", "prepared"]),
+        "households": _recipient("households"),
+    },
+    deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
+    check_specs=[
+        dg.AssetCheckSpec("complete", asset=["fusion", "microdata"], blocking=True, partitions_def=PAIRS),
+        dg.AssetCheckSpec(
+            "marginals",
+            asset=["fusion", "microdata"],
+            partitions_def=PAIRS,
+            description="Weighted means and shares of the fused variables against the donor's own.",
+        ),
+    ],
+    **GROUP,
+)
+def fusion_microdata(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    store: FusionStore,
+    prepared: PairTables,
+    households: TableRef,
+) -> dg.MaterializeResult:
+    """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
+    pair = context.partition_key
+    files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
+    card = validity.data_card(files)
+    missing = validity.incomplete(card, prepared.recipient.num_rows)
+    marginals = validity.marginals(
+        prepared.donor, files, households, memory_limit=compute.memory_limit, threads=compute.threads
+    )
+    far = validity.beyond(marginals)
+    return publish(
+        context,
+        pa.Table.from_pandas(card, preserve_index=False),
+        inputs=[prepared, households],
+        metadata={
+            "path": dg.MetadataValue.path(store.layout.implicates(pair)),
+            "marginals": figures.marginals(marginals),
+        },
+        checks=[
+            dg.AssetCheckResult(check_name="complete", passed=not missing, metadata={"found": missing or "all"}),
+            dg.AssetCheckResult(
+                check_name="marginals",
+                passed=not far,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"beyond": ", ".join(far) or "none", "marginals": figures.marginals(marginals)},
+            ),
+        ],
+    )

@@ -1,0 +1,189 @@
+"""The command line: `fusion run PAIR`, `analyze`, `inspect`, `simulate`, `fetch`.
+
+Belongs here: reading arguments and showing results. Does not belong here: anything a notebook could not do
+with the library.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from fusion_pipeline.errors import FusionError
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import Settings, load_settings
+from fusion_pipeline.storage.layout import Layout
+
+DEMO_ESTIMATES = ("mean(btuel)", "proportion(insec)", "proportion(cooltype)")
+_console = Console(highlight=False)
+
+
+class _Fusion(click.Group):
+    """Show a user's mistakes as one message, without a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except FusionError as error:
+            _console.print(f"[bold red]{type(error).__name__}[/] {error}", soft_wrap=True, markup=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Fusion)
+@click.option("--quiet", is_flag=True, help="Only results, no progress.")
+def main(quiet: bool) -> None:
+    """Data fusion of US household surveys onto the American Community Survey."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
+    logger = logging.getLogger("fusion_pipeline")
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+@main.command()
+@click.argument("pair")
+@click.option("--simulate", is_flag=True, help="Use the simulated surveys whatever FUSION_RAW says.")
+@click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
+def run(pair: str, simulate: bool, demo: bool) -> None:
+    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress."""
+    from fusion_pipeline.running import run_pair
+
+    load_registry().pair(pair)
+    settings = load_settings(**({"source": "simulated"} if simulate else {}))
+    layout = Layout(settings.root)
+    _console.print(f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}")
+    for job, outcome in run_pair(pair, settings):
+        label = f"{job.job} {job.partition or ''}"
+        if outcome is None:
+            _console.print(f"[dim]▸ {label}[/]")
+            continue
+        failed = [check for check in outcome.checks if not check.passed]
+        verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
+        _console.print(
+            f"[green]✓[/] {label}  [dim]{len(outcome.materialized)} assets, {verdict}, {outcome.seconds:.1f} s[/]"
+        )
+        for check in failed:
+            where = f"{check.asset_key.to_user_string()} {check.check_name}"
+            _console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")
+    if demo:
+        _demo_table(pair, settings)
+    _console.print(f"implicates  {layout.implicates(pair)}")
+    _console.print(f"report      {layout.report(pair)}")
+
+
+@main.command()
+@click.argument("pair")
+@click.option("-e", "--estimate", "estimates", multiple=True, required=True, help='Such as "mean(btuel)".')
+@click.option("-b", "--by", multiple=True, help="A column of the recipient's households, such as division.")
+@click.option("--level", default=0.90, show_default=True, help="Level of the margin of error.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table to this .csv or .parquet file.")
+def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float, out: Path | None) -> None:
+    """Estimate means and proportions of a fused PAIR with margins of error pooled over all implicates."""
+    frame = _estimates(pair, load_settings(), estimates, by, level)
+    if out is not None:
+        frame.to_parquet(out) if out.suffix == ".parquet" else frame.to_csv(out, index=False)
+        _console.print(f"{len(frame)} estimates → {out}")
+        return
+    table = Table(box=None)
+    for column in frame.columns:
+        table.add_column(column, justify="right" if frame[column].dtype.kind in "fi" else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row))
+    _console.print(table)
+
+
+@main.command()
+@click.argument("pair", required=False)
+def inspect(pair: str | None) -> None:
+    """Show what there is: all fusion pairs, or the artefacts of one PAIR and what they were made from."""
+    from fusion_pipeline.inspection import artefacts_of
+
+    registry, settings = load_registry(), load_settings()
+    table = Table(box=None)
+    if pair is None:
+        for heading in ("pair", "donors", "recipient", "fusion variables"):
+            table.add_column(heading)
+        for name, entry in registry.pairs.items():
+            table.add_row(name, ", ".join(entry.donors), f"ACS {entry.recipient}", ", ".join(entry.variables))
+    else:
+        for heading in ("artefact", "rows", "columns", "version", "made from"):
+            table.add_column(heading)
+        for artefact in artefacts_of(registry.pair(pair), pair, Layout(settings.root)):
+            table.add_row(*artefact)
+    _console.print(table)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--households", default=20_000, show_default=True, help="ACS households.")
+@click.option("--donors", default=5_686, show_default=True, help="RECS households.")
+@click.option("--seed", default=1, show_default=True)
+def simulate(out: Path, households: int, donors: int, seed: int) -> None:
+    """Write a simulated population as raw files in each survey's public layout, with its truth, to OUT."""
+    from fusion_pipeline.simulate import simulate as write
+
+    write(out, households=households, donors=donors, seed=seed)
+    _console.print(f"raw files and truth → {out}")
+
+
+@main.command()
+@click.argument("key")
+def fetch(key: str) -> None:
+    """Find or download the raw files of a survey-year, an ACS year or `geography`, and check them."""
+    from fusion_pipeline.definitions import raw_files
+
+    registry, files = load_registry(), raw_files(load_settings(source="public"))
+    if key == "geography":
+        found = files.geography(registry.geography)
+    else:
+        found = files.survey(registry.survey_year(key))
+    for file in found:
+        _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
+
+
+def _estimates(pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float) -> Any:
+    from fusion_pipeline.inference.analyze import analyze as estimate
+    from fusion_pipeline.storage.tables import TableRef
+    from fusion_pipeline.surveys.codebook import load_codebook
+
+    registry, layout = load_registry(), Layout(settings.root)
+    recipient = registry.pair(pair).recipient
+    design = load_codebook(registry.recipients[recipient].codebook).households.replicates
+    return estimate(
+        layout.implicates(pair),
+        TableRef(layout.table(("acs", "households"), recipient)),
+        estimates=list(estimates),
+        by=list(by),
+        weight="weight",
+        replicate_weights=[f"rep_{r}" for r in range(1, design.count + 1)] if design else [],
+        replicate_scale=design.scale if design else None,
+        level=level,
+        memory_limit=int(settings.memory_limit),
+    )
+
+
+def _demo_table(pair: str, settings: Settings) -> None:
+    frame = _estimates(pair, settings, DEMO_ESTIMATES, ("division",), 0.90)
+    frame = frame[(frame["variable"] != "insec") | (frame["level"] == "Yes")]
+    headings = {"btuel": "electricity, million Btu a year", "insec": "energy insecure, %"}
+    table = Table(title="Estimates by Census division, with 90 % margins of error", title_justify="left")
+    table.add_column("division")
+    cells: dict[str, dict[str, str]] = {}
+    for row in frame.itertuples(index=False):
+        heading = headings.get(row.variable, f"{row.level}, %")
+        scale = 1e-3 if row.variable == "btuel" else 100
+        cells.setdefault(str(row.division), {})[heading] = f"{row.estimate * scale:.1f} ± {row.margin * scale:.1f}"
+    columns = list(dict.fromkeys(heading for row in cells.values() for heading in row))
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for division, row in cells.items():
+        table.add_row(division, *(row.get(heading, "") for heading in columns))
+    _console.print(table)

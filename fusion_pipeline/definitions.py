@@ -1,0 +1,87 @@
+"""The code location: assets, checks, jobs and resources put together.
+
+Belongs here: assembly only. `build_defs` takes settings and overrides so that tests, the command line and
+production make their own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+# Asset checks on partitions and multi-dimensional mappings are used knowingly; the range of dagster versions in
+# pyproject.toml is as narrow as their status demands.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+from assets import checks, fusion, geography, quality, recipient, survey  # noqa: E402
+from fusion_pipeline import jobs  # noqa: E402
+from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
+from fusion_pipeline.storage.layout import Layout  # noqa: E402
+from resources.compute import Compute  # noqa: E402
+from resources.parquet_io import ParquetIOManager  # noqa: E402
+from resources.raw_files import RawFiles  # noqa: E402
+from resources.store import FusionStore  # noqa: E402
+
+# Forked from a process that has the definitions already: half the start of a spawned step.
+_EXECUTOR = dg.multiprocess_executor.configured(
+    {
+        "max_concurrent": 2,
+        "start_method": {"forkserver": {"preload_modules": ["fusion_pipeline.definitions"]}},
+    }
+)
+
+
+def build_defs(
+    settings: Settings | None = None, overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """Assemble the code location.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Default: read from the environment.
+    overrides : mapping, optional
+        Resources that replace those made from the settings.
+    """
+    modules = [survey, recipient, geography, fusion, quality]
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(modules),
+        asset_checks=checks.CHECKS,
+        jobs=jobs.JOBS,
+        resources={**_resources(settings or load_settings()), **(overrides or {})},
+        executor=_EXECUTOR,
+    )
+
+
+def raw_files(settings: Settings) -> RawFiles:
+    """Make the resource that finds raw files."""
+    layout = Layout(settings.root)
+    mirror = layout.simulated_raw if settings.origin == "simulated" else settings.raw
+    return RawFiles(
+        origin=settings.origin,
+        mirror=str(mirror.resolve()) if mirror else None,
+        cache=str(layout.download_cache),
+        offline=settings.offline,
+        households=settings.simulated_households,
+        donors=settings.simulated_donors,
+        seed=settings.seed,
+    )
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    root = str(settings.root)
+    return {
+        "store": FusionStore(root=root),
+        "io_manager": ParquetIOManager(root=root),
+        "compute": Compute(
+            threads=settings.threads, memory_limit=int(settings.memory_limit), seed=settings.seed
+        ),
+        "raw_files": raw_files(settings),
+    }
+
+
+defs = build_defs()

@@ -1,0 +1,145 @@
+"""The training and prediction tables of a fusion pair, and what of its plan the data can carry.
+
+Belongs here: joining fusion variables and spatial predictors to the harmonized tables, deriving prices,
+turning price steps into plan steps. Does not belong here: choosing predictors and order
+(`fusion/screening.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.storage.tables import TableRef
+
+VERSION = "1"
+KEYS = ("survey", "hid", "weight")
+_log = logging.getLogger(__name__)
+
+
+class Price(Protocol):
+    """An expenditure that is fused as price times quantity."""
+
+    @property
+    def expenditure(self) -> str: ...
+    @property
+    def quantity(self) -> str: ...
+    @property
+    def predictors(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class FusionVariables:
+    """The fusion variables of a pair's donors.
+
+    `table` has one row a donor household, in the order asked for; `skipped` says, by name, which variables
+    the donor's files cannot give and why.
+    """
+
+    table: pa.Table
+    skipped: dict[str, str]
+
+
+def price_name(expenditure: str) -> str:
+    """Name of the price behind an expenditure; it is drawn but not part of the output."""
+    return f"price_{expenditure}"
+
+
+def fusion_variables(
+    donors: Mapping[str, TableRef], keys: pa.Table, variables: Sequence[str], prices: Sequence[Price]
+) -> FusionVariables:
+    """Collect the fusion variables of the donor households, in the order of `keys`.
+
+    Parameters
+    ----------
+    donors : survey-year -> standardized households
+    keys : table with `survey` and `hid`
+    variables : fusion variables other than expenditures
+    prices : expenditures; each adds its price = expenditure / quantity, in the expenditure's unit per unit
+        of the quantity, 0 where the quantity is 0.
+
+    Raises
+    ------
+    TrainingError
+        If none of the variables is there, or an expenditure stands beside a zero quantity.
+    """
+    wanted = [*variables, *(price.expenditure for price in prices)]
+    skipped = {
+        name: f"not in {survey}, whose raw file lacks what it is made of"
+        for survey, ref in donors.items()
+        for name in wanted
+        if name not in ref.columns
+    }
+    kept = [name for name in wanted if name not in skipped]
+    if not kept:
+        raise TrainingError(
+            f"donors {', '.join(donors)}",
+            f"have none of the fusion variables {', '.join(wanted)}.",
+            "Correct the pair's `fuse` in fusion_pipeline/registry.yaml.",
+        )
+    for name, reason in skipped.items():
+        _log.info("fusion variable %s is skipped: %s", name, reason)
+    pooled = pa.concat_tables(
+        [
+            ref.read(["hid", *kept]).append_column("survey", pa.array([survey] * ref.num_rows))
+            for survey, ref in donors.items()
+        ]
+    ).unify_dictionaries()
+    table = pooled.take(_positions(pooled, keys)).select(kept)
+    for price in prices:
+        if price.expenditure in kept and price.quantity in kept:
+            table = table.append_column(price_name(price.expenditure), _price(table, price))
+    return FusionVariables(table, skipped)
+
+
+def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Sequence[str]) -> FusionPlan:
+    """Append the price steps to a plan: a draw of the price where the quantity is positive, then the product.
+
+    Outlying prices within a RECS division are not used as donors (`outliers_by`), as in the reference's
+    production runs. Predictors that the tables have not are left out.
+    """
+    steps, products, internal = list(plan.steps), dict(plan.products), list(plan.internal)
+    for price in prices:
+        name = price_name(price.expenditure)
+        if name not in table_columns:
+            continue
+        predictors = tuple(p for p in price.predictors if p in table_columns)
+        group = "recs_division" if "recs_division" in table_columns else None
+        steps.append(FusionStep((name,), predictors, universe=price.quantity, outliers_by=group))
+        products[price.expenditure] = (name, price.quantity)
+        internal.append(name)
+    return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
+
+
+def _positions(pooled: pa.Table, keys: pa.Table) -> np.ndarray:
+    index = pd.MultiIndex.from_arrays([pooled["survey"].to_pandas().astype(str), pooled["hid"].to_pandas()])
+    wanted = pd.MultiIndex.from_arrays([keys["survey"].to_pandas().astype(str), keys["hid"].to_pandas()])
+    positions = index.get_indexer(wanted)
+    if (positions < 0).any():
+        raise TrainingError(
+            f"donor household {wanted[int(np.argmax(positions < 0))]}",
+            "is harmonized but not among the standardized households.",
+            "Materialize fusion/harmonized of this pair again.",
+        )
+    return positions
+
+
+def _price(table: pa.Table, price: Price) -> pa.Array:
+    expenditure = table[price.expenditure].to_numpy().astype(np.float64)
+    quantity = table[price.quantity].to_numpy().astype(np.float64)
+    contradictory = int(((quantity == 0) & (expenditure != 0)).sum())
+    if contradictory:
+        raise TrainingError(
+            f"fusion variable {price.expenditure}",
+            f"is not 0 in {contradictory} households whose {price.quantity} is 0.",
+            "Fuse it as a variable of its own, or correct the survey's codebook.",
+        )
+    return pa.array(np.divide(expenditure, quantity, out=np.zeros_like(quantity), where=quantity > 0))

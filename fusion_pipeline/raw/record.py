@@ -1,0 +1,93 @@
+"""What was found for a raw file: path, size, digest, origin, and what of the official file it lacks.
+
+Belongs here: the record itself, its table, and the check that the file is still the one recorded. Does not
+belong here: finding files (`resolving.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from fusion_pipeline.errors import RawFileError
+
+Origin = Literal["mirror", "cache", "download", "simulated"]
+
+SCHEMA = pa.schema(
+    [
+        ("role", pa.string()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("sha256", pa.string()),
+        ("origin", pa.string()),
+        ("absent", pa.list_(pa.string())),
+        ("states", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ResolvedFile:
+    """A raw file on this machine."""
+
+    role: str
+    """What the registry calls it: `households`, `persons`, `tract_puma_2010`, ..."""
+    path: Path
+    size: int
+    """Bytes, as it lies there."""
+    sha256: str
+    """Of the file as it lies there, compressed or not."""
+    origin: Origin
+    absent: tuple[str, ...] = ()
+    """Raw columns of the official file that this one has not."""
+    states: tuple[str, ...] = ()
+    """State FIPS codes covered; empty: all."""
+
+
+def as_table(files: list[ResolvedFile]) -> pa.Table:
+    """Write resolved files down as a table, one row a file."""
+    return pa.Table.from_pylist([{**asdict(file), "path": str(file.path)} for file in files], schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[ResolvedFile]:
+    """Read back what `as_table` wrote."""
+    return [
+        ResolvedFile(
+            role=row["role"],
+            path=Path(row["path"]),
+            size=row["size"],
+            sha256=row["sha256"],
+            origin=row["origin"],
+            absent=tuple(row["absent"]),
+            states=tuple(row["states"]),
+        )
+        for row in table.select(SCHEMA.names).to_pylist()
+    ]
+
+
+def verify(file: ResolvedFile) -> None:
+    """Check, without reading it, that a file is still there and of the recorded size.
+
+    Raises
+    ------
+    RawFileError
+        If it vanished or its size changed since it was resolved.
+    """
+    remedy = "Materialize the raw asset again, so that everything made from the file follows."
+    try:
+        size = file.path.stat().st_size
+    except OSError as error:
+        raise RawFileError(
+            f"{file.path} ({file.role})",
+            f"was there when it was resolved and is not now ({error.strerror}).",
+            remedy,
+        ) from error
+    if size != file.size:
+        raise RawFileError(
+            f"{file.path} ({file.role})",
+            f"has {size:,} bytes and had {file.size:,} when it was resolved.",
+            remedy,
+        )

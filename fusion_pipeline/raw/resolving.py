@@ -1,0 +1,188 @@
+"""Where a raw file comes from: mirror folder, then cache, then official download, then a clear error.
+
+Belongs here: the order of places, partial alternatives, and checksums. Does not belong here: transfer
+(`download.py`), what a file means (`surveys`, `geography`).
+
+A mirror is a folder of files somebody brought, laid out `<survey>_<vintage>/<file>[.gz|.zip]`. Nothing in it
+is ever written or removed, and a file in it whose digest is wrong stops the run rather than being passed over.
+The cache is ours: a file in it whose digest is wrong is fetched again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.raw.download import fetch
+from fusion_pipeline.raw.record import Origin, ResolvedFile
+from fusion_pipeline.registry import RawFile
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A path that would do, and the digest known for it."""
+
+    path: Path
+    sha256: str | None = None
+    inside: str | None = None
+    """Name of the wrapped file when `sha256` is of what the wrapper (.gz, .zip) holds."""
+    absent: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+
+def resolve(
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    cache: Path,
+    offline: bool = False,
+    simulated: bool = False,
+) -> ResolvedFile:
+    """Find one raw file, downloading it if need be.
+
+    Parameters
+    ----------
+    role : str
+        The file's key in the registry, such as `households`.
+    file : RawFile
+        The registry's entry.
+    folder : str
+        Folder of its survey and vintage in a mirror or cache, such as `recs_2015`.
+    mirror : Path, optional
+        Mirror folder; when `simulated`, the folder of the simulated surveys.
+    cache : Path
+        Folder of official downloads; the file goes to `cache/folder/name`.
+    offline : bool
+        Never download.
+    simulated : bool
+        `mirror` holds simulated files: neither cache nor download may stand in for them, and the official
+        digests do not apply.
+
+    Returns
+    -------
+    ResolvedFile
+        With the raw columns and states that a partial alternative lacks.
+
+    Raises
+    ------
+    RawFileError
+        If the file is nowhere to be had, a digest is wrong, or the download fails.
+    """
+    candidates = _in_mirror(file, folder, mirror) if mirror is not None else []
+    for candidate in candidates:
+        if candidate.path.is_file():
+            digest = _sha256(candidate.path)
+            if not simulated:
+                _check(candidate, digest)
+            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror")
+
+    where = f"{folder}/{file.name} ({role})"
+    looked_at = [str(candidate.path) for candidate in candidates]
+    if simulated:
+        raise RawFileError(
+            where,
+            f"is not among the simulated files. Looked at: {'; '.join(looked_at) or 'no folder was given'}.",
+            f"Delete {mirror} and simulate again, or set FUSION_SOURCE=public to use the file of {file.url}.",
+        )
+
+    target = _Candidate(cache / folder / file.name, file.sha256)
+    if target.path.is_file():
+        digest = _sha256(target.path)
+        if file.sha256 in (None, digest):
+            return _resolved(role, target, digest, "cache")
+        if offline:
+            _check(target, digest)
+        _log.warning("%s: the cached file has another digest than the registry; fetching it again", where)
+        target.path.unlink()
+    if offline:
+        place = (
+            mirror / folder if mirror is not None else Path("<mirror folder named by FUSION_RAW>") / folder
+        )
+        raise RawFileError(
+            where,
+            f"was not found and FUSION_OFFLINE forbids downloading. Looked at: "
+            f"{'; '.join([*looked_at, str(target.path)])}. Its official address is {file.url}.",
+            f"Fetch it on a connected machine into {place}/{file.name}, or unset FUSION_OFFLINE.",
+        )
+    fetch(file.url, target.path, size=file.size, sha256=file.sha256)
+    return _resolved(role, target, _sha256(target.path), "download")
+
+
+def _in_mirror(file: RawFile, folder: str, mirror: Path) -> list[_Candidate]:
+    official = mirror / folder / file.name
+    candidates = [_Candidate(official, file.sha256)]
+    candidates += [
+        _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
+    ]
+    for other in file.alternatives:
+        path = mirror / other.path
+        candidates.append(_Candidate(path, other.sha256, None, other.absent, other.states))
+        if path.suffix == ".gz":
+            # The digest is of the compressed file and says nothing about an uncompressed one.
+            candidates.append(_Candidate(path.with_suffix(""), None, None, other.absent, other.states))
+        else:
+            wrapped = Path(f"{path}.gz")
+            candidates.append(_Candidate(wrapped, other.sha256, path.name, other.absent, other.states))
+    return candidates
+
+
+def _resolved(role: str, found: _Candidate, digest: str, origin: Origin) -> ResolvedFile:
+    path = found.path.absolute()
+    _log.info("%s: %s (%s, %.1f MB)", role, path, origin, path.stat().st_size / 1e6)
+    return ResolvedFile(role, path, path.stat().st_size, digest, origin, found.absent, found.states)
+
+
+def _check(found: _Candidate, digest: str) -> None:
+    if found.sha256 is None:
+        return
+    if found.inside is not None:
+        digest = _sha256_inside(found.path, found.inside)
+    if digest != found.sha256:
+        what = f"{found.inside} in it" if found.inside else "it"
+        raise RawFileError(
+            str(found.path),
+            f"the registry expects sha256 {found.sha256}, {what} has {digest}.",
+            "Replace the file by the official one; if the publisher revised it, update registry.yaml.",
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RawFileError(
+            str(path), f"cannot be read ({error.strerror or error}).", "Correct its permissions."
+        ) from error
+
+
+def _sha256_inside(path: Path, name: str) -> str:
+    """Digest of the file that a .gz or .zip wraps: the official file may lie compressed in a mirror."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.namelist() if Path(member).name == name]
+            if len(members) != 1:
+                raise RawFileError(
+                    str(path),
+                    f"holds {archive.namelist()}, not one {name}.",
+                    f"Zip {name} alone under that name.",
+                )
+            with archive.open(members[0]) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise RawFileError(
+            str(path), f"is not a readable archive ({error}).", "Copy it again from where it came."
+        ) from error

@@ -1,0 +1,110 @@
+"""Run a fusion pair's assets in this process, on the instance that the UI shows.
+
+Belongs here: which jobs and partitions a pair needs, in order. There is no second pipeline: each job is the
+one that the UI and the schedules launch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.errors import SettingsError
+from fusion_pipeline.partitions import IMPLICATES, REGISTRY
+from fusion_pipeline.settings import Settings
+
+# Dagster's own console lines repeat what the library logs and what the command line shows.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One job on one partition."""
+
+    job: str
+    partition: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job made and found."""
+
+    seconds: float
+    materialized: list[dg.AssetMaterialization]
+    checks: list[dg.AssetCheckEvaluation]
+
+
+def runs_of(pair: str) -> list[JobRun]:
+    """List the job runs that make a fusion pair from raw files, upstream first."""
+    entry = REGISTRY.pair(pair)
+    return [
+        *(JobRun("ingest_survey", donor) for donor in entry.donors),
+        JobRun("ingest_recipient", entry.recipient),
+        JobRun("build_concordance", None),
+        JobRun("summarize_pumas", entry.recipient),
+        JobRun("fit_pair", pair),
+        *(
+            JobRun("fuse_chunk", str(dg.MultiPartitionKey({"fusion": pair, "implicates": chunk})))
+            for chunk in IMPLICATES.chunks
+        ),
+        JobRun("publish_pair", pair),
+    ]
+
+
+def run_pair(pair: str, settings: Settings) -> Iterator[tuple[JobRun, Outcome | None]]:
+    """Materialize a pair's assets, job by job.
+
+    Yields
+    ------
+    (JobRun, None) before a job starts, (JobRun, Outcome) when it has ended.
+
+    Raises
+    ------
+    FusionError
+        What the library raised inside an asset, unwrapped.
+    dagster.DagsterError
+        If a blocking check failed.
+    """
+    definitions = build_defs(settings)
+    with local_instance() as instance:
+        for run in runs_of(pair):
+            yield run, None
+            started = time.perf_counter()
+            job = definitions.resolve_job_def(run.job)
+            result = job.execute_in_process(
+                instance=instance, partition_key=run.partition, run_config=_QUIET, raise_on_error=True
+            )
+            yield (
+                run,
+                Outcome(
+                    time.perf_counter() - started,
+                    [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],
+                    result.get_asset_check_evaluations(),
+                ),
+            )
+
+
+def local_instance() -> dg.DagsterInstance:
+    """Open the instance that `make ui` shows.
+
+    Raises
+    ------
+    SettingsError
+        If neither DAGSTER_HOME is set nor the working directory holds dagster.yaml: Dagster would otherwise
+        record the runs in a throw-away instance.
+    """
+    if "DAGSTER_HOME" not in os.environ:
+        if not Path("dagster.yaml").exists():
+            raise SettingsError(
+                "DAGSTER_HOME",
+                f"is not set, and {Path.cwd()} has no dagster.yaml.",
+                "Start from the project's folder, or set it to the folder of your instance.",
+            )
+        os.environ["DAGSTER_HOME"] = str(Path.cwd())
+    return dg.DagsterInstance.get()

@@ -1,0 +1,66 @@
+"""What an asset hands to the store and gets from it: tables with their provenance, and donor-recipient pairs.
+
+Belongs here: writing and opening an asset's tables as one artefact. Does not belong here: Dagster's side of
+it (`resources/parquet_io.py`), single tables (`tables.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.storage.atomic import atomic_directory, recover
+from fusion_pipeline.storage.tables import TableRef, table_digest, write_table
+
+
+@dataclass(frozen=True)
+class PairTables:
+    """The donor's and the recipient's table of one fusion pair, on disk."""
+
+    donor: TableRef
+    recipient: TableRef
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One table, or a donor's and a recipient's, and where it came from."""
+
+    tables: pa.Table | Mapping[str, pa.Table]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Data version: equal content, equal digest."""
+        if isinstance(self.tables, pa.Table):
+            return table_digest(self.tables)
+        return "-".join(table_digest(table)[:16] for _, table in sorted(self.tables.items()))
+
+
+def write_artefact(path: Path, artefact: Artefact) -> None:
+    """Write one table to the file `path`, or several into the directory `path`, atomically."""
+    provenance = {**artefact.provenance, "digest": artefact.digest}
+    if isinstance(artefact.tables, pa.Table):
+        write_table(path, artefact.tables, provenance)
+        return
+    with atomic_directory(path) as folder:
+        for name, table in artefact.tables.items():
+            write_table(folder / f"{name}.parquet", table, provenance)
+
+
+def open_pair(path: Path) -> PairTables:
+    """Open the two tables of a fusion pair.
+
+    Raises
+    ------
+    StorageError
+        If the artefact is not there.
+    """
+    recover(path)
+    if not path.is_dir():
+        raise StorageError(str(path), "does not exist.", "Materialize the asset and partition first.")
+    return PairTables(TableRef(path / "donor.parquet"), TableRef(path / "recipient.parquet"))

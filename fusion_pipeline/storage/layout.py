@@ -1,0 +1,58 @@
+"""Where every artefact lies under the data folder.
+
+Belongs here: path rules, and nothing that opens a file. One rule for tables: the asset's key is the folder,
+the partition is the name. Implicates, model sets and reports have folders of their own because people open
+them by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one root (one origin of raw files: simulated or public)."""
+
+    root: Path
+
+    def table(self, asset: Sequence[str], partition: str | None = None) -> Path:
+        """Path of an asset's only table, `survey/households/RECS_2015.parquet`."""
+        folder = self.root.joinpath(*asset)
+        return folder.with_suffix(".parquet") if partition is None else folder / f"{partition}.parquet"
+
+    def tables(self, asset: Sequence[str], partition: str) -> Path:
+        """Folder of an asset with a donor's and a recipient's table, `fusion/prepared/<pair>/`."""
+        return self.root.joinpath(*asset) / partition
+
+    def plan(self, pair: str) -> Path:
+        """Fusion plan of a pair."""
+        return self.root / "fusion" / "plan" / f"{pair}.json"
+
+    def model_set(self, pair: str) -> Path:
+        """Model set of a pair, a directory."""
+        return self.root / "models" / pair
+
+    def implicates(self, pair: str) -> Path:
+        """Dataset of a pair's implicates: `implicate=07/part-0.parquet` below it."""
+        return self.root / "implicates" / pair
+
+    def implicate(self, pair: str, implicate: int) -> Path:
+        """One implicate's Parquet file."""
+        return self.implicates(pair) / f"implicate={implicate:02d}" / "part-0.parquet"
+
+    def report(self, pair: str) -> Path:
+        """Report of a pair, one HTML file."""
+        return self.root / "reports" / f"{pair}.html"
+
+    @property
+    def simulated_raw(self) -> Path:
+        """Mirror folder into which the simulated surveys are written."""
+        return self.root / "raw"
+
+    @property
+    def download_cache(self) -> Path:
+        """Cache of official downloads, kept beside the origins because it outlives them."""
+        return self.root.parent / "cache"

@@ -1,0 +1,106 @@
+"""Checks on implicates as they lie on disk: complete, finite, and nothing that no donor ever answered.
+
+Belongs here: facts that must hold in every implicate. Does not belong here: whether the statistics are right
+(`marginals.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.storage.tables import TableRef
+
+VERSION = "1"
+CHECKS = ("complete", "no_missing", "within_support")
+
+
+def check_implicates(
+    files: Sequence[Path], recipient: TableRef, donor: TableRef, plan: FusionPlan
+) -> dict[str, str]:
+    """Look for what must not be in a chunk of implicates.
+
+    Parameters
+    ----------
+    files : one Parquet file an implicate
+    recipient : prediction table, whose `hid` every implicate must repeat in order
+    donor : training table, whose values are the support of every drawn variable
+    plan : names the drawn variables; products such as price times quantity have no support to keep to
+
+    Returns
+    -------
+    dict
+        For each of `CHECKS` what was found, file by file; empty text where nothing is amiss.
+    """
+    found: dict[str, list[str]] = {name: [] for name in CHECKS}
+    households = recipient.read(["hid"])["hid"]
+    drawn = [name for name in plan.variables if name not in plan.products]
+    support = {name: donor.read([name])[name].unique() for name in drawn}
+    for file in files:
+        implicate = TableRef(file)
+        table = implicate.read()
+        label = file.parent.name
+        absent = [name for name in plan.variables if name not in table.column_names]
+        if absent or not table["hid"].combine_chunks().equals(households.combine_chunks()):
+            found["complete"].append(f"{label}: {f'lacks {absent}' if absent else 'other households'}")
+            continue
+        for name in plan.variables:
+            if table[name].null_count:
+                found["no_missing"].append(f"{label}: {table[name].null_count} of {name}")
+        for name in drawn:
+            strange = pc.invert(pc.is_in(_plain(table[name]), value_set=_plain(support[name])))
+            if count := pc.sum(strange).as_py():
+                found["within_support"].append(f"{label}: {count} values of {name} no donor has")
+    return {name: "; ".join(texts) for name, texts in found.items()}
+
+
+def data_card(files: Sequence[Path]) -> pd.DataFrame:
+    """Describe every implicate: number, rows, bytes, SHA-256.
+
+    Raises
+    ------
+    StorageError
+        If one is missing; the message names it.
+    """
+    rows = []
+    for file in files:
+        if not file.exists():
+            raise StorageError(
+                str(file), "is missing.", "Materialize its chunk of fusion/implicates, then this asset again."
+            )
+        rows.append(
+            {
+                "implicate": int(file.parent.name.removeprefix("implicate=")),
+                "rows": TableRef(file).num_rows,
+                "bytes": file.stat().st_size,
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def incomplete(card: pd.DataFrame, households: int) -> str:
+    """Name the implicates that have not one row a recipient household; empty text if all have."""
+    short = card.loc[card["rows"] != households, "implicate"]
+    return "" if short.empty else f"implicates {short.tolist()} do not have {households} rows"
+
+
+def digest(files: Sequence[Path]) -> str:
+    """Hash the bytes of several implicates into one data version."""
+    card = data_card(files)
+    return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
+
+
+def _plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Strings for categories and doubles for numbers, so that values compare whatever their storage."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.float64()) if pa.types.is_integer(column.type) else column

@@ -1,0 +1,64 @@
+"""The IO manager: tables to Parquet, inputs as handles that read what a step needs.
+
+A step gets a `TableRef` (one table), `PairTables` (donor and recipient) or, when its input pools several
+upstream partitions, a dict of them sorted by partition key: Dagster hands those over in hash-random order,
+and results must not depend on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_origin
+
+import dagster as dg
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.storage.artefacts import Artefact, PairTables, open_pair, write_artefact
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import TableRef
+
+
+class ParquetIOManager(dg.ConfigurableIOManager):
+    """Writes `Artefact`s atomically; gives handles back."""
+
+    root: str
+
+    def handle_output(self, context: dg.OutputContext, obj: Artefact) -> None:
+        """Write the artefact of the step's partition."""
+        partition = context.partition_key if context.has_partition_key else None
+        path = self._path(context.asset_key, partition, pair=not hasattr(obj.tables, "schema"))
+        write_artefact(path, obj)
+        context.add_output_metadata({"path": dg.MetadataValue.path(path)})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Open the upstream artefact, or all of them that the partition mapping names."""
+        wanted = context.dagster_type.typing_type
+        if not context.has_asset_partitions:
+            return self._open(context.asset_key, None, wanted)
+        keys = sorted(context.asset_partition_keys)
+        if not keys:
+            raise StorageError(
+                f"{context.asset_key.to_user_string()}",
+                "has no partition that maps to the one being made.",
+                "Add the fusion pair's donors and recipient to fusion_pipeline/registry.yaml.",
+            )
+        if get_origin(wanted) is dict:
+            element = wanted.__args__[1]
+            return {key: self._open(context.asset_key, key, element) for key in keys}
+        (key,) = keys
+        return self._open(context.asset_key, key, wanted)
+
+    def _open(self, asset: dg.AssetKey, partition: str | None, wanted: Any) -> TableRef | PairTables:
+        path = self._path(asset, partition, pair=wanted is PairTables)
+        handle = open_pair(path) if wanted is PairTables else TableRef(path)
+        if not path.exists():
+            raise StorageError(
+                f"{asset.to_user_string()}[{partition or ''}]",
+                f"has not been materialized ({path} does not exist).",
+                "Materialize it first, in the UI or with `fusion run PAIR`.",
+            )
+        return handle
+
+    def _path(self, asset: dg.AssetKey, partition: str | None, *, pair: bool) -> Path:
+        layout = Layout(Path(self.root))
+        return layout.tables(asset.path, str(partition)) if pair else layout.table(asset.path, partition)

@@ -1,0 +1,65 @@
+"""Raw files: the simulated surveys, a mirror folder, the cache or the official download."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from fusion_pipeline.raw import ResolvedFile, resolve
+from fusion_pipeline.registry import RawFile, SurveyVintage
+
+
+class RawFiles(dg.ConfigurableResource):
+    """Finds the raw files that the registry names."""
+
+    origin: Literal["simulated", "public"]
+    mirror: str | None
+    """Mirror folder; for simulated surveys the folder into which they are written."""
+    cache: str
+    offline: bool
+    households: int
+    """ACS households to simulate."""
+    donors: int
+    """Donor households to simulate."""
+    seed: int
+
+    def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
+        """Find the files of a donor survey-year or an ACS year."""
+        return self._resolve(dict(vintage.files), vintage.folder)
+
+    def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
+        """Find the geography files."""
+        return self._resolve(files, "spatial")
+
+    def _resolve(self, files: dict[str, RawFile], folder: str) -> list[ResolvedFile]:
+        simulated = self.origin == "simulated"
+        if simulated:
+            self._simulate()
+        mirror = Path(self.mirror) if self.mirror else None
+        return [
+            resolve(
+                role,
+                file,
+                folder=folder,
+                mirror=mirror,
+                cache=Path(self.cache),
+                offline=self.offline,
+                simulated=simulated,
+            )
+            for role, file in files.items()
+        ]
+
+    def _simulate(self) -> None:
+        from fusion_pipeline.simulate import simulate
+
+        if self.mirror is None:
+            raise ValueError("simulated raw files need a folder to be written to")
+        out = Path(self.mirror)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Three assets ask for the population at once when a run has several processes; one makes it.
+        with (out.parent / f".{out.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            simulate(out, households=self.households, donors=self.donors, seed=self.seed)

@@ -1,0 +1,51 @@
+"""The store: where artefacts lie that are not one table (plans, model sets, implicates, reports).
+
+Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.storage.artefacts import PairTables, open_pair
+from fusion_pipeline.storage.atomic import atomic_file
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import TableRef
+
+
+class FusionStore(dg.ConfigurableResource):
+    """Paths and handles below one data folder."""
+
+    root: str
+
+    @property
+    def layout(self) -> Layout:
+        """Path rules."""
+        return Layout(Path(self.root))
+
+    def table(self, asset: dg.AssetKey, partition: str | None) -> TableRef:
+        """Handle of an asset's only table."""
+        return TableRef(self.layout.table(asset.path, partition))
+
+    def pair(self, asset: dg.AssetKey, partition: str) -> PairTables:
+        """Handles of an asset's donor and recipient tables."""
+        return open_pair(self.layout.tables(asset.path, partition))
+
+    def write_plan(self, pair: str, plan: FusionPlan) -> Path:
+        """Publish the fusion plan of a pair."""
+        path = self.layout.plan(pair)
+        with atomic_file(path) as temporary:
+            temporary.write_text(plan.to_json())
+        return path
+
+    def plan(self, pair: str) -> FusionPlan:
+        """Read the fusion plan of a pair."""
+        return FusionPlan.from_json(self.layout.plan(pair).read_text())
+
+    def model_set(self, pair: str) -> ModelSet:
+        """Open the fitted model set of a pair."""
+        return load_model_set(self.layout.model_set(pair))

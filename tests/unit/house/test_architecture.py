@@ -1,0 +1,67 @@
+"""The arrows of the house: library <- resources <- assets <- definitions, and nothing heavy on import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ORCHESTRATION = {"definitions", "partitions", "jobs", "running", "cli", "__main__"}
+HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "duckdb"}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def library() -> list[Path]:
+    top = ROOT / "fusion_pipeline"
+    return [p for p in modules("fusion_pipeline") if p.parent != top or p.stem not in ORCHESTRATION]
+
+
+@pytest.mark.parametrize("path", library(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_library_knows_neither_dagster_nor_assets_nor_resources(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imported(path)} & {"dagster", "assets", "resources"}
+    assert not outside
+
+
+@pytest.mark.parametrize("path", modules("resources"), ids=lambda p: p.name)
+def test_resources_know_no_assets(path: Path) -> None:
+    assert not {n for n in imported(path) if n.split(".")[0] == "assets" or "definitions" in n}
+
+
+@pytest.mark.parametrize("path", modules("assets"), ids=lambda p: p.name)
+def test_assets_do_not_know_the_definitions(path: Path) -> None:
+    assert not {n for n in imported(path) if n.startswith("fusion_pipeline.definitions")}
+
+
+def test_every_module_says_what_belongs_there() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for package in ("fusion_pipeline", "assets", "resources")
+        for path in modules(package)
+        if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not silent
+
+
+def test_root_has_no_python_files_that_would_shadow_libraries() -> None:
+    assert not list(ROOT.glob("*.py"))
+
+
+def test_definitions_import_nothing_heavy() -> None:
+    code = "import sys, fusion_pipeline.definitions; print(*sorted(m for m in sys.modules if '.' not in m))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not HEAVY & set(loaded.stdout.split())

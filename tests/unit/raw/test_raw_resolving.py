@@ -1,0 +1,227 @@
+"""Where a raw file is taken from, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.raw import ResolvedFile, as_table, from_table, resolve, verify
+from fusion_pipeline.registry import Alternative, RawFile, load_registry
+
+BODY = b"DOEID,NWEIGHT\n1,2.5\n"
+DIGEST = hashlib.sha256(BODY).hexdigest()
+UNREACHABLE = "http://127.0.0.1:9/recs.csv"
+
+
+def _put(path: Path, body: bytes = BODY) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    return path
+
+
+def _file(**fields) -> RawFile:
+    return RawFile(**{"name": "recs.csv", "url": UNREACHABLE, **fields})
+
+
+def _resolve(tmp_path: Path, file: RawFile, *, mirror: bool = True, **options) -> ResolvedFile:
+    return resolve(
+        "households",
+        file,
+        folder="recs_2015",
+        mirror=tmp_path / "mirror" if mirror else None,
+        cache=tmp_path / "cache",
+        **options,
+    )
+
+
+def test_the_mirror_goes_before_the_cache(tmp_path):
+    mirrored = _put(tmp_path / "mirror/recs_2015/recs.csv", b"from the mirror")
+    _put(tmp_path / "cache/recs_2015/recs.csv", b"from the cache")
+    found = _resolve(tmp_path, _file())
+    assert (found.path, found.origin) == (mirrored, "mirror")
+    assert found.size == len(b"from the mirror")
+    assert found.sha256 == hashlib.sha256(b"from the mirror").hexdigest()
+
+
+def test_the_cache_goes_before_the_download(tmp_path):
+    cached = _put(tmp_path / "cache/recs_2015/recs.csv")
+    found = _resolve(tmp_path, _file(sha256=DIGEST))
+    assert (found.path, found.origin) == (cached, "cache")
+
+
+def test_what_is_nowhere_is_downloaded_into_the_cache(tmp_path, server):
+    server.body = BODY
+    found = _resolve(tmp_path, _file(url=server.address, sha256=DIGEST, size=len(BODY)))
+    assert (found.path, found.origin) == (tmp_path / "cache/recs_2015/recs.csv", "download")
+    assert (found.size, found.sha256) == (len(BODY), DIGEST)
+    again = _resolve(tmp_path, _file(url=server.address, sha256=DIGEST))
+    assert again.origin == "cache"
+    assert len(server.ranges) == 1
+
+
+def test_a_damaged_cached_file_is_fetched_again(tmp_path, server):
+    server.body = BODY
+    _put(tmp_path / "cache/recs_2015/recs.csv", b"damaged")
+    found = _resolve(tmp_path, _file(url=server.address, sha256=DIGEST))
+    assert (found.origin, found.path.read_bytes()) == ("download", BODY)
+
+
+def test_a_damaged_cached_file_is_an_error_offline_and_stays(tmp_path):
+    cached = _put(tmp_path / "cache/recs_2015/recs.csv", b"damaged")
+    with pytest.raises(RawFileError, match=DIGEST):
+        _resolve(tmp_path, _file(sha256=DIGEST), offline=True)
+    assert cached.read_bytes() == b"damaged"
+
+
+def test_the_official_name_goes_before_compressed_forms_and_alternatives(tmp_path):
+    file = _file(alternatives=(Alternative(path="recs_2015/part.csv", absent=("HHSEX",)),))
+    places = ["recs_2015/part.csv", "recs_2015/recs.csv.zip", "recs_2015/recs.csv.gz", "recs_2015/recs.csv"]
+    for place in places:
+        path = _put(tmp_path / "mirror" / place)
+        assert _resolve(tmp_path, file).path == path
+
+
+def test_a_compressed_official_file_is_checked_by_what_it_holds(tmp_path):
+    path = tmp_path / "mirror/recs_2015/recs.csv.gz"
+    _put(path, gzip.compress(BODY))
+    found = _resolve(tmp_path, _file(sha256=DIGEST))
+    assert found.path == path
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    _put(path, gzip.compress(BODY + b"2,1\n"))
+    with pytest.raises(RawFileError, match=rf"expects sha256 {DIGEST}, recs.csv in it has"):
+        _resolve(tmp_path, _file(sha256=DIGEST))
+
+
+def test_a_zipped_official_file_is_checked_by_what_it_holds(tmp_path):
+    path = tmp_path / "mirror/recs_2015/recs.csv.zip"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("folder/recs.csv", BODY)
+    assert _resolve(tmp_path, _file(sha256=DIGEST)).path == path
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other.csv", BODY)
+    with pytest.raises(RawFileError, match=r"holds \['other.csv'\], not one recs.csv"):
+        _resolve(tmp_path, _file(sha256=DIGEST))
+
+
+@pytest.mark.parametrize("name", ["recs.csv.gz", "recs.csv.zip"])
+def test_a_truncated_archive_is_named(tmp_path, name):
+    _put(tmp_path / "mirror/recs_2015" / name, gzip.compress(BODY * 100)[:30])
+    with pytest.raises(RawFileError, match=rf"{name}: is not a readable archive"):
+        _resolve(tmp_path, _file(sha256=DIGEST))
+
+
+def test_a_wrong_digest_in_the_mirror_stops_even_when_the_file_could_be_had_elsewhere(tmp_path):
+    mirrored = _put(tmp_path / "mirror/recs_2015/recs.csv", b"revised")
+    _put(tmp_path / "cache/recs_2015/recs.csv")
+    with pytest.raises(RawFileError) as caught:
+        _resolve(tmp_path, _file(sha256=DIGEST))
+    message = str(caught.value)
+    assert str(mirrored) in message
+    assert DIGEST in message
+    assert hashlib.sha256(b"revised").hexdigest() in message
+    assert "registry.yaml" in message
+
+
+def test_an_alternative_brings_its_gaps_along(tmp_path):
+    other = Alternative(path="elsewhere/part.csv.gz", absent=("HHSEX", "BEDROOMS"), states=("10",))
+    path = _put(tmp_path / "mirror/elsewhere/part.csv.gz", gzip.compress(BODY))
+    found = _resolve(tmp_path, _file(alternatives=(other,)))
+    assert (found.path, found.origin) == (path, "mirror")
+    assert (found.absent, found.states) == (("HHSEX", "BEDROOMS"), ("10",))
+
+
+def test_an_alternative_is_checked_by_its_own_digest(tmp_path):
+    body = gzip.compress(BODY)
+    good = Alternative(path="part.csv.gz", sha256=hashlib.sha256(body).hexdigest())
+    _put(tmp_path / "mirror/part.csv.gz", body)
+    assert _resolve(tmp_path, _file(sha256="1" * 64, alternatives=(good,))).path.name == "part.csv.gz"
+    with pytest.raises(RawFileError, match="0" * 64):
+        _resolve(tmp_path, _file(alternatives=(Alternative(path="part.csv.gz", sha256="0" * 64),)))
+
+
+def test_an_alternative_may_lie_compressed_or_not(tmp_path):
+    listed_compressed = Alternative(path="a/part.csv.gz", sha256="0" * 64)
+    _put(tmp_path / "mirror/a/part.csv")
+    assert _resolve(tmp_path, _file(alternatives=(listed_compressed,))).path.name == "part.csv"
+    listed_plain = Alternative(path="b/part.csv", sha256=DIGEST)
+    _put(tmp_path / "mirror/b/part.csv.gz", gzip.compress(BODY))
+    assert _resolve(tmp_path, _file(alternatives=(listed_plain,))).path.name == "part.csv.gz"
+
+
+def test_offline_the_error_lists_every_place_the_address_and_what_to_do(tmp_path):
+    file = _file(alternatives=(Alternative(path="elsewhere/part.csv.gz"),))
+    with pytest.raises(RawFileError) as caught:
+        _resolve(tmp_path, file, offline=True)
+    message = str(caught.value)
+    mirror = tmp_path / "mirror"
+    for place in ("recs_2015/recs.csv", "recs_2015/recs.csv.gz", "recs_2015/recs.csv.zip"):
+        assert str(mirror / place) in message
+    assert str(mirror / "elsewhere/part.csv.gz") in message
+    assert str(tmp_path / "cache/recs_2015/recs.csv") in message
+    assert UNREACHABLE in message
+    assert "households" in message
+    assert f"Fetch it on a connected machine into {mirror}/recs_2015/recs.csv" in message
+
+
+def test_offline_without_a_mirror_the_error_says_how_to_name_one(tmp_path):
+    with pytest.raises(RawFileError, match=r"FUSION_RAW.*recs_2015/recs\.csv"):
+        _resolve(tmp_path, _file(), mirror=False, offline=True)
+
+
+def test_a_simulated_file_is_not_held_against_the_official_digest(tmp_path):
+    path = _put(tmp_path / "mirror/recs_2015/recs.csv", b"simulated")
+    found = _resolve(tmp_path, _file(sha256=DIGEST), simulated=True)
+    assert (found.path, found.origin) == (path, "simulated")
+
+
+def test_a_missing_simulated_file_is_never_replaced_by_a_real_one(tmp_path, server):
+    _put(tmp_path / "cache/recs_2015/recs.csv")
+    with pytest.raises(RawFileError, match="simulate again"):
+        _resolve(tmp_path, _file(url=server.address), simulated=True)
+    assert server.ranges == []
+
+
+def test_the_record_survives_the_trip_through_a_table(tmp_path):
+    files = [
+        ResolvedFile("households", tmp_path / "h.csv", 7, DIGEST, "mirror", ("HHSEX",), ("10", "46")),
+        ResolvedFile("persons", tmp_path / "p.csv", 0, DIGEST, "download"),
+    ]
+    pq.write_table(as_table(files), tmp_path / "raw.parquet")
+    table = pq.read_table(tmp_path / "raw.parquet")
+    assert from_table(table) == files
+    assert table.column_names == ["role", "path", "size", "sha256", "origin", "absent", "states"]
+    assert table.schema.field("absent").type == pa.list_(pa.string())
+    assert from_table(as_table([])) == []
+
+
+def test_a_file_that_vanished_or_changed_since_is_noticed(tmp_path):
+    path = _put(tmp_path / "mirror/recs_2015/recs.csv")
+    found = _resolve(tmp_path, _file())
+    verify(found)
+    with pytest.raises(RawFileError, match="has 20 bytes and had 21"):
+        verify(replace(found, size=21))
+    path.unlink()
+    with pytest.raises(RawFileError, match="is not now"):
+        verify(found)
+
+
+@pytest.mark.realdata
+def test_the_registered_alternatives_are_found_and_have_the_registered_digests(tmp_path):
+    shared = Path(os.environ.get("FUSION_SHARED", Path(__file__).parents[3] / "../shared")) / "data"
+    registry = load_registry()
+    vintages = [registry.surveys["RECS_2015"], registry.recipients["2013"]]
+    files = [(v.folder, role, file) for v in vintages for role, file in v.files.items()]
+    files += [("spatial", role, file) for role, file in registry.geography.items()]
+    for folder, role, file in files:
+        found = resolve(role, file, folder=folder, mirror=shared, cache=tmp_path, offline=True)
+        assert found.sha256 == file.alternatives[0].sha256

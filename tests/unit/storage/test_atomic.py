@@ -1,0 +1,74 @@
+"""A reader sees the old artefact or the new one, whatever happens to the writer."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
+
+
+def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as temporary:
+        temporary.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_names_the_file_and_the_remedy_and_keeps_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(StorageError, match=r"a\.txt: cannot be written .*No space.*Free space"), atomic_file(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == "old"
+
+
+def test_directory_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    for generation in ("one", "two"):
+        with atomic_directory(path) as folder:
+            (folder / generation).write_text(generation)
+    assert [p.name for p in path.iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_directory_whose_replacement_was_cut_off_between_two_renames_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    with atomic_directory(path) as folder:
+        (folder / "one").write_text("one")
+    path.rename(tmp_path / ".set.old")
+    recover(path)
+    assert (path / "one").read_text() == "one"
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from fusion_pipeline.storage.atomic import atomic_file
+with atomic_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_killed_writer_leaves_the_old_file_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert path.read_text() == "old"
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
