@@ -8,18 +8,20 @@ itself (`check_specs`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dagster as dg
 
-from assets.fusion import fusion_harmonized, fusion_located, fusion_prepared
+from assets.fusion import fusion_harmonized, fusion_located
 from assets.geography import geography_concordance, geography_predictors
 from assets.recipient import acs_households, acs_persons
 from assets.survey import survey_dictionary, survey_households
+from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.validation import specifications
 from fusion_pipeline.validation.expectations import ASPECTS, Finding, TableSpec, validate
 from resources.store import FusionStore
 
-Specify = Callable[[str | None], TableSpec | dict[str, TableSpec]]
+Specify = Callable[[Layout, Any], TableSpec | dict[str, TableSpec]]
 
 
 def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecksDefinition:
@@ -28,7 +30,7 @@ def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecks
     Parameters
     ----------
     asset : the asset that publishes the table, or the donor's and the recipient's
-    specify : partition key -> what the table must look like, or a specification each for donor and recipient
+    specify : layout, partition key -> what the table must look like, or a specification each for donor and recipient
     """
     descriptions = {
         "schema": "The columns, the key and the number of rows are as specified.",
@@ -52,7 +54,7 @@ def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecks
         context: dg.AssetCheckExecutionContext, store: FusionStore
     ) -> Iterator[dg.AssetCheckResult]:
         partition = context.partition_key if asset.partitions_def else None
-        expected = specify(partition)
+        expected = specify(store.layout, partition)
         found: list[tuple[str, Finding]] = []
         if isinstance(expected, TableSpec):
             found += [("", f) for f in validate(store.table(asset.key, partition).read(), expected)]
@@ -87,5 +89,4 @@ CHECKS = [
     table_checks(geography_predictors, specifications.spatial_predictors),
     table_checks(fusion_harmonized, specifications.harmonized),
     table_checks(fusion_located, specifications.located),
-    table_checks(fusion_prepared, specifications.prepared),
 ]

@@ -9,8 +9,9 @@ from assets import figures
 from assets.publishing import provenance, publish
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import fusing, screening, training
-from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.geography import puma_imputation
+from fusion_pipeline.harmonize.pairs import harmonize_pair
 from fusion_pipeline.partitions import (
     ACS_TO_PAIR,
     IMPLICATES,
@@ -63,13 +64,8 @@ def fusion_harmonized(
 ) -> dg.MaterializeResult:
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
-    result = harmonize.harmonize_pair(
-        donors,
-        households,
-        persons,
-        harmonize.load_harmony(pair.harmony, pair.harmony_set),
-        donor_keep=("hid", "weight", *pair.locations),
-    )
+    harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
+    result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
     low = alike.loc[alike["similarity"] < harmonize.SIMILARITY_THRESHOLD, "predictor"].tolist()
     return publish(
@@ -284,7 +280,9 @@ def fusion_implicates(
             "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
         },
         check_results=[
-            dg.AssetCheckResult(check_name=name, passed=not found, metadata={"found": found or "nothing amiss"})
+            dg.AssetCheckResult(
+                check_name=name, passed=not found, metadata={"found": found or "nothing amiss"}
+            )
             for name, found in outcome.items()
         ],
     )
@@ -336,7 +334,9 @@ def fusion_microdata(
             "marginals": figures.marginals(marginals),
         },
         checks=[
-            dg.AssetCheckResult(check_name="complete", passed=not missing, metadata={"found": missing or "all"}),
+            dg.AssetCheckResult(
+                check_name="complete", passed=not missing, metadata={"found": missing or "all"}
+            ),
             dg.AssetCheckResult(
                 check_name="marginals",
                 passed=not far,

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.ingestion import ingest_recorded
 from assets.publishing import publish
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
-from fusion_pipeline.raw import as_table, from_table
+from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary, ingest
 from fusion_pipeline.surveys.codebook import load_codebook
 from resources.raw_files import RawFiles
 
-GROUP = {"group_name": "survey", "partitions_def": SURVEY_YEARS, "owners": ["team:surveys"]}
 
-
-@dg.asset(key=["survey", "raw"], kinds={"file"}, code_version="1", **GROUP)
+@dg.asset(
+    key=["survey", "raw"],
+    group_name="survey",
+    partitions_def=SURVEY_YEARS,
+    owners=["team:surveys"],
+    kinds={"file"},
+    code_version="1",
+)
 def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult:
     """The raw files of one donor survey-year as they were found: path, size, checksum, columns absent."""
     files = raw_files.survey(REGISTRY.surveys[context.partition_key])
@@ -24,26 +30,27 @@ def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Mat
 
 @dg.asset(
     key=["survey", "households"],
+    group_name="survey",
+    partitions_def=SURVEY_YEARS,
+    owners=["team:surveys"],
     kinds={"arrow", "parquet"},
     code_version=ingest.VERSION,
     ins={"raw": dg.AssetIn(["survey", "raw"])},
-    **GROUP,
 )
 def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult:
     """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
-    codebook = load_codebook(REGISTRY.surveys[context.partition_key].codebook)
-    table, report = ingest.ingest_with_report(
-        ingest.parts(from_table(raw.read()), "households"), codebook, "households"
-    )
-    return publish(context, table, inputs=[raw], metadata=report.metadata())
+    table, account = ingest_recorded(raw, REGISTRY.surveys[context.partition_key], "households")
+    return publish(context, table, inputs=[raw], metadata=account)
 
 
 @dg.asset(
     key=["survey", "dictionary"],
+    group_name="survey",
+    partitions_def=SURVEY_YEARS,
+    owners=["team:surveys"],
     kinds={"parquet"},
     code_version=dictionary.VERSION,
     ins={"households": dg.AssetIn(["survey", "households"])},
-    **GROUP,
 )
 def survey_dictionary(context: dg.AssetExecutionContext, households: TableRef) -> dg.MaterializeResult:
     """Every variable of one donor survey-year: description, universe, levels or range, weighted summary."""

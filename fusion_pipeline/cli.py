@@ -59,7 +59,9 @@ def run(pair: str, simulate: bool, demo: bool) -> None:
     load_registry().pair(pair)
     settings = load_settings(**({"source": "simulated"} if simulate else {}))
     layout = Layout(settings.root)
-    _console.print(f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}")
+    _console.print(
+        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}"
+    )
     for job, outcome in run_pair(pair, settings):
         label = f"{job.job} {job.partition or ''}"
         if outcome is None:
@@ -149,7 +151,9 @@ def fetch(key: str) -> None:
         _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
 
 
-def _estimates(pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float) -> Any:
+def _estimates(
+    pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float
+) -> Any:
     from fusion_pipeline.inference.analyze import analyze as estimate
     from fusion_pipeline.storage.tables import TableRef
     from fusion_pipeline.surveys.codebook import load_codebook
@@ -180,7 +184,9 @@ def _demo_table(pair: str, settings: Settings) -> None:
     for row in frame.itertuples(index=False):
         heading = headings.get(row.variable, f"{row.level}, %")
         scale = 1e-3 if row.variable == "btuel" else 100
-        cells.setdefault(str(row.division), {})[heading] = f"{row.estimate * scale:.1f} ± {row.margin * scale:.1f}"
+        cells.setdefault(str(row.division), {})[heading] = (
+            f"{row.estimate * scale:.1f} ± {row.margin * scale:.1f}"
+        )
     columns = list(dict.fromkeys(heading for row in cells.values() for heading in row))
     for heading in columns:
         table.add_column(heading, justify="right")

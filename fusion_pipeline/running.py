@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Outcome:
 
     seconds: float
     materialized: list[dg.AssetMaterialization]
-    checks: list[dg.AssetCheckEvaluation]
+    checks: Sequence[dg.AssetCheckEvaluation]
 
 
 def runs_of(pair: str) -> list[JobRun]:
@@ -84,7 +84,10 @@ def run_pair(pair: str, settings: Settings) -> Iterator[tuple[JobRun, Outcome | 
                 run,
                 Outcome(
                     time.perf_counter() - started,
-                    [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],
+                    [
+                        e.step_materialization_data.materialization
+                        for e in result.get_asset_materialization_events()
+                    ],
                     result.get_asset_check_evaluations(),
                 ),
             )

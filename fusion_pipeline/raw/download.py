@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.raw.progress import Progress
 
 if TYPE_CHECKING:
     import requests
@@ -78,8 +79,8 @@ def fetch(url: str, target: Path, *, size: int | None = None, sha256: str | None
     Raises
     ------
     RawFileError
-        Naming address and path: refused by the server, unreachable, always cut short, of wrong size or digest,
-        or not writable.
+        Naming address and path: refused by the server, unreachable, always cut short, of wrong size or
+        digest, or not writable.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,8 +118,8 @@ class _Download:
                     if failures == ATTEMPTS:
                         raise self._failure(
                             f"{problem.reason}; gave up after {ATTEMPTS} attempts.",
-                            "Try again later (what arrived is kept and resumed), or fetch the file by hand into "
-                            f"{self.target}.",
+                            "Try again later (what arrived is kept and resumed), or fetch the file by hand "
+                            f"into {self.target}.",
                         ) from problem
                     wait = min(problem.wait or BACKOFF * 2 ** (failures - 1), LONGEST_WAIT)
                     _log.info("%s: %s; next attempt in %.1f s", self.target.name, problem.reason, wait)
@@ -128,6 +129,7 @@ class _Download:
 
     def _attempt(self, session: requests.Session) -> None:
         import requests
+        import urllib3
 
         have, known = self._have(), self._known()
         headers = {"Accept-Encoding": "identity", "User-Agent": "fusion-pipeline"}
@@ -139,11 +141,7 @@ class _Download:
         try:
             with session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
                 self._receive(response, have, known)
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
+        except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             raise _TryAgainError(f"the connection failed ({_innermost(error)})") from error
         except requests.RequestException as error:
             raise self._failure(
@@ -179,8 +177,9 @@ class _Download:
             raise _TryAgainError(f"the answer ended after {have:,} of {total:,} bytes")
 
     def _write(self, out: BinaryIO, response: requests.Response, have: int, total: int | None) -> int:
-        progress = _Progress(self.target.name, have, total)
-        for piece in response.iter_content(PIECE):
+        progress = Progress(self.target.name, have, total)
+        # `iter_content` would lose the last, unfilled piece of an answer that is cut short.
+        while piece := response.raw.read1(PIECE, decode_content=False):
             out.write(piece)
             have += len(piece)
             progress.report(have)
@@ -193,13 +192,15 @@ class _Download:
         if response.status_code >= 400 and response.status_code != 416:
             raise self._failure(
                 f"the server answered {status}.",
-                f"Look up the file's present address and correct registry.yaml, or put the file at {self.target}.",
+                "Look up the file's present address and correct registry.yaml, or put the file "
+                f"at {self.target}.",
             )
         kind = response.headers.get("Content-Type", "")
         if kind.startswith("text/html") and self.target.suffix not in {".htm", ".html"}:
             raise self._failure(
                 f"the server answered {status} with a web page instead of the file.",
-                f"Open the address in a browser (a login, a proxy or a moved file), or put the file at {self.target}.",
+                "Open the address in a browser (a login, a proxy or a moved file), or put the file "
+                f"at {self.target}.",
             )
 
     def _check(self) -> None:
@@ -246,26 +247,6 @@ class _Download:
 
     def _failure(self, what: str, remedy: str) -> RawFileError:
         return RawFileError(f"{self.target.name} from {self.url}", what, remedy)
-
-
-class _Progress:
-    """A line about every five seconds, or every tenth of the file when that is slower than one a second."""
-
-    def __init__(self, name: str, have: int, total: int | None) -> None:
-        self.name, self.total = name, total
-        self.start = self.last = time.monotonic()
-        self.first = self.shown = have
-
-    def report(self, have: int) -> None:
-        now = time.monotonic()
-        tenth = self.total is not None and have - self.shown >= self.total / 10
-        done = have == self.total
-        if not done and now - self.last < (1 if tenth else 5):
-            return
-        speed = (have - self.first) / 1e6 / max(now - self.start, 1e-9)
-        of = f" of {self.total / 1e6:.1f} MB ({have / self.total:.0%})" if self.total else " MB"
-        _log.info("%s: %.1f%s, %.1f MB/s", self.name, have / 1e6, of, speed)
-        self.last, self.shown = now, have
 
 
 @contextmanager

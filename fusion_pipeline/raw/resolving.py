@@ -4,8 +4,8 @@ Belongs here: the order of places, partial alternatives, and checksums. Does not
 (`download.py`), what a file means (`surveys`, `geography`).
 
 A mirror is a folder of files somebody brought, laid out `<survey>_<vintage>/<file>[.gz|.zip]`. Nothing in it
-is ever written or removed, and a file in it whose digest is wrong stops the run rather than being passed over.
-The cache is ours: a file in it whose digest is wrong is fetched again.
+is ever written or removed, and a file in it whose digest is wrong stops the run rather than being passed
+over. The cache is ours: a file in it whose digest is wrong is fetched again.
 """
 
 from __future__ import annotations
@@ -180,8 +180,11 @@ def _sha256_inside(path: Path, name: str) -> str:
                     f"holds {archive.namelist()}, not one {name}.",
                     f"Zip {name} alone under that name.",
                 )
+            digest = hashlib.sha256()
             with archive.open(members[0]) as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+            return digest.hexdigest()
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise RawFileError(
             str(path), f"is not a readable archive ({error}).", "Copy it again from where it came."

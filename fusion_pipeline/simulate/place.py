@@ -114,9 +114,9 @@ def build_places(seed: int) -> Places:
 
     size = np.exp(normal(0.35)) * at_state("households") / count[state]
     density = normal()
-    rural = _logistic(-1.1 - 1.1 * density + normal(0.3))
+    rural = _logistic(-1.5 - 1.1 * density + normal(0.3))
     cluster = (1 - rural) * _logistic(-2.0 - 0.8 * density)
-    north = normal()
+    north = np.clip(normal(), -2, 2)
     hdd = np.maximum(at_state("hdd") * (1 + 0.10 * north), 0)
     cdd = np.maximum(at_state("cdd") * (1 - 0.15 * north), 0)
     income = 0.08 * density + normal(0.17)
@@ -158,7 +158,9 @@ def _climate_zone(usps: Array, hdd: Array, cdd: Array) -> Array:
     marine = np.isin(usps, _MARINE) & (cdd < 900)
     dry = np.isin(usps, _DRY)
     zone = np.select(
-        [(hdd < 2100) & (cdd > 2200), hdd < 3600, hdd < 5400, hdd < 7200, hdd < 9000], [2, 3, 4, 5, 6], default=7
+        [(hdd < 2100) & (cdd > 2200), hdd < 3600, hdd < 5400, hdd < 7200, hdd < 9000],
+        [2, 3, 4, 5, 6],
+        default=7,
     )
     names = np.select(
         [zone == 2, zone == 3, zone == 4, zone == 5, zone == 6],

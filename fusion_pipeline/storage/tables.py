@@ -130,7 +130,9 @@ class TableRef:
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Read in blocks of at most `rows` rows, in order."""
         file = self._open()
-        for batch in file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None):
+        for batch in file.iter_batches(
+            batch_size=rows, columns=list(columns) if columns is not None else None
+        ):
             table = _restore_levels(pa.Table.from_batches([batch]), file.schema_arrow)
             yield table.select(list(columns)) if columns is not None else table
 

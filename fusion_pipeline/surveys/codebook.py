@@ -1,157 +1,48 @@
 """Codebooks: what the columns of a survey's raw file mean, as validated data.
 
-Belongs here: the schema of `codebooks/*.yaml` and their loading. Does not belong here: reading raw files
-(`reading.py`) or applying a codebook to them (`coding.py`, `ingest.py`).
+Belongs here: the schema of `codebooks/*.yaml`, variables apart (`variables.py`), and their loading. Does not
+belong here: reading raw files (`reading.py`) or applying a codebook to them (`coding.py`, `ingest.py`).
 
-Every scalar of a codebook is text: `No` and `01` mean what they look like. A blank cell is the code "". Codes
-are compared as numbers where they are whole numbers, so `01`, `1` and `1.0` are one code. A code may be a range,
-both ends included: `3..`, `..5`, `1..19`. A codebook may extend another: variables are merged field by field, a
-field such as `levels` is replaced whole, and a variable set to null is dropped.
+Every scalar of a codebook is text: `No` and `01` mean what they look like. A blank cell is the code "".
+Codes are compared as numbers where they are whole numbers, so `01`, `1` and `1.0` are one code. A code may be
+a range, both ends included: `3..`, `..5`, `1..19`. A codebook may extend another: variables are merged field
+by field, a field such as `levels` is replaced whole, and a variable set to null is dropped.
 
-Sources: the publishers' codebooks (named in each file) and the processed variables' labels of fusionData, which
-the harmonies use.
+Sources: the publishers' codebooks (named in each file), and the labels of fusionData's processed variables,
+which the harmonies use.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.surveys.derive import check_expression
+from fusion_pipeline.surveys.variables import (
+    Derived,
+    Entry,
+    Name,
+    SpanText,
+    Text,
+    Variable,
+    canonical,
+    is_whole,
+)
 
 FOLDER = Path(__file__).parents[1] / "codebooks"
 RESERVED = ("hid", "pid", "year", "weight")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Ratio = Annotated[float, BeforeValidator(lambda text: float(Fraction(text)))]
 RespondentName = Literal["households", "persons"]
-_WHOLE = re.compile(r"^[+-]?\d+(\.0*)?$")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Span(_Model):
-    """A range of numbers, both ends included; None is unbounded."""
-
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def parse(cls, text: str) -> Span | None:
-        """Read `3..`, `..5` or `1..19`; None if the text is no range."""
-        low, dots, high = text.partition("..")
-        if not dots:
-            return None
-        return cls(low=float(low) if low.strip() else None, high=float(high) if high.strip() else None)
-
-    def __str__(self) -> str:
-        """Write the range as a codebook does."""
-        return "..".join("" if end is None else f"{end:g}" for end in (self.low, self.high))
-
-
-SpanText = Annotated[Span, BeforeValidator(lambda text: Span.parse(text) if isinstance(text, str) else text)]
-
-
-class Variable(_Model):
-    """One variable of the processed survey, made from one raw column."""
-
-    raw: Text
-    """Raw column; its case does not matter."""
-    description: Text
-    universe: Text | None = None
-    """Whom the question is put to; everybody if unset."""
-    unit: Text | None = None
-    type: Literal["integer", "number", "factor", "ordered", "place"]
-    """A `place` is a zero-padded area code whose levels are those that occur."""
-    levels: dict[str, Text] = Field(default_factory=dict)
-    """Label of each code, in the order of the levels; several codes may share a label."""
-    width: int | None = Field(default=None, ge=1)
-    """Digits of a `place`."""
-    not_applicable: Text | None = None
-    """Label (then the first level, unless listed) or number that stands for a valid skip."""
-    not_applicable_codes: tuple[str, ...] | None = None
-    """Codes of a valid skip, where the survey's default does not hold."""
-    missing_codes: tuple[str, ...] | None = None
-    """Codes of a missing answer, where the survey's default does not hold."""
-    values: dict[str, float] = Field(default_factory=dict)
-    """Codes among the numbers, and the number that each means."""
-    range: SpanText | None = None
-    """Numbers that the raw column may hold, special codes aside."""
-    adjust: Name | None = None
-    """Adjustment that turns the raw amount into dollars of the survey year."""
-
-    @property
-    def categorical(self) -> bool:
-        """Whether the values are labels."""
-        return self.type in ("factor", "ordered", "place")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """All levels in order; empty for numbers and places."""
-        if self.type not in ("factor", "ordered"):
-            return ()
-        listed = tuple(dict.fromkeys(self.levels.values()))
-        skip = self.not_applicable
-        return listed if skip is None or skip in listed else (skip, *listed)
-
-    @model_validator(mode="after")
-    def _fields_fit_the_type(self) -> Variable:
-        coded = self.type in ("factor", "ordered")
-        if coded != bool(self.levels):
-            raise ValueError(f"type {self.type} {'needs' if coded else 'takes no'} levels")
-        if (self.type == "place") != (self.width is not None):
-            raise ValueError("width belongs to type place, and to no other")
-        if self.categorical and (self.values or self.range or self.adjust or self.unit):
-            raise ValueError("values, range, adjust and unit belong to numbers")
-        if not self.categorical and self.not_applicable is not None:
-            float(self.not_applicable)
-        return self
-
-
-class Derived(_Model):
-    """A variable computed from others of the same respondent."""
-
-    description: Text
-    universe: Text | None = None
-    unit: Text | None = None
-    type: Literal["number", "factor"]
-    expression: Text
-    """See `derive.py`."""
-    levels: dict[Literal["true", "false"], Text] = Field(default_factory=dict)
-    """Labels of what the expression gives, in the order of the levels."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """All levels in order; empty for numbers."""
-        return tuple(self.levels.values())
-
-    @model_validator(mode="after")
-    def _factors_have_two_levels(self) -> Derived:
-        if len(self.levels) != (2 if self.type == "factor" else 0):
-            raise ValueError("a factor needs the levels true and false, a number none")
-        return self
-
-
-class Identifier(_Model):
+class Identifier(Entry):
     """Raw columns of the keys."""
 
     hid: Text
@@ -160,7 +51,7 @@ class Identifier(_Model):
     """Letters inside an otherwise numeric household key, and the digits that replace them."""
 
 
-class Replicates(_Model):
+class Replicates(Entry):
     """Replicate weights, and the variance they are made for: scale x sum of squared deviations."""
 
     raw: Text
@@ -175,14 +66,14 @@ class Replicates(_Model):
         return tuple(self.raw.format(number) for number in range(1, self.count + 1))
 
 
-class Adjustment(_Model):
+class Adjustment(Entry):
     """Factor column that amounts are multiplied by."""
 
     raw: Text
     divisor: float = Field(gt=0)
 
 
-class Respondent(_Model):
+class Respondent(Entry):
     """One kind of record: households or persons."""
 
     id: Identifier
@@ -208,7 +99,7 @@ class Respondent(_Model):
         columns = [*self.required, *(self.replicates.columns if self.replicates else ())]
         columns += [adjustment.raw for adjustment in self.adjustments.values()]
         columns += [variable.raw for variable in self.variables.values()]
-        return tuple({name.lower(): name for name in reversed(columns)}.values())[::-1]
+        return tuple(spellings(columns).values())
 
     def needs(self, variable: str) -> tuple[str, ...]:
         """Raw columns behind a variable, derived or not."""
@@ -239,7 +130,7 @@ class Respondent(_Model):
         return self
 
 
-class Codebook(_Model):
+class Codebook(Entry):
     """All of one survey vintage."""
 
     survey: Text
@@ -264,7 +155,9 @@ class Codebook(_Model):
         """
         found = self.households if name == "households" else self.persons
         if found is None:
-            raise RegistryError(f"codebook {self.survey} {self.vintage}", f"has no {name}.", "Ask for households.")
+            raise RegistryError(
+                f"codebook {self.survey} {self.vintage}", f"has no {name}.", "Ask for households."
+            )
         return found
 
     def missing(self, variable: Variable) -> tuple[str, ...]:
@@ -289,20 +182,24 @@ class Codebook(_Model):
         return persons
 
     @model_validator(mode="after")
-    def _codes_mean_one_thing(self) -> Codebook:
+    def _codes_are_unambiguous(self) -> Codebook:
         for respondent in (self.households, self.persons):
             for name, variable in (respondent.variables if respondent else {}).items():
                 groups = [self.missing(variable), self.skips(variable), variable.levels, variable.values]
                 codes = [canonical(code) for group in groups for code in group]
+                if not variable.categorical and (words := [c for c in codes if c and not is_whole(c)]):
+                    raise ValueError(f"variables.{name}: code {words[0]!r} is no whole number")
                 if twice := sorted({code for code in codes if codes.count(code) > 1}):
                     raise ValueError(f"variables.{name}: code {twice[0]!r} is given two meanings")
         return self
 
 
-def canonical(code: str) -> str:
-    """Write whole numbers one way (`01`, `1.0` and ` 1` are `1`); other text is only stripped."""
-    code = code.strip()
-    return str(int(float(code))) if _WHOLE.match(code) else code
+def spellings(columns: Iterable[str]) -> dict[str, str]:
+    """Name each raw column once, as first spelt, by its lower-case name."""
+    named: dict[str, str] = {}
+    for column in columns:
+        named.setdefault(column.lower(), column)
+    return named
 
 
 def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:
@@ -324,9 +221,7 @@ def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:
     try:
         return Codebook.model_validate(content)
     except ValidationError as error:
-        entries = "\n".join(
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
+        entries = "\n".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
         raise RegistryError(
             f"codebooks/{name}.yaml", f"does not fit its schema.\n{entries}\n", "Correct the entries."
         ) from error
@@ -355,7 +250,11 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(base.get(key), Mapping) and key not in ("levels", "values"):
+        elif (
+            isinstance(value, Mapping)
+            and isinstance(base.get(key), Mapping)
+            and key not in ("levels", "values")
+        ):
             merged[key] = _merge(base[key], value)
         else:
             merged[key] = value
@@ -373,5 +272,7 @@ class _TextLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if key.tag.rpartition(":")[2] != "merge"]
         if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]} is given twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {twice[0]} is given twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)

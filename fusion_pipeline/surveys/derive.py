@@ -7,8 +7,8 @@ parsed into a syntax tree and only the nodes below are accepted.
     ==  !=  <  <=  >  >=              of a column with a label or number, or of two numeric terms
     +  -  *  /                        of numeric columns and numbers
 
-Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing when a
-term is; anything computed from a missing number, and any quotient by zero, is missing.
+Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing
+when a term is; anything computed from a missing number, and any quotient by zero, is missing.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> str:
                 if _check(term, columns) != "boolean":
                     raise ValueError(f"{ast.unparse(term)!r} is not a comparison")
             return "boolean"
-        case ast.Compare(left=ast.Name(id=name), ops=[operator], comparators=[ast.Constant(value=str(label))]):
+        case ast.Compare(
+            left=ast.Name(id=name), ops=[operator], comparators=[ast.Constant(value=str(label))]
+        ):
             if type(operator) not in _EQUALITIES or label not in columns.get(name, ()):
                 raise ValueError(f"{ast.unparse(node)!r}: {name!r} has no level {label!r} to be equal to")
             return "boolean"
@@ -129,8 +131,10 @@ def _evaluate(node: ast.expr, table: pa.Table) -> Any:
             return _ARITHMETIC[type(operator)](_evaluate(left, table), _evaluate(right, table))
         case ast.UnaryOp(operand=operand):
             return pc.negate(_evaluate(operand, table))
-        case ast.Constant(value=value):
-            return pa.scalar(value if isinstance(value, str) else float(value))
+        case ast.Constant(value=str(label)):
+            return pa.scalar(label)
+        case ast.Constant(value=int() | float() as number):
+            return pa.scalar(float(number))
         case ast.Name(id=name):
             column = table[name]
             return column.cast(pa.string() if pa.types.is_dictionary(column.type) else pa.float64())

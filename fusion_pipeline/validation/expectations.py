@@ -61,7 +61,8 @@ def validate(table: pa.Table, spec: TableSpec) -> list[Finding]:
     import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    schema, values = {"meta": {"aspect": "schema"}}, {"meta": {"aspect": "values"}}
+    schema: dict[str, Any] = {"meta": {"aspect": "schema"}}
+    values: dict[str, Any] = {"meta": {"aspect": "values"}}
     names = [column.name for column in spec.columns]
     expectations: list[Any] = [
         gxe.ExpectTableColumnsToMatchSet(column_set=names, exact_match=True, **schema),

@@ -63,5 +63,7 @@ def test_root_has_no_python_files_that_would_shadow_libraries() -> None:
 
 def test_definitions_import_nothing_heavy() -> None:
     code = "import sys, fusion_pipeline.definitions; print(*sorted(m for m in sys.modules if '.' not in m))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert not HEAVY & set(loaded.stdout.split())

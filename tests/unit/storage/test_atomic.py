@@ -26,7 +26,10 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
 def test_full_disk_names_the_file_and_the_remedy_and_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(StorageError, match=r"a\.txt: cannot be written .*No space.*Free space"), atomic_file(path):
+    with (
+        pytest.raises(StorageError, match=r"a\.txt: cannot be written .*No space.*Free space"),
+        atomic_file(path),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert path.read_text() == "old"
 

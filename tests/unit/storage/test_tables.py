@@ -48,7 +48,9 @@ def test_digest_ignores_chunking_and_sees_values_levels_and_names() -> None:
     assert table_digest(whole) == table_digest(chunked)
     assert table_digest(whole) != table_digest(table([0, 1, 2, -1], [1, 2, 4, None]))
     assert table_digest(whole) != table_digest(whole.rename_columns(["share", "sum"]))
-    other = whole.set_column(0, "share", categorical(np.array([0, 1, 2, -1]), [*LEVELS, "more"], ordered=True))
+    other = whole.set_column(
+        0, "share", categorical(np.array([0, 1, 2, -1]), [*LEVELS, "more"], ordered=True)
+    )
     assert table_digest(whole) != table_digest(other)
 
 
@@ -78,5 +80,5 @@ def test_missing_file_and_missing_column_are_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"nowhere.*does not exist.*Materialize"):
         read_table(tmp_path / "nowhere")
     write_table(tmp_path / "t", table([0], [1]))
-    with pytest.raises(StorageError, match="column income.*is not in the table"):
+    with pytest.raises(StorageError, match=r"column income.*is not in the table"):
         read_table(tmp_path / "t", ["income"])

@@ -1,0 +1,32 @@
+"""What the survey and the ACS assets share: from the record of raw files to microdata and its account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from fusion_pipeline.raw import from_table, verify
+from fusion_pipeline.registry import SurveyVintage
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.surveys.codebook import RespondentName, load_codebook
+from fusion_pipeline.surveys.ingest import RawPart, ingest_with_report
+
+
+def ingest_recorded(
+    raw: TableRef, vintage: SurveyVintage, respondent: RespondentName
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Ingest the recorded raw files of one respondent; return the table and the account for the UI."""
+    files = [file for file in from_table(raw.read()) if file.role == respondent]
+    for file in files:
+        verify(file)
+    parts = [RawPart(file.path, file.absent) for file in files]
+    table, report = ingest_with_report(parts, load_codebook(vintage.codebook), respondent)
+    return table, {
+        "rows read": report.rows_read,
+        "rows kept": report.rows_kept,
+        "dropped": dg.MetadataValue.json(dict(report.dropped)),
+        "missing answers": dg.MetadataValue.json(dict(report.missing)),
+        "variables left out": dg.MetadataValue.json(dict(report.left_out)),
+    }

@@ -1,0 +1,1 @@
+"""What a reader of the numbers wants to see of a fusion pair."""

@@ -1,0 +1,31 @@
+"""How long, and in how much memory, a simulated world of a given size is written.
+
+Run `python benchmarks/simulate.py [--households N] [--donors N]`; the row printed is Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from measure import measured
+
+from fusion_pipeline.settings import load_settings
+from fusion_pipeline.simulate import simulate
+
+
+def main() -> None:
+    """Simulate under measurement."""
+    settings = load_settings()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--households", type=int, default=settings.simulated_households)
+    parser.add_argument("--donors", type=int, default=settings.simulated_donors)
+    asked = parser.parse_args()
+    label = f"simulate {asked.households:,} ACS households a year and {asked.donors:,} RECS households"
+    with tempfile.TemporaryDirectory() as folder, measured(label):
+        simulate(Path(folder) / "raw", households=asked.households, donors=asked.donors, seed=settings.seed)
+
+
+if __name__ == "__main__":
+    main()

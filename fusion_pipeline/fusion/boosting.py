@@ -1,0 +1,201 @@
+"""Conditional expectations: LightGBM models whose size and number of trees come from cross-validation.
+
+Belongs here: folds, cross-validation, early stopping, the final fit, out-of-fold predictions. Does not belong
+here: which variables and donors (`training.py`), what the predictions are for (`matching.py`, `drawing.py`).
+
+Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees; tree sizes of 16,
+32 and 64 leaves are compared; 80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20).
+Two deviations. Early stopping waits for `patience` rounds, not 2, because with sampled predictors the loss is
+noisy and an early stop under-fits. And the predictions of the fold models for the donors they have not seen are
+kept: donors are placed among each other by these, because predictions for donors a model was fitted on are
+spread wider than those for recipients, which it has never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+MAX_ROUNDS = 2500
+"""No model needs more trees at these learning rates; reached, it is reported as a warning."""
+STRATA = 10
+"""Rank bins that folds are balanced on, for continuous labels."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How models are fitted.
+
+    Parameters
+    ----------
+    folds : int
+    leaves : tuple of int
+        Tree sizes compared.
+    learning_rate : float
+    patience : int
+        Rounds without improvement of the averaged loss before a model stops growing.
+    """
+
+    folds: int = 5
+    leaves: tuple[int, ...] = (16, 32, 64)
+    learning_rate: float = 0.1
+    patience: int = 30
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One model of a label: its role, LightGBM's parameters for it, and its seed."""
+
+    role: str
+    parameters: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model fitted on all donors, and what cross-validation said of it.
+
+    `out_of_fold` is (n,) or (n, classes): the prediction for each donor by the fold model that has not seen it.
+    `losses` has the best averaged loss of each tree size.
+    """
+
+    role: str
+    booster: lgb.Booster
+    out_of_fold: np.ndarray
+    loss: float
+    losses: dict[int, float]
+    rounds: int
+    leaves: int
+
+
+def fit_models(
+    features: np.ndarray,
+    nominal: Sequence[int],
+    label: np.ndarray,
+    weight: np.ndarray,
+    fold: np.ndarray,
+    objectives: Sequence[Objective],
+    tuning: Tuning,
+) -> list[FittedModel]:
+    """Fit the models of one label. Features are binned once and shared by all of them.
+
+    Parameters
+    ----------
+    features : (n, p) float32
+    nominal : positions of the features that are unordered categories
+    label, weight : (n,) float64
+    fold : (n,) int, 0-based
+
+    Returns
+    -------
+    One fitted model per objective.
+    """
+    import lightgbm as lgb
+
+    # One thread per model: these fits are too small to gain from more, and sums keep their order.
+    shared: dict[str, Any] = {
+        "verbosity": -1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "min_data_in_leaf": smallest_leaf(len(label)),
+        "feature_fraction": 0.8,
+        "learning_rate": tuning.learning_rate,
+    }
+    full = lgb.Dataset(
+        features, label, weight=weight, categorical_feature=list(nominal), params=shared, free_raw_data=False
+    ).construct()
+    held_out = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
+    splits = [
+        (full.subset(np.flatnonzero(fold != k)).construct(), full.subset(rows).construct())
+        for k, rows in enumerate(held_out)
+    ]
+    fitted = []
+    for objective in objectives:
+        parameters = shared | dict(objective.parameters) | {"seed": objective.seed}
+        rows = [
+            _grow(splits, parameters | {"num_leaves": leaves}, tuning.patience) for leaves in tuning.leaves
+        ]
+        best = min(range(len(rows)), key=lambda i: rows[i][0])
+        loss, rounds, boosters = rows[best]
+        booster = lgb.Booster(parameters | {"num_leaves": tuning.leaves[best]}, full)
+        for _ in range(rounds):
+            booster.update()
+        predicted = [
+            np.asarray(b.predict(features[r], num_iteration=rounds, num_threads=1))
+            for b, r in zip(boosters, held_out, strict=True)
+        ]
+        out_of_fold = np.empty((len(label), *predicted[0].shape[1:]))
+        for r, p in zip(held_out, predicted, strict=True):
+            out_of_fold[r] = p
+        losses = {leaves: row[0] for leaves, row in zip(tuning.leaves, rows, strict=True)}
+        fitted.append(
+            FittedModel(objective.role, booster, out_of_fold, loss, losses, rounds, tuning.leaves[best])
+        )
+    return fitted
+
+
+def smallest_leaf(donors: int) -> int:
+    """Return the smallest number of donors a leaf may have: 0.1 %, at least 20."""
+    return max(20, -(-donors // 1000))
+
+
+def assign_folds(
+    strata: np.ndarray, folds: int, random: np.random.Generator, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Deal donors out to folds so that every fold has its share of every stratum.
+
+    Parameters
+    ----------
+    strata : (n,)
+        Class, or rank bin, of each donor.
+    groups : (n,), optional
+        Donors of one group (a household, a sampling unit) stay together; the group's first donor stands for it.
+
+    Returns
+    -------
+    (n,) int32, 0-based. The same strata and generator give the same folds.
+    """
+    if groups is None:
+        first, member = np.arange(len(strata)), np.arange(len(strata))
+    else:
+        _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.lexsort((random.random(len(first)), strata[first]))
+    dealt = np.empty(len(first), dtype=np.int32)
+    dealt[order] = np.arange(len(first)) % folds
+    return dealt[member]
+
+
+def rank_bins(values: np.ndarray, bins: int = STRATA) -> np.ndarray:
+    """Cut values into bins of nearly equal size by rank; equal values share a bin."""
+    distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    below = np.cumsum(counts) - counts / 2
+    return np.minimum((below * bins / len(values)).astype(np.int32), bins - 1)[inverse]
+
+
+def _grow(
+    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]], parameters: dict[str, Any], patience: int
+) -> tuple[float, int, list[lgb.Booster]]:
+    """Grow the fold models side by side until their averaged held-out loss stops falling."""
+    import lightgbm as lgb
+
+    boosters = []
+    for training, validation in splits:
+        booster = lgb.Booster(parameters, training)
+        booster.add_valid(validation, "held out")
+        boosters.append(booster)
+    best, rounds = np.inf, 1
+    for current in range(1, MAX_ROUNDS + 1):
+        finished = [booster.update() for booster in boosters]
+        loss = float(np.mean([booster.eval_valid()[0][2] for booster in boosters]))
+        if loss < best:
+            best, rounds = loss, current
+        if current - rounds >= patience or all(finished):
+            break
+    return best, rounds, boosters

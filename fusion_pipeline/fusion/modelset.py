@@ -1,0 +1,233 @@
+"""The fitted model set of a fusion pair, as a directory: everything fusing needs, readable by anything.
+
+Belongs here: layout, manifest, checksums, loading. Does not belong here: fitting (`training.py`), use
+(`fusing.py`).
+
+    manifest.json            plan, variables, predictors, settings, versions, per-model report, sha256 of all files
+    models/*.txt             LightGBM text models
+    donors.parquet           values of the matched fusion variables and the weight, one row a donor, no ids
+    pools/NN-centres.parquet scaled centres of step NN
+    pools/NN-donors.parquet  one row a centre: the rows of donors.parquet in its pool, nearest first
+
+No pickle, no time stamps: the same donor, plan and settings give the same bytes. Donors' values are in it, so a
+model set may be shared only where the donor microdata may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.matching import DonorPools, Scaling
+from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.fusion.variables import Variable
+from fusion_pipeline.storage.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
+
+FORMAT = 1
+"""Raised whenever a directory written before could no longer be read."""
+DONOR_WEIGHT = "donor weight"
+"""Column of donors.parquet. No survey has a column with a blank in its name."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One fitted model: which variable and role, where it lies, what cross-validation said.
+
+    `role` is ``"classes"``, ``"zero"``, ``"mean"`` or ``"quantile i"`` (1-based); `importance` is the gain of each
+    predictor, in the order of the step's predictors; `losses` has the best averaged loss per tree size.
+    """
+
+    step: int
+    variable: str
+    role: str
+    file: str
+    donors: int
+    loss: float
+    rounds: int
+    leaves: int
+    losses: dict[str, float]
+    importance: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """A model set on disk, opened.
+
+    Parameters
+    ----------
+    path : Path
+    manifest : dict
+        As in manifest.json.
+    fingerprint : str
+        SHA-256 of the manifest, and so of all files.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    fingerprint: str
+    _boosters: dict[str, lgb.Booster] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def plan(self) -> FusionPlan:
+        """Steps, predictors, products."""
+        return FusionPlan.from_json(json.dumps(self.manifest["plan"]))
+
+    @cached_property
+    def variables(self) -> dict[str, Variable]:
+        """Fusion variables by name, products among them."""
+        return {v["name"]: Variable.from_json(v) for v in self.manifest["variables"]}
+
+    @cached_property
+    def predictors(self) -> dict[str, Variable]:
+        """Predictors the recipient must have, by name."""
+        return {v["name"]: Variable.from_json(v) for v in self.manifest["predictors"]}
+
+    @cached_property
+    def records(self) -> list[ModelRecord]:
+        """All models, in fusion order."""
+        return [ModelRecord(**(r | {"importance": tuple(r["importance"])})) for r in self.manifest["models"]]
+
+    @cached_property
+    def donors(self) -> pa.Table:
+        """Donor values of matched fusion variables, and `DONOR_WEIGHT`."""
+        return read_table(self.path / "donors.parquet")
+
+    def models(self, step: int, variable: str) -> list[tuple[ModelRecord, lgb.Booster]]:
+        """Return the models of a variable in the order they were fitted: classes; or zero, mean, quantiles."""
+        found = [r for r in self.records if r.step == step and r.variable == variable]
+        return [(r, self._booster(r)) for r in found]
+
+    def pools(self, step: int) -> DonorPools | None:
+        """Return the donor pools of a step; None for a solo categorical one, which needs none."""
+        described = self.manifest["pools"][step]
+        if described is None:
+            return None
+        points = read_table(self.path / described["centres"])
+        lists = read_table(self.path / described["donors"]).column("donors").combine_chunks()
+        return DonorPools(
+            Scaling(np.array(described["centre"]), np.array(described["scale"])),
+            np.column_stack([c.to_numpy() for c in points.columns]).astype(np.float32),
+            lists.values.to_numpy().astype(np.int32),
+            lists.offsets.to_numpy().astype(np.int64),
+        )
+
+    def report(self) -> pd.DataFrame:
+        """Return one row a model: variable, role, donors, leaves, rounds, loss, the three predictors that gain most."""
+        rows = []
+        for record in self.records:
+            names = self.plan.steps[record.step].predictors
+            order = np.argsort(record.importance, kind="stable")[::-1][:3]
+            top = ", ".join(names[i] for i in order if record.importance[i] > 0)
+            rows.append(
+                (record.variable, record.role, record.donors, record.leaves, record.rounds, record.loss, top)
+            )
+        return pd.DataFrame(
+            rows, columns=["variable", "model", "donors", "leaves", "rounds", "loss", "most important"]
+        )
+
+    def importance(self) -> pd.DataFrame:
+        """Return each predictor's share of the gain per fusion variable, averaged over its models."""
+        rows = []
+        for variable in dict.fromkeys(r.variable for r in self.records):
+            records = [r for r in self.records if r.variable == variable]
+            gains = [np.array(r.importance) / sum(r.importance) for r in records if sum(r.importance) > 0]
+            names = self.plan.steps[records[0].step].predictors
+            share = np.mean(gains, axis=0) if gains else np.zeros(len(names))
+            rows += [(variable, name, float(value)) for name, value in zip(names, share, strict=True)]
+        return pd.DataFrame(rows, columns=["variable", "predictor", "share"])
+
+    def _booster(self, record: ModelRecord) -> lgb.Booster:
+        import lightgbm as lgb
+
+        if record.file not in self._boosters:
+            text = (self.path / record.file).read_text()
+            self._boosters[record.file] = lgb.Booster(model_str=text, params={"verbosity": -1})
+        return self._boosters[record.file]
+
+
+def model_file(step: int, variable: str, role: str) -> str:
+    """Return the name of a model's file, such as `models/03-btuel-mean.txt`."""
+    plain = re.sub(r"\W+", "_", f"{variable}-{role}".replace("-", " "))
+    return f"models/{step + 1:02d}-{plain}.txt"
+
+
+def write_pools(folder: Path, step: int, pools: DonorPools) -> dict[str, Any]:
+    """Write the pools of a step and return their entry in the manifest."""
+    names = {
+        "centres": f"pools/{step + 1:02d}-centres.parquet",
+        "donors": f"pools/{step + 1:02d}-donors.parquet",
+    }
+    points = pa.table({f"coordinate {j + 1}": pools.centres[:, j] for j in range(pools.centres.shape[1])})
+    lists = pa.ListArray.from_arrays(pa.array(pools.offsets.astype(np.int32)), pa.array(pools.donors))
+    write_table(folder / names["centres"], points)
+    write_table(folder / names["donors"], pa.table({"donors": lists}))
+    return names | {
+        "centre": pools.scaling.centre.tolist(),
+        "scale": pools.scaling.scale.tolist(),
+        "median size": float(np.median(pools.sizes)),
+    }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Complete a model set: hash every file and write the manifest."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    hashes = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+    content = {"format": FORMAT, **manifest, "files": hashes}
+    (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load_model_set(path: Path) -> ModelSet:
+    """Open a model set and check every file against the manifest.
+
+    Raises
+    ------
+    StorageError
+        If the directory, the manifest or a file is missing, damaged or of another format; the message names it.
+    """
+    path = Path(path)
+    file = path / "manifest.json"
+    remedy = "Train it again (materialize fusion/models of its pair)."
+    if not file.is_file():
+        raise StorageError(str(file), "does not exist: this is not a complete model set.", remedy)
+    content = file.read_bytes()
+    try:
+        manifest = json.loads(content)
+        files, written = manifest["files"], manifest["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(str(file), f"is not a readable manifest ({error}).", remedy) from error
+    if written != FORMAT:
+        raise StorageError(str(file), f"has format {written}; this version reads {FORMAT}.", remedy)
+    for name, expected in files.items():
+        if not (path / name).is_file():
+            raise StorageError(str(path / name), "is missing from the model set.", remedy)
+        if _sha256(path / name) != expected:
+            raise StorageError(str(path / name), "is damaged: its SHA-256 is not the manifest's.", remedy)
+    return ModelSet(path, manifest, hashlib.sha256(content).hexdigest())
+
+
+def versions(
+    names: Sequence[str] = ("fusion-pipeline", "lightgbm", "faiss-cpu", "numpy", "pyarrow"),
+) -> dict[str, str]:
+    """Return the versions of the packages that decide the bytes of a model set."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in names}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,181 @@
+"""What is fused, in which order, from which predictors: the plan of a fusion pair.
+
+Belongs here: the plan, its consistency, its JSON form. Does not belong here: how a plan is found
+(`screening.py`) or carried out (`training.py`, `fusing.py`).
+
+A step fuses one variable, or a block of variables that always come from one and the same donor. Steps are taken
+in order, and what was fused may be a predictor afterwards (chained fusion; Ummel et al. 2024, "General strategy").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from fusion_pipeline.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class FusionStep:
+    """One step of the fusion order.
+
+    Parameters
+    ----------
+    variables : tuple of str
+        The fusion variable; more than one make a block.
+    predictors : tuple of str
+        Harmonized and spatial predictors, and fusion variables of earlier steps.
+    universe : str, optional
+        A numeric fusion variable of an earlier step: the step is trained and fused only where it is positive.
+        Elsewhere the value is 0.
+    outliers_by : str, optional
+        A categorical column of the donor. Within its groups, donors whose value is a local outlier are not used.
+    """
+
+    variables: tuple[str, ...]
+    predictors: tuple[str, ...]
+    universe: str | None = None
+    outliers_by: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the step in messages and random streams."""
+        return "+".join(self.variables)
+
+    @property
+    def is_block(self) -> bool:
+        """Whether several variables come from one donor."""
+        return len(self.variables) > 1
+
+
+@dataclass(frozen=True)
+class FusionPlan:
+    """Steps in fusion order.
+
+    Parameters
+    ----------
+    steps : tuple of FusionStep
+    weight : str, optional
+        Column of donor weights; without it every donor counts the same.
+    products : mapping of str to (str, str)
+        Variables computed after drawing as the product of two fused ones, such as
+        ``{"dollarel": ("price_dollarel", "btuel")}``. They may be predictors of later steps.
+    internal : tuple of str
+        Fusion variables that are not written out, such as ``price_dollarel``.
+
+    Raises
+    ------
+    TrainingError
+        If the plan contradicts itself; the message names step and column.
+    """
+
+    steps: tuple[FusionStep, ...]
+    weight: str | None = None
+    products: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    internal: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise TrainingError("fusion plan", "has no steps.", "Name at least one fusion variable.")
+        drawn = [v for step in self.steps for v in step.variables]
+        everything = [*drawn, *self.products]
+        if repeated := sorted({v for v in everything if everything.count(v) > 1}):
+            raise TrainingError(
+                f"fusion plan, variable {repeated[0]}", "is fused twice.", "List every fusion variable once."
+            )
+        if unknown := [v for v in self.internal if v not in everything]:
+            raise TrainingError(
+                f"fusion plan, internal variable {unknown[0]}", "is not fused.", "Correct `internal`."
+            )
+        for product, factors in self.products.items():
+            if unknown := [f for f in factors if f not in drawn]:
+                raise TrainingError(
+                    f"fusion plan, product {product}",
+                    f"needs {unknown[0]}, which no step fuses.",
+                    "Add a step for it, or correct `products`.",
+                )
+        for position, step in enumerate(self.steps):
+            self._check_step(position, step, everything)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Output columns in fusion order; a product follows the step that completes its factors."""
+        return tuple(v for v in self.known_after(len(self.steps)) if v not in self.internal)
+
+    def known_after(self, steps: int) -> tuple[str, ...]:
+        """Return the variables that have fused values once that many steps are done, in order."""
+        known: list[str] = []
+        for step in self.steps[:steps]:
+            known += step.variables
+            known += self._completed(step, known)
+        return tuple(known)
+
+    def products_after(self, position: int) -> tuple[str, ...]:
+        """Return the products that the step at `position` completes."""
+        step = self.steps[position]
+        return tuple(self._completed(step, (*self.known_after(position), *step.variables)))
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Columns the recipient must have: all predictors that are not fused, in order of first use."""
+        fused = self.known_after(len(self.steps))
+        return tuple(dict.fromkeys(p for step in self.steps for p in step.predictors if p not in fused))
+
+    def to_json(self) -> str:
+        """Return the plan as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> FusionPlan:
+        """Read what `to_json` wrote."""
+        raw = json.loads(text)
+        steps = tuple(
+            FusionStep(tuple(s["variables"]), tuple(s["predictors"]), s["universe"], s["outliers_by"])
+            for s in raw["steps"]
+        )
+        products = {name: (first, second) for name, (first, second) in raw["products"].items()}
+        return cls(steps, raw["weight"], products, tuple(raw["internal"]))
+
+    @classmethod
+    def chained(
+        cls, y: Sequence[str | Sequence[str]], x: Sequence[str], weight: str | None = None
+    ) -> FusionPlan:
+        """Fuse `y` in the order given; every step uses all of `x` and everything fused before."""
+        steps: list[FusionStep] = []
+        earlier: list[str] = []
+        for variables in blocks(y):
+            steps.append(FusionStep(variables, (*x, *earlier)))
+            earlier += variables
+        return cls(tuple(steps), weight)
+
+    def _completed(self, step: FusionStep, known: Sequence[str]) -> Iterator[str]:
+        for product, factors in self.products.items():
+            if set(factors) & set(step.variables) and set(factors) <= set(known):
+                yield product
+
+    def _check_step(self, position: int, step: FusionStep, everything: Sequence[str]) -> None:
+        where = f"fusion plan, step {position + 1} ({step.name})"
+        known = self.known_after(position)
+        if not step.variables or not step.predictors:
+            raise TrainingError(where, "needs a variable and a predictor.", "Add them, or drop the step.")
+        for predictor in step.predictors:
+            if predictor in everything and predictor not in known:
+                raise TrainingError(
+                    where,
+                    f"uses {predictor}, which is not fused before it.",
+                    "Change the order or the predictors.",
+                )
+            if predictor == self.weight:
+                raise TrainingError(where, f"uses the weight {predictor} as predictor.", "Leave it out.")
+        if step.universe is not None and (step.universe not in known or step.is_block):
+            raise TrainingError(
+                where,
+                f"has the universe {step.universe}; a universe is a variable fused before, and blocks have none.",
+                "Name an earlier fusion variable, or leave `universe` out.",
+            )
+
+
+def blocks(y: Sequence[str | Sequence[str]]) -> list[tuple[str, ...]]:
+    """Turn names and lists of names into tuples: one step each."""
+    return [(item,) if isinstance(item, str) else tuple(item) for item in y]

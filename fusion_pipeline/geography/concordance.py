@@ -1,0 +1,218 @@
+"""The PUMA concordance: every 2010 PUMA by county, with its weight and the larger areas around it.
+
+Belongs here: building the concordance from the Census tract-to-PUMA relationship file, and looking PUMAs up.
+Does not belong here: what is known of a PUMA (`predictors.py`).
+
+Source: Census Bureau, 2010 Census Tract to 2010 PUMA Relationship File. Regions and divisions are the Census
+Bureau's; RECS splits the Mountain division into North and South.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from fusion_pipeline.errors import GeographyError
+from fusion_pipeline.storage.tables import categorical
+
+VERSION = "1"
+_COLUMNS = {"STATEFP": 2, "COUNTYFP": 3, "TRACTCE": 6, "PUMA5CE": 5}
+# American Samoa, Guam, Northern Mariana Islands, Puerto Rico, Virgin Islands: not in the donor surveys.
+_TERRITORIES = frozenset({"60", "66", "69", "72", "78"})
+# In the order of the RECS codebook.
+_DIVISIONS = (
+    "New England",
+    "Middle Atlantic",
+    "East North Central",
+    "West North Central",
+    "South Atlantic",
+    "East South Central",
+    "West South Central",
+    "Mountain North",
+    "Mountain South",
+    "Pacific",
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state (or DC) in the code lists of the agencies used here."""
+
+    fips: str
+    usps: str
+    name: str
+    region: str
+    division: str
+    recs_division: str
+    noaa: str
+    """State number of NOAA's cooperative stations; DC has none of its own and takes Maryland's."""
+
+
+@cache
+def states() -> dict[str, State]:
+    """The 50 states and DC by FIPS code."""
+    with Path(__file__).with_name("states.csv").open(encoding="utf-8", newline="") as file:
+        return {row["fips"]: State(**row) for row in csv.DictReader(file)}
+
+
+def build_concordance(tract_puma: Path) -> pa.Table:
+    """Build the concordance of the 50 states and DC.
+
+    Parameters
+    ----------
+    tract_puma : Path
+        The relationship file, CSV, perhaps gzipped.
+
+    Returns
+    -------
+    One row per state, PUMA and county, in that order:
+        `state` (2 characters), `puma10` (5, unique within the state), `county` (5, with the state's),
+        `weight` float64, `region`, `division`, `recs_division`.
+
+    Raises
+    ------
+    GeographyError
+        If the header differs, a code is malformed, a state unknown or a tract repeated; the message names
+        file, column and value.
+
+    Notes
+    -----
+    `weight` is the number of census tracts. Tracts are drawn to have about 4,000 inhabitants, which makes
+    their number a stand-in for the housing units that weigh areas in the reference.
+    """
+    tracts = _read_tracts(tract_puma)
+    keys = ["STATEFP", "PUMA5CE", "COUNTYFP"]
+    areas = tracts.groupby(keys, observed=True, sort=True).size().reset_index(name="weight")
+    table = pa.table(
+        {
+            "state": _categories(areas["STATEFP"]),
+            "puma10": _categories(areas["PUMA5CE"]),
+            "county": _categories(areas["STATEFP"] + areas["COUNTYFP"]),
+            "weight": pa.array(areas["weight"].to_numpy(np.float64)),
+            **{name: _area(areas["STATEFP"], name) for name in ("region", "division", "recs_division")},
+        }
+    )
+    n_pumas = len(areas[keys[:2]].drop_duplicates())
+    _log.info("concordance: %d tracts, %d PUMAs, %d states", len(tracts), n_pumas, areas["STATEFP"].nunique())
+    return table
+
+
+def add_areas(households: pa.Table) -> pa.Table:
+    """Append `region` and `division` of each household's state, unless they are there.
+
+    Parameters
+    ----------
+    households : table with `state` (2-character FIPS)
+    """
+    fips = households["state"].cast(pa.string()).to_pandas()
+    for name in ("region", "division"):
+        if name not in households.column_names:
+            households = households.append_column(name, _area(fips, name))
+    return households
+
+
+def puma_ids(table: pa.Table, where: str) -> np.ndarray:
+    """Number the PUMA of every row: state code times 100,000 plus PUMA code.
+
+    Raises
+    ------
+    GeographyError
+        If a state or PUMA is missing, or not made of digits.
+    """
+    parts = []
+    for name, factor in (("state", 100_000), ("puma10", 1)):
+        if name not in table.column_names:
+            raise GeographyError(f"{where} table", f"has no column {name}.", "Add it to the columns kept.")
+        column = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+        if column.null_count:
+            raise GeographyError(
+                f"{where} table, column {name}",
+                f"is missing in {column.null_count} rows.",
+                "Every household needs a PUMA: check the survey's codebook, or impute it first.",
+            )
+        labels = column.dictionary.to_pylist()
+        for label in labels:
+            if not label.isdigit():
+                raise GeographyError(
+                    f"{where} table, column {name}", f"holds {label!r}.", "Use FIPS and PUMA codes as text."
+                )
+        lookup = np.array([int(label) for label in labels], dtype=np.int64)
+        parts.append(lookup[column.indices.to_numpy()] * factor)
+    return parts[0] + parts[1]
+
+
+def unknown_puma(where: str, puma: int) -> GeographyError:
+    """The error for a PUMA that a table has and the concordance has not."""
+    return GeographyError(
+        f"{where} table, state {puma // 100_000:02d}, puma10 {puma % 100_000:05d}",
+        "is not in the concordance.",
+        "Use a concordance of the vintage of the table's PUMAs: 2010 PUMAs are those of the ACS 2012-2021.",
+    )
+
+
+def _read_tracts(path: Path) -> pd.DataFrame:
+    try:
+        table = pacsv.read_csv(
+            path, convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()))
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, f"cannot be read as CSV ({error}).") from error
+    if table.column_names != list(_COLUMNS):
+        raise _unreadable(path, f"has the columns {table.column_names}; expected are {list(_COLUMNS)}.")
+    tracts = table.to_pandas()
+    for column, width in _COLUMNS.items():
+        malformed = ~tracts[column].fillna("").str.fullmatch(rf"\d{{{width}}}")
+        if malformed.any():
+            row = int(np.argmax(malformed))
+            raise _unreadable(
+                path,
+                f"column {column} holds {tracts[column].iloc[row]!r} in line {row + 2}; expected are {width}"
+                " digits, leading zeros included.",
+            )
+    repeated = tracts.duplicated(["STATEFP", "COUNTYFP", "TRACTCE"])
+    if repeated.any():
+        row = int(np.argmax(repeated))
+        raise _unreadable(
+            path,
+            f"column TRACTCE holds tract {''.join(tracts.iloc[row, :3])} twice, again in line {row + 2}.",
+        )
+    outside = tracts["STATEFP"].isin(_TERRITORIES)
+    if outside.any():
+        _log.info("%s: %d tracts of US territories are left out", path.name, int(outside.sum()))
+    tracts = tracts[~outside]
+    unknown = ~tracts["STATEFP"].isin(states())
+    if unknown.any():
+        raise _unreadable(
+            path, f"column STATEFP holds {tracts['STATEFP'][unknown].iloc[0]!r}, which is no state."
+        )
+    if tracts.empty:
+        raise _unreadable(path, "holds no tract of a state.")
+    return tracts
+
+
+def _categories(values: pd.Series) -> pa.DictionaryArray:
+    levels, codes = np.unique(values.to_numpy(dtype=object), return_inverse=True)
+    return categorical(codes, levels.tolist())
+
+
+def _area(fips: pd.Series, name: str) -> pa.DictionaryArray:
+    """The area of every state; levels are the areas of all states."""
+    ordered = sorted(states().values(), key=lambda state: _DIVISIONS.index(state.recs_division))
+    levels = list(dict.fromkeys(getattr(state, name) for state in ordered))
+    codes = fips.map({code: levels.index(getattr(state, name)) for code, state in states().items()})
+    return categorical(codes.to_numpy(), levels)
+
+
+def _unreadable(path: Path, what: str) -> GeographyError:
+    return GeographyError(
+        path.name, what, "Fetch the file again: it is the Census 2010 tract-to-PUMA relationship file."
+    )

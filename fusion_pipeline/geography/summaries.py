@@ -1,0 +1,123 @@
+"""Summaries of ACS households by PUMA, as declared in `acs_summaries.yaml`.
+
+Belongs here: the schema of that file and the weighted means and shares. Does not belong here: other sources
+of spatial predictors (`sources.py`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+
+from fusion_pipeline.errors import GeographyError, RegistryError
+from fusion_pipeline.geography.places import codes_of
+from fusion_pipeline.storage.tables import levels_of
+
+PATH = Path(__file__).with_name("acs_summaries.yaml")
+Array = np.ndarray
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Where(_Model):
+    """Households that a summary is about."""
+
+    column: str
+    levels: tuple[str, ...]
+
+
+class Summary(_Model):
+    """One spatial predictor made from ACS households."""
+
+    name: str
+    column: str
+    statistic: Literal["mean", "share"]
+    levels: tuple[str, ...] = ()
+    where: Where | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns it is made from."""
+        return (self.column,) if self.where is None else (self.column, self.where.column)
+
+    @model_validator(mode="after")
+    def _levels_with_share(self) -> Summary:
+        if (self.statistic == "share") != bool(self.levels):
+            raise ValueError(f"{self.name}: levels belong to a share, and only to one")
+        return self
+
+
+@cache
+def load_summaries(path: Path = PATH) -> tuple[Summary, ...]:
+    """Read and validate the declared summaries.
+
+    Raises
+    ------
+    RegistryError
+        Naming the entry that contradicts the schema.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return TypeAdapter(tuple[Summary, ...]).validate_python(content)
+    except (ValidationError, yaml.YAMLError) as error:
+        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+
+
+def summarize(households: pa.Table, place: Array, n_places: int, summary: Summary) -> Array:
+    """Summarize a column by place.
+
+    Parameters
+    ----------
+    households : table with `weight` and the summary's columns
+    place : (n_households,) int, 0 .. n_places - 1
+    n_places : int
+    summary : what to compute
+
+    Returns
+    -------
+    (n_places,) float32, NaN for places without a household the summary is about.
+
+    Raises
+    ------
+    GeographyError
+        If the column has none of the declared levels.
+    """
+    weight = households["weight"].to_numpy().astype(np.float64)
+    if summary.where is not None:
+        weight = weight * _is_in(households, summary.where.column, summary.where.levels, summary.name)
+    if summary.statistic == "share":
+        values = _is_in(households, summary.column, summary.levels, summary.name)
+    else:
+        values = households[summary.column].cast(pa.float64()).to_numpy()
+    weight = np.where(np.isnan(values), 0.0, weight)
+    total = np.bincount(place, weights=weight, minlength=n_places)
+    weighted = np.bincount(place, weights=weight * np.nan_to_num(values), minlength=n_places)
+    return np.divide(weighted, total, out=np.full(n_places, np.nan), where=total > 0).astype(np.float32)
+
+
+def _is_in(households: pa.Table, name: str, wanted: tuple[str, ...], summary: str) -> Array:
+    """1.0 where the column has one of the levels, NaN where it is missing."""
+    column = households[name]
+    if not pa.types.is_dictionary(column.type):
+        raise GeographyError(
+            f"ACS households, column {name}",
+            f"is {column.type}; the summary {summary!r} needs levels.",
+            f"Correct {PATH.name}, or make the variable categorical in the codebook.",
+        )
+    column = column.unify_dictionaries()
+    levels = levels_of(column)
+    if not set(wanted) & set(levels):
+        raise GeographyError(
+            f"ACS households, column {name}",
+            f"has none of the levels {list(wanted)} of the summary {summary!r} (it has {levels[:8]}).",
+            f"Correct {PATH.name}; labels are those of the ACS codebook.",
+        )
+    return np.array([*(float(level in wanted) for level in levels), np.nan])[codes_of(column)]

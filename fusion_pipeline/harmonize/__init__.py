@@ -1,0 +1,38 @@
+"""Harmonization: donor and recipient variables brought to common predictors.
+
+Belongs here: the harmony schema (`definitions.py`), applying it to a survey's tables (`tables.py`, with
+`recoding.py` and `aggregation.py`) and to a pair's (`pairs.py`), comparing the two sides (`similarity.py`).
+Does not belong here: the harmonies themselves (`fusion_pipeline/harmonies/`).
+
+Method: Ummel et al. 2024: similar variables of the donor and of the ACS are recoded until both measure the
+same concept in the same levels; only these predict in both surveys.
+"""
+
+from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side, load_harmony
+from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity
+from fusion_pipeline.harmonize.tables import (
+    DONOR_KEYS,
+    RECIPIENT_KEYS,
+    Harmonized,
+    common,
+    harmonize_donor,
+    harmonize_recipient,
+)
+
+VERSION = "1"
+
+__all__ = [
+    "DONOR_KEYS",
+    "RECIPIENT_KEYS",
+    "SIMILARITY_THRESHOLD",
+    "VERSION",
+    "Entry",
+    "Harmonized",
+    "Harmony",
+    "Side",
+    "common",
+    "harmonize_donor",
+    "harmonize_recipient",
+    "load_harmony",
+    "similarity",
+]

@@ -1,0 +1,130 @@
+"""One column to groups: level by level (`map`), by intervals (`bins`), or as the number it is.
+
+Belongs here: recoding of a column and the messages when a value has no place. Does not belong here: which
+tables columns come from (`tables.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from fusion_pipeline.errors import HarmonyError
+from fusion_pipeline.harmonize.definitions import Side, bin_edges
+from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.surveys.derive import check_expression, evaluate
+
+Array = np.ndarray
+
+
+class Place:
+    """Where in the harmonies a value was met: for messages.
+
+    Parameters
+    ----------
+    pair, name, side : str
+        Pair, harmony and `donor` or `recipient`.
+    file : str
+        The harmony file.
+    """
+
+    def __init__(self, pair: str, name: str, side: str, file: str) -> None:
+        self.pair, self.name, self.side, self.file = pair, name, side, file
+
+    def error(self, what: str, remedy: str) -> HarmonyError:
+        """Put a message together."""
+        return HarmonyError(f"{self.pair} / {self.name}, {self.side}", what, remedy)
+
+
+def recode(columns: Mapping[str, pa.ChunkedArray], side: Side, place: Place) -> Array:
+    """Recode one side's column, or expression of columns.
+
+    Parameters
+    ----------
+    columns : name -> column, at least `side.columns`
+    side : the side's definition
+    place : for messages
+
+    Returns
+    -------
+    (n,) float64: group numbers, or the number itself; NaN where the answer is missing.
+
+    Raises
+    ------
+    HarmonyError
+        If a level or number that occurs has no group, or the column is of the wrong type.
+    """
+    if side.map is None:
+        return _bin(_numbers(columns, side, place), side, place)
+    return _map(columns[side.var], side.map, side.var, place)
+
+
+def _map(column: pa.ChunkedArray, groups: Mapping[int, tuple[str, ...]], var: str, place: Place) -> Array:
+    column = _encoded(column)
+    if not pa.types.is_dictionary(column.type):
+        raise place.error(
+            f"column {var} is {column.type}, but the harmony maps levels.",
+            f"Give {place.file}, {place.side} bins, or make the variable categorical in the codebook.",
+        )
+    levels = levels_of(column)
+    positions = [chunk.indices.fill_null(-1).to_numpy() for chunk in column.chunks]
+    codes = np.concatenate([np.empty(0, dtype=np.int64), *positions])
+    group_of = {level: group for group, members in groups.items() for level in members}
+    # The last place is for missing answers: code -1 looks there.
+    lookup = np.array([group_of.get(level, np.nan) for level in levels] + [np.nan], dtype=np.float64)
+    values = lookup[codes]
+    unknown = np.isnan(values) & (codes >= 0)
+    if unknown.any():
+        unmapped, counts = np.unique(codes[unknown], return_counts=True)
+        found = ", ".join(f'"{levels[p]}" ({n})' for p, n in zip(unmapped[:5], counts, strict=False))
+        raise place.error(
+            f"level {found} of {var} has no group (in brackets: rows).",
+            f"Add it to {place.file}, {place.side}.map.",
+        )
+    return values
+
+
+def _bin(values: Array, side: Side, place: Place) -> Array:
+    if side.bins is None:
+        return values
+    low, high, group = (np.array(part, dtype=np.float64) for part in zip(*bin_edges(side.bins), strict=True))
+    position = np.searchsorted(low, values, side="right") - 1
+    missing = np.isnan(values)
+    outside = ~missing & ((position < 0) | (values >= high[position]) & (high[position] < np.inf))
+    if outside.any():
+        raise place.error(
+            f"value {values[outside][0]:g} of {side.expr or side.var} is in no bin"
+            f" ({int(outside.sum())} rows are in none).",
+            f"Add it to {place.file}, {place.side}.bins.",
+        )
+    return np.where(missing, np.nan, group[position])
+
+
+def _numbers(columns: Mapping[str, pa.ChunkedArray], side: Side, place: Place) -> Array:
+    encoded = {name: _encoded(columns[name]) for name in side.columns}
+    levels = {n: levels_of(c) if pa.types.is_dictionary(c.type) else () for n, c in encoded.items()}
+    if side.expr is None:
+        if levels[side.var]:
+            raise place.error(
+                f"column {side.var} is categorical, but the harmony takes numbers.",
+                f"Give {place.file}, {place.side} a map, or make the variable a number in the codebook.",
+            )
+        return _to_float(encoded[side.var])
+    try:
+        check_expression(side.expr, levels)
+    except ValueError as error:
+        raise place.error(f"expr cannot be evaluated: {error}.", f"Correct it in {place.file}.") from error
+    return _to_float(evaluate(side.expr, pa.table(encoded)))
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text as a categorical column, and a categorical column with one list of levels."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.dictionary_encode()
+    return column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
+
+
+def _to_float(column: pa.ChunkedArray | pa.Array) -> Array:
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)

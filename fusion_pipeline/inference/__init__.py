@@ -1,0 +1,1 @@
+"""Estimates and their margins of error from implicates: pooling rules, replicate weights, `analyze`."""

@@ -1,0 +1,96 @@
+"""The files that describe places: tract-to-PUMA relationship, state energy prices, degree-day normals.
+
+Belongs here: the layouts of the Census Bureau's 2010 tract relationship file, EIA's `pr_all.csv` (State
+Energy Data System) and NOAA's 1981-2010 annual normals. Does not belong here: the places themselves
+(`place.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fusion_pipeline.randomness import stream
+from fusion_pipeline.simulate.place import Places
+
+Array = np.ndarray
+
+TRACT_HOUSEHOLDS = 16_000
+SEDS_YEARS = range(1970, 2020)
+SEDS_BASE_YEAR = 2015
+SERIES = {"el": "ESRCD", "ng": "NGRCD", "lp": "PQRCD", "fo": "DFRCD"}
+"""Residential-sector price series, dollars per million Btu."""
+PROPANE_SINCE = 2010
+"""Before, the real file has blanks in the propane series."""
+_TREND = {"el": 0.022, "ng": 0.015, "lp": 0.030, "fo": 0.035}
+_STATION_FLAGS = np.array(list("SRQPC"))
+_BETWEEN_ZERO_AND_HALF = -7777
+"""NOAA's value for a normal that is not zero but rounds to it."""
+
+
+def write_tracts(places: Places, seed: int, file: Path) -> None:
+    """Write `STATEFP,COUNTYFP,TRACTCE,PUMA5CE`: two PUMAs of three fill a county, the others lie in two."""
+    rng = stream(seed, "simulate", "tracts")
+    lines = ["STATEFP,COUNTYFP,TRACTCE,PUMA5CE"]
+    first = np.searchsorted(places.state, np.arange(len(places.states)))
+    for puma, state in enumerate(places.state):
+        position = puma - first[state]
+        count = max(4, round(places.households[puma] / TRACT_HOUSEHOLDS))
+        near = np.full(count, 2 * (position // 2) + 1)
+        county = np.where((position % 3 == 2) & (rng.random(count) < 0.4), near + 2, near)
+        lines += [
+            f"{places.fips[puma]},{c:03d},{(position + 1) * 400 + t:04d}00,{places.puma[puma]}"
+            for t, c in enumerate(county)
+        ]
+    file.write_text("\n".join([lines[0], *sorted(lines[1:])]) + "\n")
+
+
+def write_prices(places: Places, seed: int, file: Path) -> None:
+    """Write the price series of four fuels for every state and the nation, 1970 to 2019."""
+    rng = stream(seed, "simulate", "seds")
+    states = places.states
+    years = np.array(SEDS_YEARS)
+    series: dict[tuple[str, str], Array] = {}
+    for fuel, name in SERIES.items():
+        wander = np.cumsum(rng.normal(0, 0.03, (len(states), len(years))), axis=1)
+        level = _TREND[fuel] * (years - SEDS_BASE_YEAR) + wander
+        level -= level[:, [SEDS_BASE_YEAR - years[0]]]
+        prices = states[f"price_{fuel}"].to_numpy()[:, None] * np.exp(level)
+        for row, usps in enumerate(states["usps"]):
+            series[usps, name] = prices[row]
+        series["US", name] = np.average(prices, axis=0, weights=states["households"])
+    header = ",".join(f'"{name}"' for name in ("Data_Status", "State", "MSN", *map(str, years)))
+    lines = [header]
+    for (usps, name), prices in sorted(series.items()):
+        known = (years >= PROPANE_SINCE) | (name != SERIES["lp"])
+        cells = (f"{price:.2f}" if is_known else "" for price, is_known in zip(prices, known, strict=True))
+        lines.append(f'"2019F","{usps}","{name}",' + ",".join(cells))
+    file.write_text("\n".join(lines) + "\n")
+
+
+def write_degree_days(places: Places, seed: int, kind: str, file: Path) -> None:
+    """Write annual normals of cooperative stations, two in each PUMA; `kind` is `hdd` or `cdd`."""
+    rng = stream(seed, "simulate", "normals", kind)
+    number = cooperative_numbers(places)
+    value = np.repeat(getattr(places, kind), 2) * np.exp(rng.normal(0, 0.03, 2 * len(places)))
+    written = np.where((value > 0) & (value < 0.5), _BETWEEN_ZERO_AND_HALF, np.rint(value)).astype(int)
+    flags = rng.choice(_STATION_FLAGS, len(value), p=[0.34, 0.48, 0.15, 0.01, 0.02])
+    state = np.repeat(number[places.state], 2)
+    station = np.zeros(len(value), dtype=int)
+    for code in np.unique(state):
+        station[state == code] = 100 + 7 * np.arange((state == code).sum())
+    lines = [
+        f"USC00{s:02d}{i:04d}{v:>12d}{flag}"
+        for s, i, v, flag in zip(state, station, written, flags, strict=True)
+    ]
+    file.write_text("\n".join(sorted(lines)) + "\n")
+
+
+def cooperative_numbers(places: Places) -> Array:
+    """Return NOAA's number of each state: 01 to 48 by name, Alaska 50, Hawaii 51; DC goes with Maryland."""
+    states = places.states
+    contiguous = sorted(states.loc[~states["usps"].isin(["AK", "HI", "DC"]), "name"])
+    numbers = {name: number for number, name in enumerate(contiguous, start=1)}
+    numbers |= {"Alaska": 50, "Hawaii": 51, "District of Columbia": numbers["Maryland"]}
+    return states["name"].map(numbers).to_numpy()

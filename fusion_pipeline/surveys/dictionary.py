@@ -1,0 +1,85 @@
+"""The data dictionary of a processed survey: one row a variable.
+
+Belongs here: describing a table in the words of its codebook, with what the table itself shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.surveys.codebook import Codebook, Respondent, RespondentName
+
+VERSION = "1"
+SCHEMA = pa.schema(
+    [
+        ("variable", pa.string()),
+        ("raw", pa.string()),
+        ("description", pa.string()),
+        ("universe", pa.string()),
+        ("type", pa.string()),
+        ("unit", pa.string()),
+        ("values", pa.string()),
+        ("n", pa.int64()),
+        ("n_missing", pa.int64()),
+        ("weighted_mean", pa.float64()),
+        ("mode", pa.string()),
+        ("mode_share", pa.float64()),
+    ]
+)
+_SHOWN_PLACES = 8
+
+
+def dictionary(table: pa.Table, codebook: Codebook, respondent: RespondentName) -> pa.Table:
+    """Describe every column but the replicate weights.
+
+    Returns
+    -------
+    One row a column, in the table's order, with the columns of `SCHEMA`: `values` lists the levels in order
+    or the range of the numbers; `n` counts answers; numbers have a `weighted_mean`, categorical variables
+    the most frequent level (`mode`) and its weighted share of the answers.
+    """
+    entry = codebook.respondent(respondent)
+    weight = table["weight"].to_numpy()
+    names = [name for name in table.column_names if not name.startswith("rep_")]
+    rows = [{"variable": name, **_about(name, entry), **_shown(table[name], weight)} for name in names]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _about(name: str, entry: Respondent) -> dict[str, str | None]:
+    if name in entry.variables:
+        variable = entry.variables[name]
+        return variable.model_dump(include={"raw", "description", "universe", "type", "unit"})
+    if name in entry.derived:
+        derived = entry.derived[name]
+        about = derived.model_dump(include={"description", "universe", "type", "unit"})
+        return {**about, "raw": ", ".join(dict.fromkeys(entry.needs(name)))}
+    keys: dict[str, dict[str, str | None]] = {
+        "hid": {"raw": entry.id.hid, "description": "Household", "type": "identifier"},
+        "pid": {"raw": entry.id.pid, "description": "Person; 1: reference person", "type": "identifier"},
+        "year": {"description": "Survey year", "type": "identifier"},
+        "weight": {"raw": entry.weight, "description": "Sample weight", "type": "number"},
+    }
+    return keys[name]
+
+
+def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
+    answered = column.is_valid().to_numpy()
+    counts = {"n": int(answered.sum()), "n_missing": column.null_count}
+    if not answered.any():
+        return counts
+    if pa.types.is_dictionary(column.type):
+        levels = levels_of(column)
+        codes = column.combine_chunks().indices.filter(pa.array(answered)).to_numpy()
+        shares = np.bincount(codes, weights=weight[answered], minlength=len(levels)) / weight[answered].sum()
+        shown = (
+            levels
+            if len(levels) <= 50 + _SHOWN_PLACES
+            else [*levels[:_SHOWN_PLACES], f"... ({len(levels)} levels)"]
+        )
+        top = int(shares.argmax())
+        return {**counts, "values": " | ".join(shown), "mode": levels[top], "mode_share": float(shares[top])}
+    numbers = column.drop_null().to_numpy().astype(np.float64)
+    mean = float(np.average(numbers, weights=weight[answered]))
+    return {**counts, "values": f"{numbers.min():.10g} to {numbers.max():.10g}", "weighted_mean": mean}

@@ -1,0 +1,146 @@
+"""Raw CSV files as blocks of text: plain, gzipped, or several in a zip archive.
+
+Belongs here: opening files, finding columns whatever the case of their names, streaming. Only the columns
+asked for are parsed, and only a few blocks of the file are in memory. What the text means is for `coding.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from fusion_pipeline.errors import IngestError
+
+BLOCK_BYTES = 1 << 24
+"""Text parsed at a time: some ten thousand records of the widest surveys."""
+
+_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowInvalid, UnicodeDecodeError)
+_CODES = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True)
+class RawPart:
+    """One raw file of a survey, or one of several that make up its records."""
+
+    path: Path
+    absent: tuple[str, ...] = ()
+    """Raw columns that the official file has and this one has not."""
+    member_glob: str = "*.csv"
+    """Which members of a zip archive to read."""
+
+    def lacks(self, column: str) -> bool:
+        """Whether the column is declared absent."""
+        return column.lower() in {name.lower() for name in self.absent}
+
+
+def read_blocks(part: RawPart, columns: Sequence[str], coded: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """Stream a raw file.
+
+    Parameters
+    ----------
+    part : RawPart
+    columns : sequence of str
+        Raw columns to read; matched without regard to case, returned under these names and in this order.
+    coded : collection of str
+        Those to return dictionary-encoded, since few values repeat; the others come as strings.
+
+    Yields
+    ------
+    Batches without nulls: a blank cell is "".
+
+    Raises
+    ------
+    IngestError
+        If the file is empty, damaged, has no such member, lacks a column, or has one twice.
+    """
+    rows = 0
+    for name, open_stream in _sources(part):
+        try:
+            with open_stream() as stream:
+                header = _header(stream, name)
+            actual = [_find(column, header, name) for column in columns]
+            types = {a: _CODES if c in coded else pa.string() for c, a in zip(columns, actual, strict=True)}
+            with open_stream() as stream:
+                reader = pa.csv.open_csv(
+                    stream,
+                    read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
+                    convert_options=pa.csv.ConvertOptions(
+                        include_columns=actual, column_types=types, null_values=[], strings_can_be_null=False
+                    ),
+                )
+                for batch in reader:
+                    rows += batch.num_rows
+                    yield batch.rename_columns(list(columns))
+        except _DAMAGE as error:
+            raise IngestError(
+                name, f"cannot be read as CSV ({error}).", "Fetch the file again, or correct the row named."
+            ) from error
+    if not rows:
+        raise IngestError(str(part.path), "holds no records.", "Fetch the file again.")
+
+
+def _sources(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
+    path = str(part.path)
+    if part.path.suffix == ".gz":
+        yield path, lambda: pa.CompressedInputStream(pa.OSFile(path), "gzip")
+    elif part.path.suffix == ".zip":
+        yield from _members(part)
+    else:
+        yield path, lambda: pa.OSFile(path)
+
+
+def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
+    try:
+        archive = zipfile.ZipFile(part.path)
+    except _DAMAGE as error:
+        raise IngestError(
+            str(part.path), f"is not a readable zip archive ({error}).", "Fetch the file again."
+        ) from error
+    with archive:
+        members = sorted(
+            m for m in archive.namelist() if fnmatch.fnmatch(m.lower(), part.member_glob.lower())
+        )
+        if not members:
+            raise IngestError(
+                str(part.path),
+                f"has no member {part.member_glob} (it has {', '.join(archive.namelist()[:5]) or 'none'}).",
+                "Fetch the file again, or correct the pattern.",
+            )
+        for member in members:
+            yield f"{part.path}/{member}", partial(_open_member, archive, member)
+
+
+def _open_member(archive: zipfile.ZipFile, member: str) -> pa.PythonFile:
+    return pa.PythonFile(archive.open(member), mode="r")
+
+
+def _header(stream: Any, name: str) -> list[str]:
+    """Read column names; Arrow's streams have no buffered readline, hence the growing read."""
+    start = b""
+    while b"\n" not in start and (more := stream.read(1 << 16)):
+        start += more
+    if not start.strip():
+        raise IngestError(name, "is empty.", "Fetch the file again.")
+    return next(csv.reader([start.splitlines()[0].decode("utf-8-sig")]))
+
+
+def _find(column: str, header: Sequence[str], name: str) -> str:
+    found = [actual for actual in header if actual.lower() == column.lower()]
+    if len(found) == 1:
+        return found[0]
+    what = f"occurs {len(found)} times." if found else "is not in the file, and is not declared absent."
+    raise IngestError(
+        f"{name}, column {column}",
+        what,
+        "Check that this is the right file; if only part of it was published, list the column as `absent`.",
+    )

@@ -1,0 +1,137 @@
+"""Variables as codebooks describe them: codes, labels, ranges, skips.
+
+Belongs here: the schema of one variable, and how codes are compared. Does not belong here: what holds a
+survey together (`codebook.py`), or the application to data (`coding.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+_WHOLE = re.compile(r"^[+-]?\d+(\.0*)?$")
+
+
+class Entry(BaseModel):
+    """Anything in a codebook: what is not in the schema is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Span(Entry):
+    """A range of numbers, both ends included; None is unbounded."""
+
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> Span | None:
+        """Read `3..`, `..5` or `1..19`; None if the text is no range."""
+        low, dots, high = text.partition("..")
+        if not dots:
+            return None
+        return cls(low=float(low) if low.strip() else None, high=float(high) if high.strip() else None)
+
+    def __str__(self) -> str:
+        """Write the range as a codebook does."""
+        return "..".join("" if end is None else f"{end:.15g}" for end in (self.low, self.high))
+
+
+SpanText = Annotated[Span, BeforeValidator(lambda text: Span.parse(text) if isinstance(text, str) else text)]
+
+
+class Variable(Entry):
+    """One variable of the processed survey, made from one raw column."""
+
+    raw: Text
+    """Raw column; its case does not matter."""
+    description: Text
+    universe: Text | None = None
+    """Whom the question is put to; everybody if unset."""
+    unit: Text | None = None
+    type: Literal["integer", "number", "factor", "ordered", "place"]
+    """A `place` is a zero-padded area code whose levels are those that occur."""
+    levels: dict[str, Text] = Field(default_factory=dict)
+    """Label of each code, in the order of the levels; several codes may share a label."""
+    width: int | None = Field(default=None, ge=1)
+    """Digits of a `place`."""
+    not_applicable: Text | None = None
+    """Label (then the first level, unless listed) or number that stands for a valid skip."""
+    not_applicable_codes: tuple[str, ...] | None = None
+    """Codes of a valid skip, where the survey's default does not hold."""
+    missing_codes: tuple[str, ...] | None = None
+    """Codes of a missing answer, where the survey's default does not hold."""
+    values: dict[str, float] = Field(default_factory=dict)
+    """Codes among the numbers, and the number that each means."""
+    range: SpanText | None = None
+    """Numbers that the raw column may hold, special codes aside."""
+    adjust: Name | None = None
+    """Adjustment that turns the raw amount into dollars of the survey year."""
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the values are labels."""
+        return self.type in ("factor", "ordered", "place")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All levels in order; empty for numbers and places."""
+        if self.type not in ("factor", "ordered"):
+            return ()
+        listed = tuple(dict.fromkeys(self.levels.values()))
+        skip = self.not_applicable
+        return listed if skip is None or skip in listed else (skip, *listed)
+
+    @model_validator(mode="after")
+    def _fields_fit_the_type(self) -> Variable:
+        coded = self.type in ("factor", "ordered")
+        if coded != bool(self.levels):
+            raise ValueError(f"type {self.type} {'needs' if coded else 'takes no'} levels")
+        if (self.type == "place") != (self.width is not None):
+            raise ValueError("width belongs to type place, and to no other")
+        if self.categorical and (self.values or self.range or self.adjust or self.unit):
+            raise ValueError("values, range, adjust and unit belong to numbers")
+        if self.type == "place" and self.not_applicable is not None:
+            raise ValueError("a place always applies")
+        if not self.categorical and self.not_applicable is not None:
+            float(self.not_applicable)
+        return self
+
+
+class Derived(Entry):
+    """A variable computed from others of the same respondent."""
+
+    description: Text
+    universe: Text | None = None
+    unit: Text | None = None
+    type: Literal["number", "factor"]
+    expression: Text
+    """See `derive.py`."""
+    levels: dict[Literal["true", "false"], Text] = Field(default_factory=dict)
+    """Labels of what the expression gives, in the order of the levels."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All levels in order; empty for numbers."""
+        return tuple(self.levels.values())
+
+    @model_validator(mode="after")
+    def _factors_have_two_levels(self) -> Derived:
+        if len(self.levels) != (2 if self.type == "factor" else 0):
+            raise ValueError("a factor needs the levels true and false, a number none")
+        return self
+
+
+def canonical(code: str) -> str:
+    """Write whole numbers one way (`01`, `1.0` and ` 1` are `1`); other text is only stripped."""
+    code = code.strip()
+    return str(int(float(code))) if is_whole(code) else code
+
+
+def is_whole(code: str) -> bool:
+    """Say whether a code is a whole number."""
+    return bool(_WHOLE.match(code.strip()))

@@ -1,0 +1,255 @@
+"""Figures of a fusion pair, each from a small frame to PNG bytes.
+
+Belongs here: what a reader should see, and how it is drawn. Does not belong here: the numbers (`marginals.py`,
+`distributions.py`, `inference`), the look (`style.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fusion_pipeline.validation.style import (
+    ALERT,
+    DONOR,
+    FUSED,
+    INK,
+    LINE,
+    MUTED,
+    Canvas,
+    label_margin,
+    shortened,
+)
+
+NORMAL_90 = 1.6448536269514722
+"""Standard errors in a 90 % margin."""
+
+
+def distribution(frame: pd.DataFrame, *, unit: str = "", source: str = "") -> bytes:
+    """Draw one numeric fusion variable, donor against fused; the share of zeros stands apart.
+
+    Parameters
+    ----------
+    frame : rows of one variable from `distributions.compare_distributions`
+    unit : str
+        Unit of the values.
+    source : str
+        What the numbers come from.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+    variable, log = str(frame["variable"].iloc[0]), frame["scale"].iloc[0] == "log"
+    zeros = frame[(frame["low"] == 0) & (frame["high"] == 0)]
+    bins = frame.drop(zeros.index)
+    subtitle = "weighted share of households, %" + (", logarithmic scale" if log else "")
+    with Canvas(f"Distribution of {variable}", subtitle, source) as canvas:
+        left = 0.65
+        if len(zeros):
+            at_zero = canvas.axes(left=left, right=canvas.width - 1.6)
+            shares = [100 * float(zeros[side].iloc[0]) for side in ("donor", "fused")]
+            bars = at_zero.bar([0, 1], shares, color=[DONOR, FUSED], width=0.72)
+            at_zero.bar_label(bars, fmt="%.1f", padding=2, fontsize=8, color=MUTED)
+            at_zero.set(
+                xticks=[0.5], xticklabels=["zero"], xlim=(-0.7, 1.7), ylim=(0, 1.18 * max(*shares, 1e-9))
+            )
+            at_zero.grid(axis="x", visible=False)
+            left = 2.2
+        axes = canvas.axes(left=left)
+        edges = [*bins["low"], bins["high"].iloc[-1]]
+        axes.stairs(100 * bins["donor"].to_numpy(), edges, fill=True, color=DONOR, alpha=0.55, label="donor")
+        axes.stairs(100 * bins["fused"].to_numpy(), edges, color=FUSED, linewidth=1.8, label="fused")
+        if log:
+            axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(_plain)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="x", visible=False)
+        axes.set_xlabel(f"{variable}, {unit}" if unit else variable)
+        axes.legend(loc="upper right", ncols=2, handlelength=1.4)
+        return canvas.png()
+
+
+def shares(frame: pd.DataFrame, *, source: str = "") -> bytes:
+    """Draw the level shares of one categorical fusion variable, donor (with 90 % margins) against fused.
+
+    Parameters
+    ----------
+    frame : rows of one variable from `marginals.compare_marginals`
+    """
+    variable = str(frame["variable"].iloc[0])
+    labels = [shortened(str(level)) for level in frame["level"]]
+    at = np.arange(len(frame))[::-1]
+    height = 1.55 + 0.42 * len(frame)
+    subtitle = "weighted share of households, %; whiskers: 90 % margin of the donor's estimate"
+    with Canvas(f"Shares of {variable}", subtitle, source, height=height) as canvas:
+        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
+        margin = 100 * NORMAL_90 * frame["donor_standard_error"].to_numpy(float)
+        whiskers = {"ecolor": MUTED, "elinewidth": 1.1, "capsize": 2.5}
+        axes.barh(
+            at,
+            100 * frame["donor"],
+            height=0.62,
+            color=DONOR,
+            alpha=0.6,
+            xerr=margin,
+            error_kw=whiskers,
+            label="donor",
+        )
+        axes.plot(
+            100 * frame["fused"], at, "D", color=FUSED, markersize=6, label="fused", clip_on=False, zorder=5
+        )
+        axes.set(yticks=at, yticklabels=labels, ylim=(-0.6, len(frame) - 0.4))
+        axes.set_xlim(left=0)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        _legend_above(canvas, axes)
+        return canvas.png()
+
+
+def similarity(frame: pd.DataFrame, *, threshold: float = 0.8, source: str = "") -> bytes:
+    """Draw how alike donor and recipient are in every harmonized predictor, least alike on top.
+
+    Parameters
+    ----------
+    frame : columns `predictor` and `similarity` (0 to 1)
+    """
+    frame = frame.sort_values(["similarity", "predictor"], ignore_index=True)
+    labels = [shortened(str(name)) for name in frame["predictor"]]
+    at, values = np.arange(len(frame))[::-1], frame["similarity"].to_numpy(float)
+    colors = np.where(values < threshold, ALERT, FUSED)
+    low = int((values < threshold).sum())
+    subtitle = f"similarity of weighted distributions, 1 = alike; {low} of {len(frame)} below {threshold:g}"
+    title = "Donor and recipient in the harmonized predictors"
+    with Canvas(title, subtitle, source, height=1.45 + 0.23 * len(frame)) as canvas:
+        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
+        start = max(0.0, min([threshold, *values]) - 0.1)
+        axes.hlines(at, start, values, color=LINE, linewidth=2.2)
+        axes.axvline(threshold, color=ALERT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.scatter(values, at, c=colors.tolist(), s=34, zorder=3, clip_on=False)
+        axes.set(yticks=at, yticklabels=labels, xlim=(start, 1), ylim=(-0.7, len(frame) - 0.3))
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(visible=False)
+        return canvas.png()
+
+
+def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, source: str = "") -> bytes:
+    """Draw how much each predictor contributes to the conditional expectations.
+
+    Parameters
+    ----------
+    frame : columns `predictor` and `importance` (any scale; drawn as shares); rows of one predictor are added up.
+    variable : str
+        Fusion variable that the frame is about; empty: all.
+    most : int
+        How many predictors to draw.
+    """
+    totals = frame.groupby("predictor", observed=True)["importance"].sum()
+    ranked = (totals / totals.sum()).rename_axis("predictor").reset_index()
+    ranked = ranked.sort_values(["importance", "predictor"], ascending=[False, True]).head(most)
+    labels = [shortened(str(name)) for name in ranked["predictor"]]
+    at = np.arange(len(ranked))[::-1]
+    subtitle = "share of the gain, %"
+    if len(totals) > len(ranked):
+        subtitle += f"; the first {len(ranked)} of {len(totals)} predictors"
+    title = f"What predicts {variable}" if variable else "What predicts the fusion variables"
+    with Canvas(title, subtitle, source, height=1.35 + 0.24 * len(ranked)) as canvas:
+        axes = canvas.axes(left=label_margin(labels), right=0.55, bottom=0.6)
+        bars = axes.barh(at, 100 * ranked["importance"], height=0.68, color=FUSED)
+        axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8, color=MUTED)
+        axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(ranked) - 0.3))
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        return canvas.png()
+
+
+def pool_sizes(frame: pd.DataFrame, *, source: str = "") -> bytes:
+    """Draw the donor pools' sizes k* of every continuous fusion variable.
+
+    Parameters
+    ----------
+    frame : columns `variable` and `k` (size of one centre's pool), one row a centre
+    """
+    quantiles = frame.groupby("variable", sort=False, observed=True)["k"].quantile(
+        [0.05, 0.25, 0.5, 0.75, 0.95]
+    )
+    table = quantiles.unstack()
+    labels = [shortened(str(name)) for name in table.index]
+    at = np.arange(len(table))[::-1]
+    subtitle = (
+        "donors in a pool, k*; dot: median, thick: middle half, thin: 5th to 95th percentile of the centres"
+    )
+    with Canvas("Donor pools", subtitle, source, height=1.5 + 0.34 * len(table)) as canvas:
+        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
+        axes.hlines(at, table[0.05], table[0.95], color=FUSED, linewidth=1.2, alpha=0.6)
+        axes.hlines(at, table[0.25], table[0.75], color=FUSED, linewidth=5, alpha=0.45)
+        axes.plot(table[0.5], at, "o", color=FUSED, markersize=6)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(_plain)
+        axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(table) - 0.3))
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        return canvas.png()
+
+
+def estimates(
+    frame: pd.DataFrame, by: Sequence[str], *, unit: str = "", most: int = 30, source: str = ""
+) -> bytes:
+    """Draw one estimand by group with its margins, largest estimate on top.
+
+    Parameters
+    ----------
+    frame : rows of one estimand and level from `inference.analyze.analyze`
+    by : sequence of str
+        Its group columns.
+    most : int
+        How many groups to draw: those with most records.
+    """
+    total = len(frame)
+    kept = frame.sort_values("n", ascending=False, kind="stable").head(most)
+    kept = kept.sort_values("estimate", ascending=False, kind="stable")
+    labels = [
+        shortened(" · ".join(str(value) for value in row)) for row in kept[list(by)].itertuples(index=False)
+    ]
+    level = kept["level"].iloc[0]
+    estimand = str(kept["estimand"].iloc[0]) + ("" if level is None else f" = {level}")
+    proportion = estimand.startswith("proportion")
+    scale = 100 if proportion else 1
+    at = np.arange(len(kept))[::-1]
+    subtitle = ", ".join(filter(None, ["%" if proportion else unit, "whiskers: margin of error"]))
+    if total > len(kept):
+        subtitle += f"; the {len(kept)} of {total} groups with most records"
+    with Canvas(f"{estimand} by {', '.join(by)}", subtitle, source, height=1.45 + 0.25 * len(kept)) as canvas:
+        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
+        axes.errorbar(
+            scale * kept["estimate"],
+            at,
+            xerr=scale * kept["margin"],
+            fmt="o",
+            color=FUSED,
+            ecolor=DONOR,
+            elinewidth=2,
+            markersize=5.5,
+        )
+        axes.xaxis.set_major_formatter(_plain)
+        axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(kept) - 0.3))
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        return canvas.png()
+
+
+def _legend_above(canvas: Canvas, axes: object) -> None:
+    handles, labels = axes.get_legend_handles_labels()  # type: ignore[attr-defined]
+    order = np.argsort(labels)
+    canvas.figure.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="upper right", ncols=2, handlelength=1.2
+    )
+
+
+def _plain(value: float, _: object) -> str:
+    """Tick label without powers of ten where there is room for the number."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}"

@@ -1,0 +1,180 @@
+"""What every table of the graph must look like, read from the codebooks, the harmonies and the registry.
+
+Belongs here: `TableSpec`s by asset and partition. Does not belong here: their evaluation (`expectations.py`).
+A specification never looks at the table it judges: what was left out by name upstream (columns that a raw
+file is declared to lack, skipped harmonies) is worked out from the declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fusion_pipeline.geography.concordance import states
+from fusion_pipeline.geography.predictors import MARK
+from fusion_pipeline.geography.summaries import load_summaries
+from fusion_pipeline.harmonize import Harmony, load_harmony
+from fusion_pipeline.raw import from_table
+from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.surveys import dictionary
+from fusion_pipeline.surveys.codebook import Respondent, load_codebook
+from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
+
+_FIPS = tuple(sorted(states()))
+_PLACE = (ColumnSpec("state", levels=_FIPS), ColumnSpec("puma10"))
+
+
+def survey_households(layout: Layout, partition: str) -> TableSpec:
+    """Standardized households of a donor survey-year."""
+    vintage = load_registry().surveys[partition]
+    return _microdata(vintage, "households", _absent(layout, ("survey", "raw"), partition, "households"))
+
+
+def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
+    """Dictionary of a donor survey-year."""
+    optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
+    columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
+    return TableSpec(tuple(columns), key=("variable",))
+
+
+def acs_households(layout: Layout, partition: str) -> TableSpec:
+    """Standardized households of an ACS year."""
+    vintage = load_registry().recipients[partition]
+    return _microdata(vintage, "households", _absent(layout, ("acs", "raw"), partition, "households"))
+
+
+def acs_persons(layout: Layout, partition: str) -> TableSpec:
+    """Standardized persons of an ACS year."""
+    vintage = load_registry().recipients[partition]
+    return _microdata(vintage, "persons", _absent(layout, ("acs", "raw"), partition, "persons"))
+
+
+def concordance(layout: Layout, partition: str | None) -> TableSpec:
+    """PUMA concordance."""
+    areas = {
+        name: tuple(sorted({getattr(state, name) for state in states().values()}))
+        for name in ("region", "division", "recs_division")
+    }
+    columns = (
+        *_PLACE,
+        ColumnSpec("county"),
+        ColumnSpec("weight", minimum=1),
+        *(ColumnSpec(name, levels=levels) for name, levels in areas.items()),
+    )
+    return TableSpec(columns, key=("state", "puma10", "county"), minimum_rows=len(_FIPS))
+
+
+def spatial_predictors(layout: Layout, partition: str) -> TableSpec:
+    """Spatial predictors of every PUMA."""
+    available = set(TableRef(layout.table(("acs", "households"), partition)).columns)
+    summaries = [f"acs{MARK}{s.name}" for s in load_summaries() if set(s.columns) <= available]
+    prices = [f"eia{MARK}{fuel}" for fuel in ("electricity", "natural_gas", "propane", "fuel_oil")]
+    climate = [ColumnSpec(f"noaa{MARK}{name}", minimum=0, maximum=25_000) for name in ("hdd", "cdd")]
+    columns = (
+        *_PLACE,
+        *(ColumnSpec(name, minimum=0, nullable=True) for name in summaries),
+        *(ColumnSpec(name, minimum=0, maximum=1_000, nullable=True) for name in prices),
+        *climate,
+    )
+    return TableSpec(columns, key=("state", "puma10"), minimum_rows=len(_FIPS))
+
+
+def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
+    """Donor and recipient with the predictors they have in common."""
+    pair, harmony = _pair(partition)
+    names = _common(layout, pair, harmony)
+    places = _locations(layout, pair, nullable=True)
+    donor = (*_donor_keys(pair), *places, *_predictors(harmony, names, nullable=True))
+    recipient = (
+        ColumnSpec("year"),
+        ColumnSpec("hid"),
+        ColumnSpec("weight", minimum=0),
+        *_PLACE,
+        *_predictors(harmony, names, nullable=False),
+    )
+    return {"donor": TableSpec(donor, ("survey", "hid")), "recipient": TableSpec(recipient, ("hid",))}
+
+
+def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
+    """As harmonized, with a PUMA for every donor and the location columns for every recipient."""
+    pair, _ = _pair(partition)
+    before = harmonized(layout, partition)
+    donor = TableSpec((*before["donor"].columns, *_PLACE), before["donor"].key)
+    places = _locations(layout, pair, nullable=False)
+    recipient = TableSpec((*before["recipient"].columns, *places), before["recipient"].key)
+    return {"donor": donor, "recipient": recipient}
+
+
+def _microdata(vintage: SurveyVintage, respondent: str, absent: frozenset[str]) -> TableSpec:
+    codebook = load_codebook(vintage.codebook)
+    entry = codebook.households if respondent == "households" else codebook.persons
+    assert entry is not None
+    columns = [ColumnSpec("hid"), ColumnSpec("year", minimum=codebook.year, maximum=codebook.year)]
+    if entry.id.pid:
+        columns.append(ColumnSpec("pid", minimum=1))
+    columns.append(ColumnSpec("weight", minimum=0))
+    for name in _there(entry, absent):
+        if name in entry.derived:
+            labels = entry.derived[name].labels
+            columns.append(ColumnSpec(name, levels=labels or None, nullable=True))
+            continue
+        variable = entry.variables[name]
+        columns.append(
+            ColumnSpec(name, levels=variable.labels or None, nullable=bool(codebook.missing(variable)))
+        )
+    if entry.replicates and not {c.lower() for c in entry.replicates.columns} & absent:
+        columns += [ColumnSpec(f"rep_{r}") for r in range(1, entry.replicates.count + 1)]
+    return TableSpec(tuple(columns), key=("hid", "pid") if entry.id.pid else ("hid",))
+
+
+def _there(entry: Respondent, absent: frozenset[str]) -> list[str]:
+    names = [*entry.variables, *entry.derived]
+    return [name for name in names if not {raw.lower() for raw in entry.needs(name)} & absent]
+
+
+def _absent(layout: Layout, asset: tuple[str, str], partition: str, role: str) -> frozenset[str]:
+    files = from_table(TableRef(layout.table(asset, partition)).read())
+    return frozenset(column.lower() for file in files if file.role == role for column in file.absent)
+
+
+def _pair(partition: str) -> tuple[FusionPair, Harmony]:
+    pair = load_registry().pair(partition)
+    return pair, load_harmony(pair.harmony, pair.harmony_set)
+
+
+def _common(layout: Layout, pair: FusionPair, harmony: Harmony) -> list[str]:
+    tables = {
+        ("donor", "household"): [TableRef(layout.table(("survey", "households"), d)) for d in pair.donors],
+        ("recipient", "household"): [TableRef(layout.table(("acs", "households"), pair.recipient))],
+        ("recipient", "person"): [TableRef(layout.table(("acs", "persons"), pair.recipient))],
+    }
+    columns = {key: [set(ref.columns) for ref in refs] for key, refs in tables.items()}
+
+    def given(role: str, name: str) -> bool:
+        side = getattr(harmony.entries[name], role)
+        there = columns.get((role, side.level), [])
+        return bool(there) and all(set(side.columns) <= names for names in there)
+
+    return [name for name in harmony.entries if given("donor", name) and given("recipient", name)]
+
+
+def _predictors(harmony: Harmony, names: Iterable[str], *, nullable: bool) -> list[ColumnSpec]:
+    entries = ((name, harmony.entries[name]) for name in names)
+    return [
+        ColumnSpec(
+            name,
+            levels=tuple(map(str, entry.groups)) if entry.is_categorical else None,
+            nullable=nullable,
+        )
+        for name, entry in entries
+    ]
+
+
+def _donor_keys(pair: FusionPair) -> tuple[ColumnSpec, ...]:
+    return ColumnSpec("survey", levels=pair.donors), ColumnSpec("hid"), ColumnSpec("weight", minimum=0)
+
+
+def _locations(layout: Layout, pair: FusionPair, *, nullable: bool) -> list[ColumnSpec]:
+    places = TableRef(layout.table(("geography", "concordance")))
+    return [ColumnSpec(name, tuple(places.levels(name)), nullable=nullable) for name in pair.locations]

@@ -1,0 +1,261 @@
+"""Ingestion of real public-use files, against published totals and against pandas reading the same files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report, match_persons
+
+pytestmark = pytest.mark.realdata
+
+SHARED = Path(os.environ.get("FUSION_SHARED", Path(__file__).parents[3] / "shared"))
+DATA = SHARED / "data"
+RECS = load_registry().surveys["RECS_2015"].files["households"].alternatives[0]
+HOUSEHOLDS_2013 = DATA / "acs_2013_de" / "ss13hde.csv.gz"
+PERSONS_2013 = DATA / "acs_2013_de" / "ss13pde.csv.gz"
+
+# Each harmony set, the labels that no codebook has, and the levels that it has no group for.
+CURRENT = (
+    "RECS_2015__ACS_2015.yaml",
+    set(),
+    # Only the reference person is harmonized, and is 15 or older.
+    {("schl", "Less than 3 years old")},
+)
+PAPER = (
+    "paper_2023-04/RECS_2015__ACS_2015.yaml",
+    # The dictionary of that time had another label for the skip of FUELHEAT.
+    {("fuelheat", "Do not use space heating")},
+    {("schl", "Less than 3 years old"), ("fuelheat", "No space heating")},
+)
+# The 5-year file of 2014-2018 has the layout of 2018: payment flags in columns of their own.
+FIVE_YEARS = """
+extends: acs_2015
+vintage: "2018"
+year: 2018
+households:
+  replicates: null
+  variables:
+    handheld: null
+    ybl: {levels: {1..19: 2015 or earlier, 20: 2016, 21: 2017, 22: 2018}}
+    elefp: {raw: ELEFP, levels: {1: Included, 2: No charge, 3: Valid}}
+    gasfp: {raw: GASFP, levels: {1: Included in rent, 2: Included in electricity, 3: No charge, 4: Valid}}
+    fulfp: {raw: FULFP, levels: {1: Included, 2: No charge, 3: Valid}}
+    watfp: {raw: WATFP, levels: {1: Included, 2: No charge, 3: Valid}}
+    elep: {values: null, not_applicable: 0}
+    gasp: {values: null, not_applicable: 0}
+    fulp: {values: null, not_applicable: 0}
+    watp: {values: null, not_applicable: 0}
+"""
+
+
+def raw(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.rename(columns=str.upper)
+
+
+@pytest.fixture(scope="module")
+def recs():
+    return ingest_with_report(
+        [RawPart(DATA / RECS.path, RECS.absent)], load_codebook("recs_2015"), "households"
+    )
+
+
+@pytest.fixture(scope="module")
+def acs():
+    return ingest_with_report([RawPart(HOUSEHOLDS_2013)], load_codebook("acs_2013"), "households")
+
+
+@pytest.fixture(scope="module")
+def persons():
+    return ingest([RawPart(PERSONS_2013)], load_codebook("acs_2013"), "persons")
+
+
+def test_recs_has_the_published_households_and_represents_the_published_total(recs):
+    table, report = recs
+    assert (report.rows_read, report.rows_kept, dict(report.dropped)) == (5686, 5686, {})
+    assert round(float(np.sum(table["weight"].to_numpy()))) == 118_208_250
+
+
+def test_recs_replicate_weights_are_those_of_the_file(recs):
+    table, _ = recs
+    expected = raw(DATA / RECS.path)
+    assert sum(name.startswith("rep_") for name in table.column_names) == 96
+    for number in (1, 50, 96):
+        assert np.allclose(
+            table[f"rep_{number}"].to_numpy(), expected[f"BRRWT{number}"].astype(float), rtol=1e-6
+        )
+
+
+def test_recs_amounts_and_zero_shares_are_those_of_the_file(recs):
+    table, _ = recs
+    expected = raw(DATA / RECS.path)
+    for name in ("btuel", "btung", "btulp", "btufo", "dollarel", "dollarng", "dollarlp", "dollarfo"):
+        values = table[name].to_numpy()
+        assert np.array_equal(values, expected[name.upper()].astype(float))
+        assert (values == 0).mean() == (expected[name.upper()].astype(float) == 0).mean()
+    assert (table["btuel"].to_numpy() > 0).all()
+
+
+def test_recs_labels_count_as_the_codes_do(recs):
+    table, _ = recs
+    expected = raw(DATA / RECS.path)
+    cooltype = table["cooltype"].to_pandas().value_counts()
+    codes = expected["COOLTYPE"].value_counts()
+    assert cooltype["No air conditioning"] == codes["-2"]
+    assert cooltype["Central air conditioning system"] == codes["1"]
+    assert list(table["recs_division"].to_pandas()) == [
+        levels_of(table["recs_division"])[int(code) - 1] for code in expected["DIVISION"]
+    ]
+
+
+def test_recs_has_no_missing_answer_but_race_where_the_file_is_blank(recs):
+    _, report = recs
+    blank = int((raw(DATA / RECS.path)["HOUSEHOLDER_RACE"] == "").sum())
+    assert dict(report.missing) == {"householder_race": blank}
+
+
+def test_recs_variables_without_a_column_are_left_out_by_name(recs):
+    table, report = recs
+    assert set(report.left_out.values()) <= set(RECS.absent)
+    assert {"insec", "noheat", "noac"} <= set(report.left_out)
+    assert not set(report.left_out) & set(table.column_names)
+
+
+@pytest.mark.parametrize(
+    ("variable", "unused"),
+    [
+        ("kownrent", {"Occupied without payment of rent"}),  # not told from owners in the reconstructed file
+        ("householder_race", set()),
+        ("education", set()),
+        ("moneypy", set()),
+        ("fuelheat", set()),
+        ("recs_division", set()),
+        ("recs15_iecc_zone", set()),
+        ("typehuq", set()),
+        ("scalee", set()),
+        ("cooltype", set()),
+    ],
+)
+def test_every_level_of_recs_occurs(recs, variable, unused):
+    column = recs[0][variable]
+    assert set(levels_of(column)) - set(column.to_pylist()) == unused
+
+
+def test_acs_keeps_the_occupied_housing_units_and_counts_the_others(acs):
+    table, report = acs
+    expected = raw(HOUSEHOLDS_2013)
+    occupied = expected[(expected["WGTP"].astype(int) > 0) & (expected["NP"].astype(int) > 0)]
+    assert report.rows_read == 4449
+    assert report.rows_kept == len(occupied)
+    assert sum(report.dropped.values()) == 4449 - len(occupied)
+    assert table["hid"].to_pylist() == occupied["SERIALNO"].astype(int).to_list()
+    assert table["weight"].to_numpy().sum() == occupied["WGTP"].astype(int).sum()
+    assert not report.missing
+    assert not report.left_out
+
+
+def test_acs_amounts_are_in_dollars_of_the_survey_year_and_codes_are_not_amounts(acs):
+    table, _ = acs
+    expected = raw(HOUSEHOLDS_2013)
+    expected = expected[(expected["WGTP"].astype(int) > 0) & (expected["NP"].astype(int) > 0)]
+    income = expected["HINCP"].astype(float) * expected["ADJINC"].astype(float) / 1e6
+    assert np.array_equal(table["hincp"].to_numpy(), np.rint(income))
+    paid = expected["ELEP"].astype(int) >= 3
+    assert ((table["elep"].to_numpy() > 0) == paid.to_numpy()).all()
+    assert ((table["elefp"].to_pandas() == "Valid monthly electricity cost in ELEP") == paid.to_numpy()).all()
+    gas = expected["GASP"].astype(int)
+    assert (table["gasp"].to_numpy() == 0).sum() == (gas <= 3).sum()
+    assert (table["gasfp"].to_pandas() == "Included in electricity payment").sum() == (gas == 2).sum()
+    assert (table["valp"].to_numpy() == 0).sum() == (expected["VALP"] == "").sum()
+
+
+def test_acs_places_are_those_of_delaware(acs):
+    table, _ = acs
+    assert set(table["state"].to_pylist()) == {"10"}
+    assert levels_of(table["puma10"]) == ["00101", "00102", "00103", "00104", "00200", "00300"]
+
+
+def test_two_states_make_one_table(acs):
+    codebook = load_codebook("acs_2013")
+    both = [RawPart(HOUSEHOLDS_2013), RawPart(DATA / "acs_2013_sd" / "ss13hsd.csv.gz")]
+    table, report = ingest_with_report(both, codebook, "households")
+    assert report.rows_read == 4449 + 4211
+    assert table.slice(0, acs[0].num_rows)["hid"].equals(acs[0]["hid"])
+    assert set(table["state"].to_pylist()) == {"10", "46"}
+
+
+def test_acs_persons_weigh_as_much_as_the_population(persons):
+    assert persons.num_rows == 8767
+    assert persons["weight"].to_numpy().sum() == 925_749
+
+
+def test_every_household_has_its_persons_and_one_reference_person_numbered_1(acs, persons):
+    households = acs[0]
+    members = match_persons(persons, households).select(["hid", "pid", "relp"]).to_pandas()
+    size = members.groupby("hid").size()
+    assert size.sort_index().to_list() == (
+        households.select(["hid", "np"]).to_pandas().set_index("hid")["np"].sort_index().to_list()
+    )
+    first = members[members["pid"] == 1]
+    assert sorted(first["hid"]) == sorted(households["hid"].to_pylist())
+    assert set(first["relp"]) == {"Reference person"}
+    assert (members["relp"] == "Reference person").sum() == households.num_rows
+
+
+def test_persons_in_group_quarters_are_dropped(acs, persons):
+    members = match_persons(persons, acs[0])
+    quarters = raw(PERSONS_2013)["RELP"].astype(int) >= 16
+    assert persons.num_rows - members.num_rows == quarters.sum()
+
+
+def test_a_zipped_file_with_lettered_keys_is_read_whole(tmp_path):
+    (tmp_path / "acs_five.yaml").write_text(FIVE_YEARS)
+    path = DATA / "acs_2018_5yr_de" / "csv_hde.zip"
+    table, report = ingest_with_report([RawPart(path)], load_codebook("acs_five", tmp_path), "households")
+    with zipfile.ZipFile(path) as archive, archive.open("psam_h10.csv") as member:
+        expected = pd.read_csv(member, dtype=str, keep_default_na=False)
+    occupied = expected[(expected["WGTP"].astype(int) > 0) & (expected["NP"].astype(int) > 0)]
+    assert (report.rows_read, table.num_rows) == (23_037, len(occupied))
+    assert table["weight"].to_numpy().sum() == occupied["WGTP"].astype(int).sum()
+    keys = occupied["SERIALNO"].str.replace("HU", "1").astype(np.int64)
+    assert table["hid"].to_pylist() == keys.to_list()
+    assert (table["elep"].to_numpy() == 0).sum() == (occupied["ELEP"] == "").sum()
+
+
+@pytest.mark.parametrize(("harmonies", "without_level", "without_group"), [CURRENT, PAPER])
+def test_codebooks_and_harmonies_have_the_same_labels(harmonies, without_level, without_group):
+    entries = yaml.safe_load((SHARED / "harmonies" / harmonies).read_text())["harmonies"]
+    acs = load_codebook("acs_2015")
+    donor = load_codebook("recs_2015").households.variables
+    recipient = {"household": acs.households.variables, "person": acs.persons.variables}
+    no_level, no_group = set(), set()
+    for entry in entries:
+        for side, variables in (("donor", donor), ("recipient", recipient[entry["recipient"]["level"]])):
+            name = entry[side]["var"]
+            assert variables[name].categorical == ("map" in entry[side]), name
+            assert (variables[name].type == "ordered") == (entry[side]["type"] == "ord"), name
+            mapped = {label for group in entry[side].get("map", {}).values() for label in group}
+            levels = set(variables[name].labels)
+            no_level |= {(name, label) for label in mapped - levels}
+            no_group |= {(name, label) for label in levels - mapped}
+    assert no_level == without_level
+    assert no_group == without_group
+
+
+def test_2013_lacks_only_the_years_of_construction_after_it():
+    entries = yaml.safe_load((SHARED / "harmonies" / "RECS_2015__ACS_2015.yaml").read_text())["harmonies"]
+    built = next(e for e in entries if e["name"] == "yearmaderange__ybl")
+    mapped = {label for group in built["recipient"]["map"].values() for label in group}
+    levels = set(load_codebook("acs_2013").households.variables["ybl"].labels)
+    assert mapped - levels == {"2014", "2015"}
+    assert levels <= mapped

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from fusion_pipeline.surveys.dictionary import dictionary
+from fusion_pipeline.surveys.ingest import ingest
+
+
+@pytest.fixture
+def rows(toy, toy_file):
+    part = toy_file({"ROOMS": "2"}, {"wt": "30", "FUEL": "2", "ROOMS": "6"}, {"FUEL": "-9", "ROOMS": "-9"})
+    return {
+        row["variable"]: row
+        for row in dictionary(ingest([part], toy, "households"), toy, "households").to_pylist()
+    }
+
+
+def test_every_column_but_replicate_weights_is_described(rows, toy):
+    expected = {"hid", "year", "weight", *toy.households.variables, *toy.households.derived}
+    assert set(rows) == expected
+    assert all(row["description"] and row["type"] for row in rows.values())
+
+
+def test_numbers_have_their_range_unit_and_weighted_mean(rows):
+    rooms = rows["rooms"]
+    assert (rooms["raw"], rooms["unit"], rooms["values"]) == ("ROOMS", "rooms", "2 to 6")
+    assert (rooms["n"], rooms["n_missing"]) == (2, 1)
+    assert rooms["weighted_mean"] == pytest.approx((10 * 2 + 30 * 6) / 40)
+
+
+def test_categories_have_all_levels_and_the_weighted_share_of_the_most_frequent(rows):
+    fuel = rows["fuel"]
+    assert fuel["values"] == "No heating | Gas | Wood | Other"
+    assert (fuel["mode"], fuel["mode_share"], fuel["n_missing"]) == ("Wood", pytest.approx(0.75), 1)
+
+
+def test_a_derived_variable_names_the_raw_columns_behind_it(rows):
+    assert rows["insecure"]["raw"] == "LATE, COLD"
+    assert rows["weight"]["raw"] == "WT"
+
+
+def test_a_variable_without_answers_is_described_all_the_same(toy, toy_file):
+    table = ingest([toy_file({"ROOMS": "-9"})], toy, "households")
+    row = next(r for r in dictionary(table, toy, "households").to_pylist() if r["variable"] == "rooms")
+    assert (row["n"], row["values"], row["weighted_mean"]) == (0, None, None)
