@@ -12,6 +12,7 @@ from fusion_pipeline.fusion import fusing, screening, training
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.pairs import harmonize_pair
+from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
 from fusion_pipeline.partitions import (
     ACS_TO_PAIR,
     IMPLICATES,
@@ -24,12 +25,11 @@ from fusion_pipeline.partitions import (
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
+from fusion_pipeline.validation.marginals import compare_marginals
 from resources.compute import Compute
 from resources.store import FusionStore
-
-GROUP = {"group_name": "fusion", "owners": ["team:fusion"]}
-
 
 def _donors(asset: str) -> dg.AssetIn:
     return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
@@ -57,7 +57,8 @@ def _recipient(asset: str) -> dg.AssetIn:
             description="Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
         )
     ],
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_harmonized(
     context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
@@ -67,22 +68,23 @@ def fusion_harmonized(
     harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
     result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
-    low = alike.loc[alike["similarity"] < harmonize.SIMILARITY_THRESHOLD, "predictor"].tolist()
+    low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
+    similarity_figure = drawing.similarity(alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key)
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
         inputs=[*donors.values(), households, persons],
         metadata={
             "harmonized predictors": len(alike),
-            "skipped harmonies": dg.MetadataValue.json(result.skipped),
-            "similarity": figures.similarity(alike),
+            "skipped harmonies": figures.reasons(result.skipped),
+            "similarity": figures.image(similarity_figure),
         },
         checks=[
             dg.AssetCheckResult(
                 check_name="similarity",
                 passed=not low,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"below 0.8": ", ".join(low) or "none", "similarity": figures.similarity(alike)},
+                metadata={"below 0.8": ", ".join(low) or "none", "similarity": figures.image(similarity_figure)},
             )
         ],
     )
@@ -98,7 +100,8 @@ def fusion_harmonized(
         "concordance": dg.AssetIn(["geography", "concordance"]),
         "recipient_raw": _recipient("raw"),
     },
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_located(
     context: dg.AssetExecutionContext,
@@ -139,7 +142,8 @@ def fusion_located(
         "donors": _donors("households"),
         "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
     },
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_prepared(
     context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
@@ -161,8 +165,8 @@ def fusion_prepared(
         inputs=[located, places, *donors.values()],
         metadata={
             "predictors": len(names),
-            "dropped spatial predictors": dg.MetadataValue.json(dropped),
-            "skipped fusion variables": dg.MetadataValue.json(fused.skipped),
+            "dropped spatial predictors": figures.reasons(dropped),
+            "skipped fusion variables": figures.reasons(fused.skipped),
         },
     )
 
@@ -173,7 +177,8 @@ def fusion_prepared(
     kinds={"sklearn"},
     code_version=screening.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_plan(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
@@ -198,7 +203,7 @@ def fusion_plan(
         data_version=dg.DataVersion(plan.digest),
         metadata={
             "fusion order": " → ".join(plan.variables),
-            "steps": dg.MetadataValue.md(figures.plan_table(plan)),
+            "steps": figures.plan_table(plan),
             "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
         },
     )
@@ -212,7 +217,8 @@ def fusion_plan(
     code_version=training.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
     deps=[dg.AssetKey(["fusion", "plan"])],
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_models(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
@@ -250,7 +256,8 @@ def fusion_models(
         dg.AssetCheckSpec(name, asset=["fusion", "implicates"], blocking=True, partitions_def=PAIR_CHUNKS)
         for name in validity.CHECKS
     ],
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_implicates(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
@@ -307,7 +314,8 @@ def fusion_implicates(
             description="Weighted means and shares of the fused variables against the donor's own.",
         ),
     ],
-    **GROUP,
+    group_name="fusion",
+    owners=["team:fusion"],
 )
 def fusion_microdata(
     context: dg.AssetExecutionContext,
@@ -321,8 +329,13 @@ def fusion_microdata(
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
-    marginals = validity.marginals(
-        prepared.donor, files, households, memory_limit=compute.memory_limit, threads=compute.threads
+    marginals = compare_marginals(
+        prepared.donor,
+        files,
+        households.read(["year", "hid", "weight"]),
+        store.plan(pair).variables,
+        memory_limit=compute.memory_limit,
+        threads=compute.threads,
     )
     far = validity.beyond(marginals)
     return publish(
@@ -331,7 +344,7 @@ def fusion_microdata(
         inputs=[prepared, households],
         metadata={
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
-            "marginals": figures.marginals(marginals),
+            "marginals": figures.frame_table(marginals),
         },
         checks=[
             dg.AssetCheckResult(
@@ -341,7 +354,7 @@ def fusion_microdata(
                 check_name="marginals",
                 passed=not far,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"beyond": ", ".join(far) or "none", "marginals": figures.marginals(marginals)},
+                metadata={"beyond": ", ".join(far) or "none", "marginals": figures.frame_table(marginals)},
             ),
         ],
     )

@@ -12,10 +12,13 @@ from fusion_pipeline.raw import as_table, from_table
 from fusion_pipeline.storage.tables import TableRef
 from resources.raw_files import RawFiles
 
-GROUP = {"group_name": "geography", "owners": ["team:geography"]}
-
-
-@dg.asset(key=["geography", "raw"], kinds={"file"}, code_version="1", **GROUP)
+@dg.asset(
+    key=["geography", "raw"],
+    kinds={"file"},
+    code_version="1",
+    group_name="geography",
+    owners=["team:geography"],
+)
 def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult:
     """The raw geography files as they were found: tracts to PUMAs, state energy prices, degree-day normals."""
     files = raw_files.geography(REGISTRY.geography)
@@ -27,7 +30,8 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
     kinds={"parquet"},
     code_version=concordances.VERSION,
     ins={"raw": dg.AssetIn(["geography", "raw"])},
-    **GROUP,
+    group_name="geography",
+    owners=["team:geography"],
 )
 def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult:
     """Every PUMA by county with its weight, state, division, region and RECS division."""
@@ -46,7 +50,8 @@ def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> d
         "concordance": dg.AssetIn(["geography", "concordance"]),
         "households": dg.AssetIn(["acs", "households"]),
     },
-    **GROUP,
+    group_name="geography",
+    owners=["team:geography"],
 )
 def geography_predictors(
     context: dg.AssetExecutionContext, raw: TableRef, concordance: TableRef, households: TableRef

@@ -1,1 +1,60 @@
 """What a reader of the numbers wants to see of a fusion pair."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets import figures
+from assets.publishing import provenance
+from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
+from fusion_pipeline.storage.artefacts import PairTables
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation import pair_report
+from resources.compute import Compute
+from resources.store import FusionStore
+
+
+@dg.asset(
+    key=["quality", "report"],
+    group_name="quality",
+    owners=["team:fusion"],
+    partitions_def=PAIRS,
+    kinds={"html"},
+    code_version=pair_report.VERSION,
+    ins={
+        "microdata": dg.AssetIn(["fusion", "microdata"]),
+        "prepared": dg.AssetIn(["fusion", "prepared"]),
+        "harmonized": dg.AssetIn(["fusion", "harmonized"]),
+        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
+    },
+)
+def quality_report(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    store: FusionStore,
+    microdata: TableRef,
+    prepared: PairTables,
+    harmonized: PairTables,
+    households: TableRef,
+) -> dg.MaterializeResult:
+    """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
+    pair = context.partition_key
+    report = pair_report.write_pair_report(
+        pair,
+        store.layout,
+        [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)],
+        prepared=prepared,
+        harmonized=harmonized,
+        households=households,
+        plan=store.plan(pair),
+        memory_limit=compute.memory_limit,
+        threads=compute.threads,
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(report.digest),
+        metadata={
+            "report": dg.MetadataValue.path(report.path),
+            "estimates": figures.image(*report.highlights),
+            "provenance": dg.MetadataValue.json(provenance(context, [microdata, prepared, harmonized])),
+        },
+    )

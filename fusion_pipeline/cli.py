@@ -54,7 +54,7 @@ def main(quiet: bool) -> None:
 @click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
 def run(pair: str, simulate: bool, demo: bool) -> None:
     """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress."""
-    from fusion_pipeline.running import run_pair
+    from fusion_pipeline.running import local_instance, run_pair
 
     load_registry().pair(pair)
     settings = load_settings(**({"source": "simulated"} if simulate else {}))
@@ -62,19 +62,20 @@ def run(pair: str, simulate: bool, demo: bool) -> None:
     _console.print(
         f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}"
     )
-    for job, outcome in run_pair(pair, settings):
-        label = f"{job.job} {job.partition or ''}"
-        if outcome is None:
-            _console.print(f"[dim]▸ {label}[/]")
-            continue
-        failed = [check for check in outcome.checks if not check.passed]
-        verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
-        _console.print(
-            f"[green]✓[/] {label}  [dim]{len(outcome.materialized)} assets, {verdict}, {outcome.seconds:.1f} s[/]"
-        )
-        for check in failed:
-            where = f"{check.asset_key.to_user_string()} {check.check_name}"
-            _console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")
+    with local_instance() as instance:
+        for job, outcome in run_pair(pair, settings, instance):
+            label = f"{job.job} {job.partition or ''}"
+            if outcome is None:
+                _console.print(f"[dim]▸ {label}[/]")
+                continue
+            failed = [check for check in outcome.checks if not check.passed]
+            verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
+            _console.print(
+                f"[green]✓[/] {label}  [dim]{len(outcome.materialized)} assets, {verdict}, {outcome.seconds:.1f} s[/]"
+            )
+            for check in failed:
+                where = f"{check.asset_key.to_user_string()} {check.check_name}"
+                _console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")
     if demo:
         _demo_table(pair, settings)
     _console.print(f"implicates  {layout.implicates(pair)}")
@@ -151,26 +152,17 @@ def fetch(key: str) -> None:
         _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
 
 
-def _estimates(
-    pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float
-) -> Any:
-    from fusion_pipeline.inference.analyze import analyze as estimate
-    from fusion_pipeline.storage.tables import TableRef
-    from fusion_pipeline.surveys.codebook import load_codebook
+def _estimates(pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float) -> Any:
+    from fusion_pipeline.estimating import estimate_pair
 
-    registry, layout = load_registry(), Layout(settings.root)
-    recipient = registry.pair(pair).recipient
-    design = load_codebook(registry.recipients[recipient].codebook).households.replicates
-    return estimate(
-        layout.implicates(pair),
-        TableRef(layout.table(("acs", "households"), recipient)),
-        estimates=list(estimates),
-        by=list(by),
-        weight="weight",
-        replicate_weights=[f"rep_{r}" for r in range(1, design.count + 1)] if design else [],
-        replicate_scale=design.scale if design else None,
+    return estimate_pair(
+        pair,
+        Layout(settings.root),
+        list(estimates),
+        list(by),
         level=level,
         memory_limit=int(settings.memory_limit),
+        threads=settings.threads,
     )
 
 

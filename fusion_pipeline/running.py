@@ -57,7 +57,9 @@ def runs_of(pair: str) -> list[JobRun]:
     ]
 
 
-def run_pair(pair: str, settings: Settings) -> Iterator[tuple[JobRun, Outcome | None]]:
+def run_pair(
+    pair: str, settings: Settings, instance: dg.DagsterInstance
+) -> Iterator[tuple[JobRun, Outcome | None]]:
     """Materialize a pair's assets, job by job.
 
     Yields
@@ -72,25 +74,22 @@ def run_pair(pair: str, settings: Settings) -> Iterator[tuple[JobRun, Outcome | 
         If a blocking check failed.
     """
     definitions = build_defs(settings)
-    with local_instance() as instance:
-        for run in runs_of(pair):
-            yield run, None
-            started = time.perf_counter()
-            job = definitions.resolve_job_def(run.job)
-            result = job.execute_in_process(
-                instance=instance, partition_key=run.partition, run_config=_QUIET, raise_on_error=True
-            )
-            yield (
-                run,
-                Outcome(
-                    time.perf_counter() - started,
-                    [
-                        e.step_materialization_data.materialization
-                        for e in result.get_asset_materialization_events()
-                    ],
-                    result.get_asset_check_evaluations(),
-                ),
-            )
+    for run in runs_of(pair):
+        yield run, None
+        yield run, execute(definitions, run, instance)
+
+
+def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance) -> Outcome:
+    """Execute one job on one partition in this process."""
+    started = time.perf_counter()
+    result = definitions.resolve_job_def(run.job).execute_in_process(
+        instance=instance, partition_key=run.partition, run_config=_QUIET, raise_on_error=True
+    )
+    return Outcome(
+        time.perf_counter() - started,
+        [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],
+        result.get_asset_check_evaluations(),
+    )
 
 
 def local_instance() -> dg.DagsterInstance:

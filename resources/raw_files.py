@@ -28,7 +28,7 @@ class RawFiles(dg.ConfigurableResource):
 
     def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
         """Find the files of a donor survey-year or an ACS year."""
-        return self._resolve(dict(vintage.files), vintage.folder)
+        return self._resolve({str(role): file for role, file in vintage.files.items()}, vintage.folder)
 
     def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
         """Find the geography files."""

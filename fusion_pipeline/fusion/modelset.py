@@ -48,7 +48,8 @@ class ModelRecord:
     """One fitted model: which variable and role, where it lies, what cross-validation said.
 
     `role` is ``"classes"``, ``"zero"``, ``"mean"`` or ``"quantile i"`` (1-based); `importance` is the gain of each
-    predictor, in the order of the step's predictors; `losses` has the best averaged loss per tree size.
+    predictor, in the order of the step's predictors; `losses` has the best averaged loss per tree size; `classes`
+    are the codes of the variable's levels that occur among donors, in the order of the model's classes.
     """
 
     step: int
@@ -56,6 +57,7 @@ class ModelRecord:
     role: str
     file: str
     donors: int
+    classes: tuple[int, ...]
     loss: float
     rounds: int
     leaves: int
@@ -99,7 +101,10 @@ class ModelSet:
     @cached_property
     def records(self) -> list[ModelRecord]:
         """All models, in fusion order."""
-        return [ModelRecord(**(r | {"importance": tuple(r["importance"])})) for r in self.manifest["models"]]
+        return [
+            ModelRecord(**(r | {"importance": tuple(r["importance"]), "classes": tuple(r["classes"])}))
+            for r in self.manifest["models"]
+        ]
 
     @cached_property
     def donors(self) -> pa.Table:

@@ -1,7 +1,7 @@
 """Training: from donor microdata and a plan to a model set.
 
-Belongs here: checks of the donor, who is modelled at each step, the order of work, putting the model set together.
-Does not belong here: how a model is fitted (`boosting.py`) or a pool is chosen (`matching.py`).
+Belongs here: which models a step needs, the order of work, putting the model set together. Does not belong here:
+the donor table (`donors.py`), how a model is fitted (`boosting.py`) or a pool is chosen (`matching.py`).
 
 Method: Ummel et al. 2024, "General strategy" and "Modeling details". Models use the donor's observed values of
 earlier fusion variables, so all can be fitted at the same time; each is fitted on one thread, and nothing depends
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,24 +22,28 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion.boosting import Objective, Tuning
+from fusion_pipeline.fusion import boosting, matching
+from fusion_pipeline.fusion.boosting import FittedModel, Objective, Tuning
+from fusion_pipeline.fusion.donors import Donors, load_donors
+from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
+    DONOR_WEIGHT,
+    ModelRecord,
     ModelSet,
     load_model_set,
+    model_file,
     versions,
     write_manifest,
     write_pools,
 )
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
+from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
 VERSION = "1"
 """Raised when the same donor and settings would give another model set."""
-OUTLIER_NEIGHBOURS = 10
-OUTLIER_FACTOR = -2.75
-"""A donor with a smaller negative outlier factor, at that many neighbours, is a local outlier."""
 log = logging.getLogger(__name__)
 
 
@@ -81,10 +86,10 @@ def train(
     groups : str, optional
         Column of units (household, sampling unit) that must not be split over folds.
     quantiles : sequence of float
-        Probabilities of the quantile models, increasing.
+        Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
         Tree sizes compared.
-    learning_rate, patience :
+    learning_rate, patience
         See `boosting.Tuning`.
     neighbours : int
         Largest donor pool (K).
@@ -102,90 +107,279 @@ def train(
 
     Notes
     -----
-    Donors of zero weight are left out. A donor of positive weight is placed in conditional-expectation space by
-    out-of-fold predictions; the paper places it by the predictions of the model it was fitted on.
+    Donors of zero weight are left out. Donors are placed in conditional-expectation space by out-of-fold
+    predictions; the paper places them by the predictions of the models they were fitted on.
     """
     if plan is None:
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
-    if (
-        len(quantiles) < 2
-        or list(quantiles) != sorted(set(quantiles))
-        or not 0 < quantiles[0] <= quantiles[-1] < 1
-    ):
-        raise TrainingError(
-            "train, quantiles",
-            f"are {tuple(quantiles)}.",
-            "Give two or more increasing numbers between 0 and 1.",
-        )
+    _check(quantiles, leaves, folds, neighbours)
     tuning = Tuning(folds, tuple(leaves), learning_rate, patience)
-    donors = _Donors.load(donor, plan, groups)
-    jobs = [job for i in range(len(plan.steps)) for job in _jobs(donors, plan, i, tuning, quantiles, seed)]
-    log.info(
-        "training %d models of %d steps on %d donors",
-        sum(len(j.objectives) for j in jobs),
-        len(plan.steps),
-        donors.count,
-    )
-    fitted = _fit_all(donors, jobs, tuning, threads)
-    settings = {
-        "seed": seed,
-        "groups": groups,
-        "quantiles": list(quantiles),
-        "neighbours": neighbours,
-        "centres": centres,
-        **asdict(tuning),
-    }
+    donors = load_donors(donor, plan, groups)
+    jobs = [job for i in range(len(plan.steps)) for job in _jobs(donors, plan, i, folds, quantiles, seed)]
+    models = sum(len(job.objectives) for job in jobs)
+    log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
+    work = [_Fitted(job, fit) for job, fit in zip(jobs, _fit(donors, plan, jobs, tuning, threads), strict=True)]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
-        records = [_write_models(folder, plan, job, models) for job, models in zip(jobs, fitted, strict=True)]
-        pools = [
-            _pools(
-                donors, plan, i, [(j, f) for j, f in zip(jobs, fitted, strict=True) if j.step == i], settings
-            )
-            for i in range(len(plan.steps))
+        records = [record for done in work for record in _write_models(folder, done)]
+        described = {done.job.variable.name: done.job.variable for done in work}
+        pools = []
+        for i, step in enumerate(plan.steps):
+            parts = [done for done in work if done.job.step == i]
+            if step.is_block or parts[0].job.variable.kind != "categorical":
+                built = _build_pools(donors, plan, parts, quantiles, neighbours, centres, seed)
+                pools.append(write_pools(folder, i, built))
+            else:
+                pools.append(None)
+        matched = [
+            v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None
         ]
-        write_table(folder / "donors.parquet", donors.values(plan, pools))
-        described = donors.described(plan, jobs)
-        manifest = {
-            "engine": VERSION,
-            "versions": versions(),
-            "settings": settings,
-            "donors": donors.count,
-            "plan": asdict(plan),
-            "variables": [described[v].to_json() for v in plan.known_after(len(plan.steps))],
-            "predictors": [donors.predictors[v].to_json() for v in plan.predictors],
-            "pools": [None if p is None else write_pools(folder, i, p) for i, p in enumerate(pools)],
-            "models": [asdict(r) for group in records for r in group],
-        }
-        write_manifest(folder, manifest)
+        table = donors.table.select(matched).append_column(DONOR_WEIGHT, pa.array(donors.weight))
+        write_table(folder / "donors.parquet", table)
+        known = plan.known_after(len(plan.steps))
+        products = {name: Variable(name, "continuous", "double") for name in plan.products}
+        write_manifest(
+            folder,
+            {
+                "engine": VERSION,
+                "versions": versions(),
+                "settings": {
+                    "seed": seed,
+                    "groups": groups,
+                    "quantiles": list(quantiles),
+                    "neighbours": neighbours,
+                    "centres": centres,
+                    **asdict(tuning),
+                },
+                "donors": donors.count,
+                "plan": asdict(plan),
+                "variables": [(described | products)[name].to_json() for name in known],
+                "predictors": [donors.describe(name).to_json() for name in plan.predictors],
+                "pools": pools,
+                "models": [asdict(record) for record in records],
+            },
+        )
     log.info("model set written to %s", out)
     return load_model_set(Path(out))
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One label on one set of donors: all its models share binned features."""
+    """One label on one set of donors: its models share binned features.
+
+    `rows` are the donors modelled, `everyone` all donors of the step. `classes` are the codes that occur, in the
+    order of the model's classes.
+    """
 
     step: int
     variable: Variable
     part: Literal["classes", "zero", "value"]
+    everyone: np.ndarray
     rows: np.ndarray
     label: np.ndarray
     fold: np.ndarray
     objectives: tuple[Objective, ...]
+    classes: tuple[int, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        """Relative fitting time, to start the longest first."""
+        return len(self.rows) * len(self.objectives) * max(1, len(self.classes) - 1)
 
 
-@dataclass
-class _Donors:
-    """Donors of positive weight: columns, weights (mean 1), features encoded once."""
+@dataclass(frozen=True)
+class _Fitted:
+    """A job done, with features no longer held."""
 
-    table: pa.Table
-    weight: np.ndarray
-    groups: np.ndarray | None
-    predictors: dict[str, Variable]
-    features: dict[str, np.ndarray]
+    job: _Job
+    models: list[FittedModel]
+
+    def expectations(self, donors: Donors, predictors: Sequence[str]) -> np.ndarray:
+        """Return (everyone, models or classes): out-of-fold, or plain for donors no model has seen."""
+        job = self.job
+        known = np.column_stack([m.out_of_fold for m in self.models])
+        if len(job.rows) == len(job.everyone):
+            return known
+        unseen = np.setdiff1d(job.everyone, job.rows, assume_unique=True)
+        features, _ = donors.features(predictors, unseen)
+        plain = np.column_stack([np.asarray(m.booster.predict(features, num_threads=1)) for m in self.models])
+        result = np.empty((len(job.everyone), known.shape[1]))
+        result[np.searchsorted(job.everyone, job.rows)] = known
+        result[np.searchsorted(job.everyone, unseen)] = plain
+        return result
 
 
-"""placeholder"""
+def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int) -> None:
+    increasing = list(quantiles) == sorted(set(quantiles))
+    if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
+        raise TrainingError(
+            "train, quantiles", f"are {tuple(quantiles)}.", "Give two or more increasing numbers between 0 and 1."
+        )
+    if folds < 2 or not leaves or min(leaves) < 2 or neighbours < matching.K_RANGE[0]:
+        raise TrainingError(
+            "train",
+            f"got folds={folds}, leaves={tuple(leaves)}, neighbours={neighbours}.",
+            f"Give 2 folds or more, trees of 2 leaves or more, {matching.K_RANGE[0]} neighbours or more.",
+        )
+
+
+def _jobs(
+    donors: Donors, plan: FusionPlan, position: int, folds: int, quantiles: Sequence[float], seed: int
+) -> list[_Job]:
+    """List the labels of a step and the models each one needs."""
+    step = plan.steps[position]
+    least = max(matching.K_RANGE[0], 2 * folds)
+    everyone = donors.rows_of(step, least)
+    jobs = []
+
+    def add(
+        variable: Variable,
+        part: Literal["classes", "zero", "value"],
+        rows: np.ndarray,
+        label: np.ndarray,
+        objectives: dict[str, dict[str, object]],
+        classes: tuple[int, ...] = (),
+    ) -> None:
+        strata = boosting.rank_bins(label) if part == "value" else label
+        units = None if donors.groups is None else donors.groups[rows]
+        fold = boosting.assign_folds(strata, folds, stream(seed, "folds", variable.name, part), units)
+        if len(np.unique(fold)) < folds:
+            raise TrainingError(
+                f"donor, step {step.name}",
+                f"has {len(np.unique(fold))} groups of donors for {folds} folds.",
+                "Use fewer folds, or no groups.",
+            )
+        seeded = tuple(
+            Objective(role, parameters, int(stream(seed, "train", variable.name, role).integers(1 << 31)))
+            for role, parameters in objectives.items()
+        )
+        jobs.append(_Job(position, variable, part, everyone, rows, label, fold, seeded, classes))
+
+    for name in step.variables:
+        variable = donors.describe(name, everyone)
+        label = donors.label(variable, everyone)
+        distinct = np.unique(label)
+        if len(distinct) < 2:
+            raise TrainingError(
+                f"donor, column {name}",
+                f"has one and the same value for all {len(everyone)} donors of its step.",
+                "Leave it out of the plan.",
+            )
+        if variable.kind == "categorical":
+            if step.universe is not None:
+                raise TrainingError(
+                    f"donor, column {name}",
+                    "is categorical, and a step with a universe is 0 outside it.",
+                    "Drop `universe`, or use a number.",
+                )
+            objective: dict[str, object] = {"objective": "binary", "metric": "binary_logloss"}
+            if len(distinct) > 2:
+                objective = {"objective": "multiclass", "metric": "multi_logloss", "num_class": len(distinct)}
+            classes = tuple(int(c) for c in distinct)
+            add(variable, "classes", everyone, np.searchsorted(distinct, label), {"classes": objective}, classes)
+            continue
+        rows = everyone
+        if variable.kind == "zero-inflated":
+            objective = {"objective": "binary", "metric": "binary_logloss"}
+            add(variable, "zero", everyone, (label == 0).astype(np.float64), {"zero": objective})
+            rows, label = everyone[label != 0], label[label != 0]
+            if len(rows) < least:
+                raise TrainingError(
+                    f"donor, column {name}",
+                    f"is not zero for only {len(rows)} donors; at least {least} are needed.",
+                    "Leave it out, or make it a categorical.",
+                )
+        wanted: dict[str, dict[str, object]] = {"mean": {"objective": "regression", "metric": "l2"}}
+        for i, p in enumerate(quantiles):
+            wanted[f"quantile {i + 1}"] = {"objective": "quantile", "metric": "quantile", "alpha": p}
+        add(variable, "value", rows, label, wanted)
+    return jobs
+
+
+def _fit(
+    donors: Donors, plan: FusionPlan, jobs: Sequence[_Job], tuning: Tuning, threads: int
+) -> list[list[FittedModel]]:
+    """Fit all jobs, the longest first, `threads` at a time; results in the order of `jobs`."""
+
+    def fit(job: _Job) -> list[FittedModel]:
+        features, nominal = donors.features(plan.steps[job.step].predictors, job.rows)
+        weight = donors.weight[job.rows]
+        return boosting.fit_models(
+            features, nominal, job.label, weight, job.fold, job.objectives, tuning
+        )
+
+    results: list[list[FittedModel]] = [[] for _ in jobs]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        order = sorted(range(len(jobs)), key=lambda i: -jobs[i].cost)
+        futures = {pool.submit(fit, jobs[i]): i for i in order}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                i = futures[future]
+                results[i] = future.result()
+                rounds = ", ".join(f"{m.role} {m.rounds} x {m.leaves}" for m in results[i])
+                log.info("fitted %s (trees x leaves: %s): %d of %d", jobs[i].variable.name, rounds, done, len(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def _build_pools(
+    donors: Donors,
+    plan: FusionPlan,
+    parts: Sequence[_Fitted],
+    quantiles: Sequence[float],
+    neighbours: int,
+    centres: int,
+    seed: int,
+) -> DonorPools:
+    """Place the donors of a step among each other and choose their pools."""
+    step = plan.steps[parts[0].job.step]
+    solo = None if step.is_block else parts[-1]
+    used = parts if solo is None else [solo]
+    columns, is_probability = [], []
+    for part in used:
+        expected = part.expectations(donors, step.predictors) if solo is None else np.column_stack(
+            [m.out_of_fold for m in part.models]
+        )
+        if part.job.part == "value":
+            expected[:, 1:] = np.sort(expected[:, 1:], axis=1)
+        columns.append(expected)
+        is_probability += [part.job.part != "value"] * expected.shape[1]
+    rows = used[0].job.everyone if solo is None else solo.job.rows
+    return matching.build_pools(
+        np.column_stack(columns),
+        is_probability,
+        rows,
+        donors.weight[rows],
+        values=None if solo is None else solo.job.label,
+        levels=quantiles,
+        neighbours=neighbours,
+        centres=centres,
+        seed=int(stream(seed, "centres", step.name).integers(1 << 31)),
+    )
+
+
+def _write_models(folder: Path, done: _Fitted) -> list[ModelRecord]:
+    records = []
+    for model in done.models:
+        name = model_file(done.job.step, done.job.variable.name, model.role)
+        (folder / name).write_text(model.booster.model_to_string())
+        records.append(
+            ModelRecord(
+                step=done.job.step,
+                variable=done.job.variable.name,
+                role=model.role,
+                file=name,
+                donors=len(done.job.rows),
+                classes=done.job.classes,
+                loss=model.loss,
+                rounds=model.rounds,
+                leaves=model.leaves,
+                losses={str(leaves): loss for leaves, loss in model.losses.items()},
+                importance=tuple(float(g) for g in model.booster.feature_importance("gain")),
+            )
+        )
+    return records

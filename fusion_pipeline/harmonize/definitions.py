@@ -89,8 +89,8 @@ class Entry(_Model):
 
     @property
     def groups(self) -> list[int]:
-        """Sorted union of both sides' groups: the levels of a categorical predictor."""
-        return sorted({*self.donor.groups, *self.recipient.groups})
+        """Groups of a categorical predictor, the same on both sides: its levels."""
+        return self.donor.groups
 
     @model_validator(mode="after")
     def _consistent(self) -> Entry:
@@ -100,6 +100,8 @@ class Entry(_Model):
         if self.is_categorical:
             if any(not side.groups for side in sides):
                 raise ValueError("a categorical harmony needs map or bins on both sides")
+            if self.donor.groups != self.recipient.groups:
+                raise ValueError(f"the sides differ in groups: {self.donor.groups}, {self.recipient.groups}")
             if self.groups != list(range(1, len(self.groups) + 1)):
                 raise ValueError(f"groups have to be 1, 2, ...; they are {self.groups}")
             if (self.kind == "categorical_binned") != any(side.bins for side in sides):

@@ -155,6 +155,7 @@ def _join(
         own = _columns(static.schema, "s", {n: tuple(static.levels(n)) for n in _dictionaries(static.schema)})
         scan = f"read_parquet({_text(str(static.path))})"
     else:
+        static = static.unify_dictionaries()
         own = _columns(static.schema, "s", _levels_in(static))
         connection.register("static_table", static)
         scan = "static_table"
@@ -183,6 +184,7 @@ def _implicates(
     connection: duckdb.DuckDBPyConnection, implicates: Implicates
 ) -> tuple[dict[str, Column], str]:
     if isinstance(implicates, pa.Table):
+        implicates = implicates.unify_dictionaries()
         connection.register("implicate_table", implicates)
         columns = _columns(implicates.schema, "i", _levels_in(implicates))
         if IMPLICATE not in columns:
@@ -227,7 +229,6 @@ def _dictionaries(schema: pa.Schema) -> list[str]:
 
 
 def _levels_in(table: pa.Table) -> dict[str, tuple[str, ...]]:
-    table = table.unify_dictionaries()
     names = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
     return {name: tuple(map(str, levels_of(table.column(name)))) for name in names}
 

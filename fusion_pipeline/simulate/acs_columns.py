@@ -15,7 +15,7 @@ from fusion_pipeline.simulate.energy import Energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
 from fusion_pipeline.simulate.place import HOUSEHOLDS, Places
 from fusion_pipeline.simulate.population import Households
-from fusion_pipeline.simulate.text import digits
+from fusion_pipeline.simulate.text import digits, numbered
 
 Array = np.ndarray
 
@@ -132,7 +132,7 @@ def housing_columns(
         "SMOCP": home(payment * mortgage + insurance // 12 + bills, 5, ~owner),
         "WIF": home(np.minimum(workers, 3), 1, ~homes.relatives),
     }
-    return columns | {f"wgtp{r + 1}": digits(sample.replicates[:, r], 5) for r in range(80)}
+    return columns | numbered("wgtp", sample.replicates, 5)
 
 
 def person_columns(
@@ -192,7 +192,7 @@ def person_columns(
         "PINCP": digits(_dollars(with_quarters(pay, rng.exponential(9000, q))), 7, age < 15),
         "RAC1P": digits(_RACE[with_quarters(people.race, rng.choice([0, 0, 1], q)).astype(int)], 1),
     }
-    return columns | {f"pwgtp{r + 1}": digits(replicates[:, r], 5) for r in range(80)}
+    return columns | numbered("pwgtp", replicates, 5)
 
 
 def utilities(homes: Households, energy: Energy, rng: np.random.Generator) -> tuple[Array, Array, Array]:

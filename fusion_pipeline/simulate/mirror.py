@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fusion_pipeline.errors import StorageError
+from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.registry import Registry, load_registry
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.place import build_places
@@ -26,6 +26,8 @@ VERSION = "1"
 STAMP = "simulated.json"
 SPATIAL = "spatial"
 RECS_CODEBOOK = "recs_2015"
+MIN_HOUSEHOLDS, MIN_DONORS = 500, 300
+"""Two households in every PUMA; both halves of every pseudo-stratum occupied."""
 
 
 def simulate(
@@ -53,6 +55,8 @@ def simulate(
 
     Raises
     ------
+    SettingsError
+        If a sample is too small for its design.
     StorageError
         If `out` holds files that no simulation made, or cannot be written.
 
@@ -64,6 +68,7 @@ def simulate(
     truth of any year is what RECS 2015 would have recorded.
     """
     registry = registry or load_registry()
+    _check_sizes(households, donors)
     stamp = _stamp(households, donors, seed, registry)
     recover(out)
     if _made_by(out) == stamp:
@@ -101,6 +106,16 @@ def simulate(
         write_degree_days(places, seed, "hdd", spatial / registry.geography["heating_degree_days"].name)
         write_degree_days(places, seed, "cdd", spatial / registry.geography["cooling_degree_days"].name)
         (folder / STAMP).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+
+
+def _check_sizes(households: int, donors: int) -> None:
+    for name, value, least in (("households", households, MIN_HOUSEHOLDS), ("donors", donors, MIN_DONORS)):
+        if value < least:
+            raise SettingsError(
+                f"simulate, {name}",
+                f"{value} are too few for the sampling design.",
+                f"Ask for {least} or more.",
+            )
 
 
 def _stamp(households: int, donors: int, seed: int, registry: Registry) -> dict[str, Any]:

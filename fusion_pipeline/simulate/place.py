@@ -40,6 +40,8 @@ class Places:
     """51 rows of `states.csv`, with `price_<fuel>` in dollars per million Btu."""
     state: Array
     """Row of `states`."""
+    fips: Array
+    """Two-digit state code."""
     puma: Array
     """Five-digit code, unique within its state only."""
     households: Array
@@ -73,11 +75,6 @@ class Places:
 
     def __len__(self) -> int:
         return len(self.state)
-
-    @property
-    def fips(self) -> Array:
-        """Two-digit state code of each PUMA."""
-        return self.states["fips"].to_numpy()[self.state]
 
     @property
     def building_america(self) -> Array:
@@ -126,6 +123,7 @@ def build_places(seed: int) -> Places:
     return Places(
         states=states,
         state=state,
+        fips=states["fips"].to_numpy(dtype=str)[state],
         puma=_puma_codes(count),
         households=size / size.sum() * HOUSEHOLDS,
         urban=np.stack([1 - cluster - rural, cluster, rural], axis=1),

@@ -10,6 +10,8 @@ so that totals the survey controls have no variance.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 Array = np.ndarray
@@ -105,6 +107,7 @@ def pseudo_strata(stratum: Array, count: int) -> tuple[Array, Array]:
     return pseudo, half
 
 
+@cache
 def hadamard(order: int) -> Array:
     """Build a Hadamard matrix of order 80 or 96 whose first row is ones (Paley, doubled by Sylvester)."""
     prime = {80: 19, 96: 23}[order]

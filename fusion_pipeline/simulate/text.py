@@ -30,6 +30,13 @@ def digits(values: Array, width: int = 0, blank: Array | None = None) -> pa.Arra
     return text if blank is None else pc.if_else(pa.array(np.asarray(blank, dtype=bool)), None, text)
 
 
+def numbered(prefix: str, values: Array, width: int) -> dict[str, pa.Array]:
+    """Write an (n, R) matrix as columns `prefix`1 to `prefix`R."""
+    rows, columns = values.shape
+    text = digits(values.T.ravel(), width)
+    return {f"{prefix}{c + 1}": text.slice(c * rows, rows) for c in range(columns)}
+
+
 def csv_bytes(columns: Mapping[str, pa.Array], header: bool) -> bytes:
     """Write columns as CSV without quotes."""
     sink = io.BytesIO()

@@ -44,8 +44,8 @@ def compare_distributions(
     -------
     pd.DataFrame
         `variable`, `scale` ("linear" or "log"), `low`, `high`, `donor`, `fused`: weighted shares of all
-        records. Zeros, where they are at least one percent of the donor, are a bin of their own with
-        low = high = 0. The outer bins include what lies beyond them.
+        records. Small counts have a bin each. Other variables have their zeros, where these are at least one
+        percent of the donor, in a bin of their own with low = high = 0. The outer bins include what lies beyond them.
 
     Raises
     ------
@@ -87,14 +87,15 @@ class _Grid:
 
     @classmethod
     def of(cls, name: str, x: Array, w: Array, bins: int) -> _Grid:
+        distinct = np.unique(x)
+        counts = len(distinct) <= bins and bool((distinct == np.rint(distinct)).all())
+        if counts and 0 < np.ptp(distinct) < bins:
+            return cls(float(distinct[0]) - 0.5, 1.0, int(np.ptp(distinct)) + 1, False, False)
         zero = bool(w[x == 0].sum() >= 0.01 * w.sum())
         nonzero = x != 0 if zero else np.ones(len(x), dtype=bool)
         if not (w[nonzero] > 0).any():
             raise AnalysisError(f"variable {name}", "has no values but zero in the donor.", "Leave it out.")
         low, middle, high, top = _quantiles(x[nonzero], w[nonzero], (TAILS[0], 0.5, TAILS[1], 0.99))
-        distinct = np.unique(x[nonzero])
-        if len(distinct) <= bins and (distinct == np.rint(distinct)).all() and np.ptp(distinct) < bins:
-            return cls(float(distinct[0]) - 0.5, 1.0, int(np.ptp(distinct)) + 1, False, zero)
         log = bool(x[nonzero].min() > 0 and top > SKEWED * middle)
         if log:
             low, high = float(np.log(low)), float(np.log(high))

@@ -1,12 +1,13 @@
 """Figures of a fusion pair, each from a small frame to PNG bytes.
 
-Belongs here: what a reader should see, and how it is drawn. Does not belong here: the numbers (`marginals.py`,
-`distributions.py`, `inference`), the look (`style.py`).
+Belongs here: what a reader should see, and how it is drawn. Does not belong here: the numbers
+(`marginals.py`, `distributions.py`, `inference`), the look (`style.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,15 @@ from fusion_pipeline.validation.style import (
     INK,
     LINE,
     MUTED,
+    WHISKER,
     Canvas,
     label_margin,
     shortened,
+    wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NORMAL_90 = 1.6448536269514722
 """Standard errors in a 90 % margin."""
@@ -64,7 +70,7 @@ def distribution(frame: pd.DataFrame, *, unit: str = "", source: str = "") -> by
         axes.stairs(100 * bins["donor"].to_numpy(), edges, fill=True, color=DONOR, alpha=0.55, label="donor")
         axes.stairs(100 * bins["fused"].to_numpy(), edges, color=FUSED, linewidth=1.8, label="fused")
         if log:
-            axes.set_xscale("log")
+            _logarithmic(axes)
         axes.xaxis.set_major_formatter(_plain)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(bottom=0)
@@ -82,7 +88,7 @@ def shares(frame: pd.DataFrame, *, source: str = "") -> bytes:
     frame : rows of one variable from `marginals.compare_marginals`
     """
     variable = str(frame["variable"].iloc[0])
-    labels = [shortened(str(level)) for level in frame["level"]]
+    labels = [wrapped(str(level)) for level in frame["level"]]
     at = np.arange(len(frame))[::-1]
     height = 1.55 + 0.42 * len(frame)
     subtitle = "weighted share of households, %; whiskers: 90 % margin of the donor's estimate"
@@ -104,7 +110,7 @@ def shares(frame: pd.DataFrame, *, source: str = "") -> bytes:
             100 * frame["fused"], at, "D", color=FUSED, markersize=6, label="fused", clip_on=False, zorder=5
         )
         axes.set(yticks=at, yticklabels=labels, ylim=(-0.6, len(frame) - 0.4))
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 104 * max(frame["donor"].max(), frame["fused"].max()) + margin.max())
         axes.tick_params(axis="y", labelcolor=INK)
         axes.grid(axis="y", visible=False)
         _legend_above(canvas, axes)
@@ -142,15 +148,15 @@ def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, sourc
 
     Parameters
     ----------
-    frame : columns `predictor` and `importance` (any scale; drawn as shares); rows of one predictor are added up.
+    frame : columns `predictor` and `share` (of the gain); rows of one predictor are added up.
     variable : str
         Fusion variable that the frame is about; empty: all.
     most : int
         How many predictors to draw.
     """
-    totals = frame.groupby("predictor", observed=True)["importance"].sum()
+    totals = frame.groupby("predictor", observed=True)["share"].sum()
     ranked = (totals / totals.sum()).rename_axis("predictor").reset_index()
-    ranked = ranked.sort_values(["importance", "predictor"], ascending=[False, True]).head(most)
+    ranked = ranked.sort_values(["share", "predictor"], ascending=[False, True]).head(most)
     labels = [shortened(str(name)) for name in ranked["predictor"]]
     at = np.arange(len(ranked))[::-1]
     subtitle = "share of the gain, %"
@@ -159,7 +165,7 @@ def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, sourc
     title = f"What predicts {variable}" if variable else "What predicts the fusion variables"
     with Canvas(title, subtitle, source, height=1.35 + 0.24 * len(ranked)) as canvas:
         axes = canvas.axes(left=label_margin(labels), right=0.55, bottom=0.6)
-        bars = axes.barh(at, 100 * ranked["importance"], height=0.68, color=FUSED)
+        bars = axes.barh(at, 100 * ranked["share"], height=0.68, color=FUSED)
         axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8, color=MUTED)
         axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(ranked) - 0.3))
         axes.tick_params(axis="y", labelcolor=INK)
@@ -174,10 +180,8 @@ def pool_sizes(frame: pd.DataFrame, *, source: str = "") -> bytes:
     ----------
     frame : columns `variable` and `k` (size of one centre's pool), one row a centre
     """
-    quantiles = frame.groupby("variable", sort=False, observed=True)["k"].quantile(
-        [0.05, 0.25, 0.5, 0.75, 0.95]
-    )
-    table = quantiles.unstack()
+    grouped = frame.groupby("variable", sort=False, observed=True)["k"]
+    table = pd.DataFrame({q: grouped.quantile(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)})
     labels = [shortened(str(name)) for name in table.index]
     at = np.arange(len(table))[::-1]
     subtitle = (
@@ -188,7 +192,7 @@ def pool_sizes(frame: pd.DataFrame, *, source: str = "") -> bytes:
         axes.hlines(at, table[0.05], table[0.95], color=FUSED, linewidth=1.2, alpha=0.6)
         axes.hlines(at, table[0.25], table[0.75], color=FUSED, linewidth=5, alpha=0.45)
         axes.plot(table[0.5], at, "o", color=FUSED, markersize=6)
-        axes.set_xscale("log")
+        _logarithmic(axes)
         axes.xaxis.set_major_formatter(_plain)
         axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(table) - 0.3))
         axes.tick_params(axis="y", labelcolor=INK)
@@ -216,7 +220,7 @@ def estimates(
         shortened(" · ".join(str(value) for value in row)) for row in kept[list(by)].itertuples(index=False)
     ]
     level = kept["level"].iloc[0]
-    estimand = str(kept["estimand"].iloc[0]) + ("" if level is None else f" = {level}")
+    estimand = str(kept["estimand"].iloc[0]) + ("" if pd.isna(level) else f" = {level}")
     proportion = estimand.startswith("proportion")
     scale = 100 if proportion else 1
     at = np.arange(len(kept))[::-1]
@@ -231,7 +235,7 @@ def estimates(
             xerr=scale * kept["margin"],
             fmt="o",
             color=FUSED,
-            ecolor=DONOR,
+            ecolor=WHISKER,
             elinewidth=2,
             markersize=5.5,
         )
@@ -242,12 +246,20 @@ def estimates(
         return canvas.png()
 
 
-def _legend_above(canvas: Canvas, axes: object) -> None:
-    handles, labels = axes.get_legend_handles_labels()  # type: ignore[attr-defined]
+def _legend_above(canvas: Canvas, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
     order = np.argsort(labels)
     canvas.figure.legend(
         [handles[i] for i in order], [labels[i] for i in order], loc="upper right", ncols=2, handlelength=1.2
     )
+
+
+def _logarithmic(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _plain(value: float, _: object) -> str:

@@ -93,6 +93,19 @@ def incomplete(card: pd.DataFrame, households: int) -> str:
     return "" if short.empty else f"implicates {short.tolist()} do not have {households} rows"
 
 
+def beyond(marginals: pd.DataFrame, standard_errors: float = 5.0) -> list[str]:
+    """Name the marginals that lie further from the donor's than a few of its standard errors.
+
+    Parameters
+    ----------
+    marginals : of `marginals.compare_marginals`
+    standard_errors : float
+        Generous, because donor and recipient may sample other populations and years.
+    """
+    far = marginals[marginals["difference"].abs() > standard_errors]
+    return [f"{row.variable} {row.level}" for row in far.itertuples()]
+
+
 def digest(files: Sequence[Path]) -> str:
     """Hash the bytes of several implicates into one data version."""
     card = data_card(files)

@@ -7,6 +7,7 @@ without pyplot, which keeps state and windows; the same input gives the same byt
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DONOR, FUSED, ALERT = "#9aa5b1", "#0b6e99", "#c8553d"
+WHISKER = "#8fbfd3"
 INK, MUTED, LINE = "#1f2933", "#616e7c", "#e4e7eb"
 DPI = 100
 MAX_BYTES = 50_000
@@ -111,6 +113,13 @@ def shortened(text: str, most: int = 34) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def wrapped(text: str, width: int = 34) -> str:
+    """Break a label into at most two lines."""
+    lines = textwrap.wrap(text, width) or [""]
+    return "\n".join(lines if len(lines) <= 2 else [lines[0], shortened(" ".join(lines[1:]), width)])
+
+
 def label_margin(labels: list[str]) -> float:
     """Inches that labels need to the left of an axis."""
-    return 0.35 + 0.072 * max(map(len, labels), default=0)
+    longest = max((len(line) for label in labels for line in label.splitlines()), default=0)
+    return 0.35 + 0.072 * longest

@@ -301,6 +301,21 @@ def test_an_incomplete_implicate_is_named(tmp_path):
         analyze(fused.slice(0, len(fused) - 1), static, estimates=["mean(btuel)", "proportion(insec)"])
 
 
+def test_implicates_whose_dictionaries_differ_are_read_by_their_labels():
+    fused, static = _population(missing=0)
+    parts = [fused.slice(0, 120), fused.slice(120)]
+    labels = parts[1]["insec"].cast(pa.string()).combine_chunks()
+    parts[1] = parts[1].set_column(4, "insec", labels.dictionary_encode())
+    mixed = pa.concat_tables(parts, promote_options="permissive")
+    assert (
+        mixed["insec"].chunk(0).dictionary != mixed["insec"].chunk(mixed["insec"].num_chunks - 1).dictionary
+    )
+    request = {"estimates": ["proportion(insec)"], "by": ["state"]}
+    found = analyze(mixed, static, **request).set_index(["state", "level"])
+    expected = analyze(fused, static, **request).set_index(["state", "level"])
+    pd.testing.assert_frame_equal(found.loc[expected.index], expected)
+
+
 def test_a_household_twice_in_the_static_table_is_refused():
     fused, static = _population()
     with pytest.raises(AnalysisError, match=r"more than one row with .*hid"):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fusion_pipeline.errors import StorageError
+from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.simulate import simulate
 
+SEED, HOUSEHOLDS, DONORS = 3, 4000, 2000
+"""Arguments of the fixture `mirror`."""
 SMALL = {"households": 600, "donors": 300}
 
 
@@ -42,16 +44,27 @@ def test_archives_have_the_official_members(mirror: Path) -> None:
             assert opened.namelist() == [f"ss13{letter}usa.csv", f"ss13{letter}usb.csv"]
 
 
-def test_rerun_with_the_same_arguments_writes_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "raw"
-    simulate(out, seed=1, **SMALL)
-    marker = out / "marker"
-    marker.touch()
-    simulate(out, seed=1, **SMALL)
-    assert marker.exists()
-    simulate(out, seed=2, **SMALL)
-    assert not marker.exists()
-    assert json.loads((out / "simulated.json").read_text())["seed"] == 2
+def test_rerun_with_the_same_arguments_writes_nothing(mirror: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
+    simulate(mirror, households=HOUSEHOLDS, donors=DONORS, seed=SEED)
+    assert before == {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
+
+
+def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
+    stale = tmp_path / "raw" / "acs_2015" / "stale.csv"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    (tmp_path / "raw" / "simulated.json").write_text('{"version": "0"}')
+    simulate(tmp_path / "raw", seed=2, **SMALL)
+    assert not stale.exists()
+    assert json.loads((tmp_path / "raw" / "simulated.json").read_text())["seed"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+@pytest.mark.parametrize("sizes", [{"households": 499}, {"donors": 299}])
+def test_samples_too_small_for_the_design_are_refused(tmp_path: Path, sizes: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match="too few for the sampling design"):
+        simulate(tmp_path / "raw", **sizes)
 
 
 def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_pseudo_strata_stay_within_design_strata_and_have_equal_halves() -> None
 
 
 def variance_ratio(estimates: list[float], replicates: list[np.ndarray]) -> float:
-    """Mean replicate variance over the variance that repeated samples show; `4 / R` is the factor of both designs."""
+    """Mean replicate variance over the variance of repeated samples; both designs have the factor `4 / R`."""
     by_replicates = [4 / len(r) * ((r - e) ** 2).sum() for e, r in zip(estimates, replicates, strict=True)]
     return float(np.mean(by_replicates) / np.var(estimates, ddof=1))
 

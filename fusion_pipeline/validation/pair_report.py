@@ -1,0 +1,167 @@
+"""The report of one fusion pair: what a reader of its numbers wants to see first.
+
+Belongs here: which figures and tables, in which order, and their words. Does not belong here: drawing them
+(`figures.py`), laying them out (`report.py`), computing them (`inference/`, `marginals.py`,
+`distributions.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from fusion_pipeline.estimating import estimate_pair
+from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.harmonize import similarity
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.artefacts import PairTables
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.validation import figures
+from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.marginals import compare_marginals
+from fusion_pipeline.validation.report import Section, write_report
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """The report's file, its content digest, and the figures worth showing elsewhere."""
+
+    path: Path
+    digest: str
+    highlights: tuple[bytes, ...]
+
+
+def write_pair_report(
+    pair: str,
+    layout: Layout,
+    files: Sequence[Path],
+    *,
+    prepared: PairTables,
+    harmonized: PairTables,
+    households: TableRef,
+    plan: FusionPlan,
+    memory_limit: int,
+    threads: int,
+) -> PairReport:
+    """Write the report of a pair.
+
+    Parameters
+    ----------
+    pair : name in the registry
+    layout : where artefacts lie; the report is written there
+    files : all implicates
+    prepared, harmonized : the pair's tables
+    households : the recipient's standardized households
+    plan : the pair's fusion plan
+    memory_limit, threads : bounds for DuckDB
+    """
+    static = households.read(["year", "hid", "weight"])
+    bounds = {"memory_limit": memory_limit, "threads": threads}
+    numeric, categorical = _kinds(prepared.donor, plan)
+    units = _units(pair)
+    source = f"{pair}, {len(files)} implicates"
+
+    main = [v for v in ("btuel", "insec", "scalee", "cooltype") if v in plan.variables] or list(plan.variables)
+    texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
+    by_division = estimate_pair(pair, layout, texts, ["division"], memory_limit=memory_limit, threads=threads)
+    marginals = compare_marginals(prepared.donor, list(files), static, plan.variables, **bounds)
+    shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
+    alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
+
+    estimates = _estimate_figures(by_division, units, source)
+    sections = [
+        Section(
+            "Estimates by Census division",
+            "Means and shares of households over all implicates; margins are at 90 %, pooled by Rubin's rules, "
+            "with the ACS replicate weights as the variance within an implicate.",
+            figure=png,
+            table=table,
+        )
+        for png, table in estimates
+    ]
+    sections += [
+        Section(
+            f"Distribution of {variable}",
+            "Weighted households, all implicates together, beside the donor's own.",
+            figure=figures.distribution(
+                shapes[shapes["variable"] == variable], unit=units.get(variable, ""), source=source
+            ),
+            table=None,
+        )
+        for variable in numeric
+    ]
+    sections += [
+        Section(
+            f"Shares of {variable}",
+            "Weighted households, all implicates together, beside the donor's own.",
+            figure=figures.shares(marginals[marginals["variable"] == variable], source=source),
+            table=None,
+        )
+        for variable in categorical
+    ]
+    sections += [
+        Section(
+            "Fused against donor",
+            "Differences in standard errors of the donor's estimate. Donor and recipient sample different "
+            "populations, often of different years, so a difference is not an error by itself.",
+            figure=None,
+            table=marginals,
+        ),
+        Section(
+            "Similarity of the harmonized predictors",
+            "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
+            figure=figures.similarity(alike, source=source),
+            table=alike,
+        ),
+    ]
+    summary = {
+        "Fusion pair": pair,
+        "Raw files": layout.root.name,
+        "Donor households": f"{prepared.donor.num_rows:,}",
+        "Recipient households": f"{prepared.recipient.num_rows:,}",
+        "Implicates": len(files),
+        "Fusion order": " → ".join(plan.variables),
+    }
+    path = layout.report(pair)
+    write_report(path, title=f"{pair}: what was fused, and how well", summary=summary, sections=sections)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    return PairReport(path, digest, tuple(png for png, _ in estimates[:3]))
+
+
+def _estimate_figures(
+    frame: pd.DataFrame, units: dict[str, str], source: str
+) -> list[tuple[bytes, pd.DataFrame]]:
+    parts = []
+    for variable, rows in frame.groupby("variable", sort=False):
+        levels = rows["level"].dropna().unique().tolist()
+        # Of a yes-no variable the yes says it all.
+        wanted = ["Yes"] if set(levels) == {"Yes", "No"} else (levels or [None])
+        for level in wanted:
+            chosen = rows if level is None else rows[rows["level"] == level]
+            png = figures.estimates(chosen, ["division"], unit=units.get(str(variable), ""), source=source)
+            parts.append((png, chosen.drop(columns=["estimand"])))
+    return parts
+
+
+def _kinds(donor: TableRef, plan: FusionPlan) -> tuple[list[str], list[str]]:
+    schema = donor.schema
+    categorical = [v for v in plan.variables if pa.types.is_dictionary(schema.field(v).type)]
+    return [v for v in plan.variables if v not in categorical], categorical
+
+
+def _units(pair: str) -> dict[str, str]:
+    registry = load_registry()
+    units: dict[str, str] = {}
+    for donor in registry.pair(pair).donors:
+        entry = load_codebook(registry.surveys[donor].codebook).households
+        units |= {name: variable.unit for name, variable in entry.variables.items() if variable.unit}
+    return units

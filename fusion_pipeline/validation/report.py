@@ -1,0 +1,179 @@
+"""The report of a fusion pair: one HTML file that needs nothing else.
+
+Belongs here: laying out text, tables and figures. Does not belong here: their content (`marginals.py`,
+`figures.py`, `inference`). No scripts, no outside address; the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fusion_pipeline.storage.atomic import atomic_file
+
+CAUTION = (
+    "Fused records are true of populations, not of persons. Each fused value is a draw from what similar donor "
+    "households reported; no household in this file reported it. Use means, shares and totals of groups, over "
+    "all implicates and with their margins of error. Relations between variables that come from different "
+    "donors rest on the assumption that they are independent given the harmonized predictors."
+)
+_IDENTIFIERS = frozenset({"year", "hid", "pid", "state", "puma10", "implicate"})
+
+_STYLE = """
+:root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --accent: #0b6e99; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 56rem; color: var(--ink);
+  font: 16px/1.55 Helvetica Neue, Helvetica, Arial, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1.5rem; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+p { margin: .6rem 0; max-width: 44rem; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem 1.5rem; margin: 0; }
+dt { color: var(--muted); font-size: .8rem; }
+dd { margin: 0; font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; }
+.caution { margin: 2rem 0 0; padding: .8rem 1.1rem; max-width: none; border-left: 4px solid var(--accent);
+  background: #f2f8fb; }
+nav { margin: 1.5rem 0 0; font-size: .9rem; } nav a { color: var(--accent); margin-right: 1.2rem; }
+img { display: block; max-width: 100%; height: auto; margin: 1rem 0 1rem -1rem; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .86rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th { text-align: left; color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--line); }
+th, td { padding: .32rem 1.1rem .32rem 0; white-space: nowrap; }
+td { border-bottom: 1px solid var(--line); } .number { text-align: right; }
+@media print { body { max-width: none; padding: 0; } section { break-inside: avoid; } nav { display: none; } }
+""".strip()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report."""
+
+    title: str
+    text: str = ""
+    """Paragraphs, separated by blank lines."""
+    figure: bytes | None = None
+    """PNG."""
+    table: pd.DataFrame | None = None
+
+
+def write_report(
+    path: Path, *, title: str, summary: Mapping[str, object], sections: Sequence[Section]
+) -> None:
+    """Write a report to one self-contained HTML file, atomically.
+
+    Parameters
+    ----------
+    title : str
+        Such as the fusion pair.
+    summary : mapping
+        Label to value, shown on top.
+    sections : sequence of Section
+
+    Raises
+    ------
+    ValueError
+        If a figure is not a PNG.
+    StorageError
+        If the file cannot be written; an earlier report stays.
+    """
+    page = _page(title, summary, sections)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]) -> str:
+    facts = "\n".join(
+        f"<div><dt>{escape(str(k))}</dt><dd>{escape(_text(v))}</dd></div>" for k, v in summary.items()
+    )
+    links = "\n".join(f'<a href="#s{i}">{escape(s.title)}</a>' for i, s in enumerate(sections, 1))
+    body = "\n".join(_section(i, s) for i, s in enumerate(sections, 1))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<dl>
+{facts}
+</dl>
+<p class="caution">{escape(CAUTION)}</p>
+<nav>
+{links}
+</nav>
+</header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _section(number: int, section: Section) -> str:
+    parts = [f'<section id="s{number}">', f"<h2>{escape(section.title)}</h2>"]
+    parts += [f"<p>{escape(text.strip())}</p>" for text in section.text.split("\n\n") if text.strip()]
+    if section.figure is not None:
+        if not section.figure.startswith(b"\x89PNG\r\n\x1a\n"):
+            raise ValueError(f"the figure of section {section.title!r} is not a PNG")
+        data = base64.b64encode(section.figure).decode("ascii")
+        parts.append(f'<img alt="{escape(section.title)}" src="data:image/png;base64,{data}">')
+    if section.table is not None:
+        parts.append(_table(section.table))
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(frame: pd.DataFrame) -> str:
+    numeric = [_is_number(frame[name]) for name in frame.columns]
+    plain = [str(name) in _IDENTIFIERS for name in frame.columns]
+    kinds = [' class="number"' if n else "" for n in numeric]
+    head = "".join(
+        f"<th{kind}>{escape(str(name).replace('_', ' '))}</th>"
+        for kind, name in zip(kinds, frame.columns, strict=True)
+    )
+    rows = [
+        "<tr>"
+        + "".join(
+            f"<td{kind}>{escape(str(value) if as_is and not pd.isna(value) else _text(value))}</td>"
+            for kind, as_is, value in zip(kinds, plain, row, strict=True)
+        )
+        + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    body = "\n".join(rows)
+    return (
+        f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _text(value: object) -> str:
+    """Format a value: whole numbers in full, others to four significant digits, missing as a dash."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return "–"
+        if math.isinf(number):
+            return "∞" if number > 0 else "-∞"
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+    return "–" if value is None or value is pd.NA else str(value)

@@ -1,0 +1,54 @@
+"""What several areas of the suite share: where real files lie, and one small fusion pair made end to end."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAIR = "RECS_2015__ACS_2015"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real public-use files."""
+    folder = Path(os.environ.get("FUSION_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.fail(f"{folder} does not exist: set FUSION_SHARED, or do not ask for the realdata tests")
+    return folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fusion pair that was materialized in this process."""
+
+    settings: object
+    instance: dg.DagsterInstance
+    outcomes: dict
+
+    @property
+    def layout(self):
+        from fusion_pipeline.storage.layout import Layout
+
+        return Layout(self.settings.root)
+
+
+def materialize(folder: Path, **settings) -> Run:
+    """Materialize the simulated pair on a small population into a folder."""
+    from fusion_pipeline.running import run_pair
+    from fusion_pipeline.settings import load_settings
+
+    chosen = load_settings(
+        data=folder, source="simulated", simulated_households=1_500, simulated_donors=700, **settings
+    )
+    instance = dg.DagsterInstance.ephemeral()
+    outcomes = {run: outcome for run, outcome in run_pair(PAIR, chosen, instance) if outcome is not None}
+    return Run(chosen, instance, outcomes)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Run:
+    """The simulated pair, 1,500 ACS households and 700 donors, 10 implicates."""
+    return materialize(tmp_path_factory.mktemp("small"))

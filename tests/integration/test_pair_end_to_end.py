@@ -1,0 +1,131 @@
+"""A fusion pair through the graph, on simulated surveys: what must be there, and be true, at the end."""
+
+import hashlib
+import shutil
+from html.parser import HTMLParser
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import PAIR, materialize
+
+from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.estimating import estimate_pair
+from fusion_pipeline.partitions import IMPLICATES
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.running import JobRun, execute, runs_of
+from fusion_pipeline.storage.tables import TableRef
+
+TWELVE = set(load_registry().pair(PAIR).variables)
+
+
+def digests(layout) -> dict[str, str]:
+    files = [p for p in layout.root.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    # The record of raw files says where they lie, which differs between folders.
+    files = [p for p in files if p.parent.name != "raw" and p.name != "raw.parquet"]
+    return {str(p.relative_to(layout.root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_every_asset_is_materialized_and_every_blocking_check_passes(small_run) -> None:
+    made = {m.asset_key for outcome in small_run.outcomes.values() for m in outcome.materialized}
+    definitions = build_defs(small_run.settings)
+    assert made == set(definitions.resolve_asset_graph().get_all_asset_keys())
+    checks = [check for outcome in small_run.outcomes.values() for check in outcome.checks]
+    evaluated = {(check.asset_key, check.check_name) for check in checks}
+    assert evaluated == {
+        (key.asset_key, key.name) for key in definitions.resolve_asset_graph().asset_check_keys
+    }
+    assert not [c for c in checks if not c.passed and c.severity == dg.AssetCheckSeverity.ERROR]
+
+
+def test_every_occupied_household_is_fused_in_every_implicate_and_none_else(small_run) -> None:
+    households = TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()
+    for implicate in range(1, IMPLICATES.count + 1):
+        table = pq.ParquetFile(small_run.layout.implicate(PAIR, implicate)).read()
+        assert table["hid"].to_pylist() == households
+        assert TWELVE <= set(table.column_names)
+        assert not any(column.null_count for column in table.columns)
+
+
+def test_expenditure_is_zero_exactly_where_the_quantity_is(small_run) -> None:
+    for fuel in ("el", "ng", "lp", "fo"):
+        table = TableRef(small_run.layout.implicate(PAIR, 1)).to_pandas([f"btu{fuel}", f"dollar{fuel}"])
+        assert ((table[f"btu{fuel}"] == 0) == (table[f"dollar{fuel}"] == 0)).all()
+        prices = (table[f"dollar{fuel}"] / table[f"btu{fuel}"]).dropna()
+        donor = TableRef(small_run.layout.tables(("fusion", "prepared"), PAIR) / "donor.parquet")
+        known = donor.to_pandas([f"price_dollar{fuel}"])[f"price_dollar{fuel}"]
+        assert prices.between(known.min() * (1 - 1e-6), known.max() * (1 + 1e-6)).all()
+
+
+def test_implicates_are_one_table_for_duckdb(small_run) -> None:
+    pattern = str(small_run.layout.implicates(PAIR) / "*/*.parquet")
+    count, implicates = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT implicate) FROM read_parquet('{pattern}', hive_partitioning = true)"
+    ).fetchone()
+    assert (count, implicates) == (1_500 * IMPLICATES.count, IMPLICATES.count)
+
+
+def test_estimates_with_margins_cover_the_simulated_truth(small_run) -> None:
+    """National means of the population's own ACS sample: margins at 90 % cover most of eight known means."""
+    truth = pq.read_table(small_run.layout.simulated_raw / "truth" / "acs_2015.parquet").to_pandas()
+    weights = TableRef(small_run.layout.table(("acs", "households"), "2015")).to_pandas(["hid", "weight"])
+    truth = weights.merge(truth, on="hid", validate="one_to_one")
+    names = ["btuel", "btung", "btulp", "btufo", "dollarel", "dollarng", "dollarlp", "dollarfo"]
+    found = estimate_pair(PAIR, small_run.layout, [f"mean({name})" for name in names]).set_index("variable")
+    expected = np.array([np.average(truth[name], weights=truth["weight"]) for name in names])
+    distance = np.abs(found.loc[names, "estimate"].to_numpy() - expected) / found.loc[names, "standard_error"]
+    # 700 donors stand behind the models, and their sampling error is not in the margins of a first version.
+    assert np.median(distance) < 3, dict(zip(names, distance, strict=True))
+
+
+def test_report_is_one_file_without_outside_addresses(small_run) -> None:
+    class Addresses(HTMLParser):
+        found: list[str] = []
+
+        def handle_starttag(self, tag, attributes) -> None:
+            self.found += [v for k, v in attributes if k in ("src", "href") and v.startswith(("http", "//"))]
+
+    text = small_run.layout.report(PAIR).read_text()
+    parser = Addresses()
+    parser.feed(text)
+    assert not parser.found
+    assert "true of populations, not of persons" in " ".join(text.split())
+
+
+def test_lost_implicate_is_drawn_again_with_the_same_bytes_and_the_others_are_kept(small_run, tmp_path) -> None:
+    first, second = (small_run.layout.implicate(PAIR, m) for m in (6, 7))
+    before, kept = first.read_bytes(), second.stat().st_mtime_ns
+    shutil.rmtree(first.parent)
+    chunk = next(run for run in runs_of(PAIR) if run.job == "fuse_chunk" and "06-10" in str(run.partition))
+    execute(build_defs(small_run.settings), chunk, small_run.instance)
+    assert first.read_bytes() == before
+    assert second.stat().st_mtime_ns == kept
+
+
+def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, tmp_path) -> None:
+    copy = tmp_path / "simulated"
+    shutil.copytree(small_run.layout.root, copy)
+    broken = copy / "fusion" / "prepared" / PAIR / "recipient.parquet"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    settings = small_run.settings.model_copy(update={"data": tmp_path})
+    from fusion_pipeline.errors import StorageError
+
+    with pytest.raises(StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"):
+        execute(
+            build_defs(settings), JobRun("fuse_chunk", f"{PAIR}|01-05"), dg.DagsterInstance.ephemeral()
+        )
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_bytes_in_another_folder_on_other_threads_in_another_order(
+    small_run, tmp_path
+) -> None:
+    other = materialize(tmp_path, threads=1, memory_limit="64MiB")
+    for implicate in (3, 8):
+        shutil.rmtree(other.layout.implicate(PAIR, implicate).parent)
+    definitions = build_defs(other.settings)
+    for chunk in ("06-10", "01-05"):
+        execute(definitions, JobRun("fuse_chunk", f"{PAIR}|{chunk}"), other.instance)
+    assert digests(other.layout) == digests(small_run.layout)

@@ -1,0 +1,224 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from fusion_pipeline.errors import HarmonyError
+from fusion_pipeline.harmonize import Harmony, common, harmonize_donor, harmonize_recipient
+from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
+
+HARMONY = Harmony.model_validate(
+    yaml.safe_load("""
+name: A__B
+set: current
+donor: {survey: A, vintage: "2015"}
+recipient: {survey: B, vintage: "2015"}
+harmonies:
+  rooms__rmsp:
+    kind: numeric
+    donor: {var: rooms, level: household}
+    recipient: {var: rmsp, level: household}
+  desktop__laptop:
+    kind: categorical_binned
+    ordered: true
+    donor: {var: desktop, level: household, expr: desktop + tablets, bins: {1: [[null, 1]], 2: [[1, null]]}}
+    recipient: {var: laptop, level: household, map: {1: ["No"], 2: ["Yes"]}}
+  fuel__hfl:
+    kind: categorical
+    ordered: false
+    donor: {var: fuel, level: household, map: {1: [Gas], 2: [Oil, Kerosene], 3: [None]}}
+    recipient: {var: hfl, level: household, map: {1: [Utility gas], 2: [Fuel oil], 3: [No fuel]}}
+  sex__sexp:
+    kind: categorical
+    ordered: false
+    donor: {var: sex, level: household, map: {1: [Female], 2: [Male]}}
+    recipient: {var: sexp, level: person, agg: reference, map: {1: [Female], 2: [Male]}}
+  adults__agep:
+    kind: indicator_sum
+    donor: {var: adults, level: household}
+    recipient: {var: agep, level: person, agg: sum, bins: {0: [[null, 18]], 1: [[18, null]]}}
+""")
+)
+
+
+def labels(values, levels):
+    return categorical(np.array([-1 if v is None else levels.index(v) for v in values]), levels)
+
+
+def donor_table():
+    return pa.table(
+        {
+            "hid": pa.array([11, 12, 13, 14]),
+            "weight": [1.0, 2.0, 3.0, 4.0],
+            "division": labels(["East", "West", "East", None], ["East", "West"]),
+            "rooms": pa.array([4, 5, None, 7], pa.int16()),
+            "desktop": pa.array([0, 1, 0, 2], pa.int16()),
+            "tablets": pa.array([0, 0, 3, None], pa.int16()),
+            "fuel": labels(["Gas", "Kerosene", None, "Oil"], ["Gas", "Oil", "Kerosene", "None", "Unused"]),
+            "sex": labels(["Female", "Male", "Male", "Female"], ["Female", "Male"]),
+            "adults": pa.array([1, 2, 2, 3], pa.int16()),
+        }
+    )
+
+
+def households():
+    return pa.table(
+        {
+            "year": pa.array([2015, 2015, 2015], pa.int16()),
+            "hid": pa.array([3, 1, 2]),
+            "weight": [10.0, 20.0, 30.0],
+            "state": labels(["10", "10", "24"], ["10", "24"]),
+            "puma10": labels(["00101", "00102", "00101"], ["00101", "00102"]),
+            "rmsp": pa.array([3, 4, 9], pa.int16()),
+            "laptop": labels(["Yes", "No", "Yes"], ["No", "Yes"]),
+            "hfl": labels(["Fuel oil", "No fuel", "Utility gas"], ["Utility gas", "Fuel oil", "No fuel"]),
+        }
+    )
+
+
+def persons():
+    return pa.table(
+        {
+            "hid": pa.array([1, 1, 2, 3, 3, 3, 99]),
+            "pid": pa.array([2, 1, 1, 3, 1, 2, 1], pa.int16()),
+            "sexp": labels(["Male", "Female", "Male", "Male", "Female", "Male", "Male"], ["Female", "Male"]),
+            "agep": pa.array([17, 44, 80, 18, 50, 3, 30], pa.int16()),
+        }
+    )
+
+
+def recipient(at_home=None, people="all"):
+    everyone = persons() if isinstance(people, str) else people
+    return harmonize_recipient(households() if at_home is None else at_home, everyone, HARMONY)
+
+
+def replace(table, name, column):
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def test_donor_values_become_common_groups_and_missing_answers_stay_missing():
+    table = harmonize_donor(donor_table(), HARMONY).table
+    assert table["fuel__hfl"].to_pylist() == ["1", "2", None, "2"]
+    assert table["desktop__laptop"].to_pylist() == ["1", "2", "2", None]
+    assert table["rooms__rmsp"].to_pylist() == [4, 5, None, 7]
+    assert table["adults__agep"].to_pylist() == [1, 2, 2, 3]
+
+
+def test_persons_become_households_in_the_order_of_the_households():
+    table = recipient().table
+    assert table["hid"].to_pylist() == [3, 1, 2]
+    assert table["sex__sexp"].to_pylist() == ["1", "1", "2"]
+    assert table["adults__agep"].to_pylist() == [2, 1, 1]
+
+
+def test_types_levels_and_order_follow_the_contract():
+    table = harmonize_donor(donor_table(), HARMONY).table
+    assert levels_of(table["fuel__hfl"]) == ["1", "2", "3"]
+    assert not table.schema.field("fuel__hfl").type.ordered
+    assert table.schema.field("desktop__laptop").type.ordered
+    assert table.schema.field("rooms__rmsp").type == table.schema.field("adults__agep").type == pa.float32()
+
+
+def test_common_gives_both_sides_the_same_predictors_with_the_same_types():
+    donor, other, skipped = common(harmonize_donor(donor_table(), HARMONY), recipient())
+    predictors = [c for c in donor.column_names if "__" in c]
+    assert predictors == [c for c in other.column_names if "__" in c] == list(HARMONY.entries)
+    assert all(donor.schema.field(c).type == other.schema.field(c).type for c in predictors)
+    assert all(
+        levels_of(donor[c]) == levels_of(other[c])
+        for c in predictors
+        if pa.types.is_dictionary(donor.schema.field(c).type)
+    )
+    assert skipped == {}
+
+
+def test_a_column_the_file_lacks_costs_one_harmony_on_both_sides():
+    donor = harmonize_donor(donor_table().drop_columns(["tablets"]), HARMONY)
+    left, right, skipped = common(donor, recipient())
+    assert skipped == {"desktop__laptop": "the donor's household file has no tablets"}
+    assert "desktop__laptop" not in {*left.column_names, *right.column_names}
+
+
+def test_a_variable_without_any_answer_is_skipped():
+    table = replace(donor_table(), "rooms", pa.nulls(4, pa.int16()))
+    assert harmonize_donor(table, HARMONY).skipped == {
+        "rooms__rmsp": "no donor household has an answer to rooms"
+    }
+
+
+def test_without_persons_the_person_harmonies_are_skipped():
+    assert set(recipient(people=None).skipped) == {"sex__sexp", "adults__agep"}
+
+
+def test_nothing_in_common_is_an_error():
+    donor = harmonize_donor(donor_table().select(["hid", "weight", "adults"]), HARMONY)
+    with pytest.raises(HarmonyError, match="no predictor in common"):
+        common(donor, recipient(people=None))
+
+
+def test_locations_are_kept_as_they_are():
+    table = harmonize_donor(donor_table(), HARMONY, keep=("hid", "weight", "division")).table
+    assert table["division"].to_pylist() == ["East", "West", "East", None]
+    with pytest.raises(HarmonyError, match="A__B, donor, household table: has no column county"):
+        harmonize_donor(donor_table(), HARMONY, keep=("hid", "county"))
+
+
+def test_a_level_without_group_is_named_with_its_rows_and_the_file_to_correct():
+    fuels = labels(["Gas", "Solar", "Solar", "Oil"], ["Gas", "Oil", "Solar"])
+    with pytest.raises(HarmonyError) as error:
+        harmonize_donor(replace(donor_table(), "fuel", fuels), HARMONY)
+    assert str(error.value) == (
+        'A__B / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
+        " Add it to fusion_pipeline/harmonies/current/A__B.yaml, donor.map."
+    )
+
+
+def test_a_level_that_no_household_has_needs_no_group():
+    assert "Unused" in levels_of(donor_table()["fuel"])
+    assert "fuel__hfl" in harmonize_donor(donor_table(), HARMONY).predictors
+
+
+def test_a_number_in_no_bin_is_named():
+    side = HARMONY.entries["desktop__laptop"].donor.model_copy(update={"bins": {1: ((0, 1),), 2: ((1, 2),)}})
+    entry = HARMONY.entries["desktop__laptop"].model_copy(update={"donor": side})
+    harmony = HARMONY.model_copy(update={"entries": {"desktop__laptop": entry}})
+    with pytest.raises(HarmonyError, match=r"value 3 of desktop \+ tablets is in no bin \(1 rows"):
+        harmonize_donor(donor_table(), harmony)
+
+
+def test_a_blank_of_the_recipient_is_an_error():
+    table = replace(households(), "rmsp", pa.array([3, None, 9], pa.int16()))
+    with pytest.raises(HarmonyError, match="rmsp is missing in 1 of 3 households"):
+        recipient(table)
+
+
+def test_bins_are_closed_below_and_open_above():
+    ages = pa.array([18, 17, 18, 18, 17, 17, 30], pa.int16())
+    assert recipient(people=replace(persons(), "agep", ages)).table["adults__agep"].to_pylist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("rooms", labels(["a", "a", "b", "b"], ["a", "b"]), "column rooms is categorical"),
+        ("fuel", pa.array([1, 2, 3, 4]), "column fuel is int64, but the harmony maps levels"),
+        ("desktop", labels(["a", "a", "b", "b"], ["a", "b"]), "expr cannot be evaluated"),
+    ],
+)
+def test_a_column_of_the_wrong_kind_is_named(column, values, message):
+    with pytest.raises(HarmonyError, match=message):
+        harmonize_donor(replace(donor_table(), column, values), HARMONY)
+
+
+def test_tables_on_disk_give_the_same_as_tables_in_memory(tmp_path):
+    write_table(tmp_path / "h.parquet", households())
+    write_table(tmp_path / "p.parquet", persons())
+    on_disk = recipient(TableRef(tmp_path / "h.parquet"), TableRef(tmp_path / "p.parquet"))
+    assert on_disk.table.equals(recipient().table)
+
+
+def test_chunked_columns_with_different_dictionaries_give_the_same():
+    first = replace(donor_table().slice(0, 1), "fuel", labels(["Gas"], ["Gas"]))
+    rest = replace(donor_table().slice(1), "fuel", labels(["Kerosene", None, "Oil"], ["Oil", "Kerosene"]))
+    pieces = pa.concat_tables([first, rest])
+    assert harmonize_donor(pieces, HARMONY).table["fuel__hfl"].to_pylist() == ["1", "2", None, "2"]
