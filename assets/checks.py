@@ -5,8 +5,6 @@ this factory is the one place that knows. Facts that an asset learns while it wo
 itself (`check_specs`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A fusion pair from harmonized tables to checked implicates."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pyarrow as pa
 
@@ -23,7 +21,7 @@ from fusion_pipeline.partitions import (
     SURVEYS_TO_PAIR,
 )
 from fusion_pipeline.raw import from_table
-from fusion_pipeline.storage.artefacts import PairTables
+from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
@@ -62,7 +60,7 @@ def _recipient(asset: str) -> dg.AssetIn:
 )
 def fusion_harmonized(
     context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
-) -> dg.MaterializeResult:
+):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
     harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
@@ -109,7 +107,7 @@ def fusion_located(
     harmonized: PairTables,
     concordance: TableRef,
     recipient_raw: TableRef,
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Artefact]:
     """Donors with an imputed PUMA inside their disclosed location; recipients with the same location columns."""
     pair = REGISTRY.pair(context.partition_key)
     donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
@@ -147,7 +145,7 @@ def fusion_located(
 )
 def fusion_prepared(
     context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair = REGISTRY.pair(context.partition_key)
     donor = spatial.attach_predictors(located.donor.read(), places.read())
@@ -323,7 +321,7 @@ def fusion_microdata(
     store: FusionStore,
     prepared: PairTables,
     households: TableRef,
-) -> dg.MaterializeResult:
+):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair = context.partition_key
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]

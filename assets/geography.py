@@ -1,7 +1,5 @@
 """Place: the PUMA concordance and what is known of every PUMA."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.publishing import publish
@@ -9,6 +7,7 @@ from fusion_pipeline.geography import concordance as concordances
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 from fusion_pipeline.raw import as_table, from_table
+from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from resources.raw_files import RawFiles
 
@@ -19,10 +18,10 @@ from resources.raw_files import RawFiles
     group_name="geography",
     owners=["team:geography"],
 )
-def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult:
+def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw geography files as they were found: tracts to PUMAs, state energy prices, degree-day normals."""
     files = raw_files.geography(REGISTRY.geography)
-    return publish(context, as_table(files), metadata={"origin": files[0].origin})
+    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
 
 
 @dg.asset(
@@ -33,7 +32,7 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
     group_name="geography",
     owners=["team:geography"],
 )
-def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult:
+def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Every PUMA by county with its weight, state, division, region and RECS division."""
     paths = {file.role: file.path for file in from_table(raw.read())}
     table = concordances.build_concordance(paths["tract_puma_2010"])
@@ -55,7 +54,7 @@ def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> d
 )
 def geography_predictors(
     context: dg.AssetExecutionContext, raw: TableRef, concordance: TableRef, households: TableRef
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Artefact]:
     """Spatial predictors of every PUMA for one ACS year: summaries of the ACS, energy prices, degree days."""
     paths = {file.role: file.path for file in from_table(raw.read())}
     table = spatial.puma_predictors(

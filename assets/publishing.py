@@ -25,10 +25,11 @@ def publish(
     inputs: Iterable[Input] = (),
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
-) -> dg.MaterializeResult:
+    volatile: tuple[str, ...] = (),
+) -> dg.MaterializeResult[Artefact]:
     """Return an asset's tables with their data version, provenance, row counts and column schemas."""
     origins = provenance(context, inputs)
-    artefact = Artefact(tables, origins)
+    artefact = Artefact(tables, origins, volatile)
     shown = {"": tables} if isinstance(tables, pa.Table) else dict(tables)
     described: dict[str, Any] = {}
     for name, table in shown.items():

@@ -1,7 +1,5 @@
 """What a reader of the numbers wants to see of a fusion pair."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets import figures

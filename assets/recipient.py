@@ -1,13 +1,12 @@
 """ACS years: raw files, standardized households and persons."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.ingestion import ingest_recorded
 from assets.publishing import publish
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 from fusion_pipeline.raw import as_table
+from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import ingest
 from resources.raw_files import RawFiles
@@ -21,10 +20,10 @@ from resources.raw_files import RawFiles
     kinds={"file"},
     code_version="1",
 )
-def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult:
+def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw household and person files of one ACS year as they were found, and the states they cover."""
     files = raw_files.survey(REGISTRY.recipients[context.partition_key])
-    return publish(context, as_table(files), metadata={"origin": files[0].origin})
+    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
 
 
 @dg.asset(
@@ -36,7 +35,7 @@ def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Materi
     code_version=ingest.VERSION,
     ins={"raw": dg.AssetIn(["acs", "raw"])},
 )
-def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult:
+def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Occupied households of one ACS year, with PUMA, weight and 80 replicate weights."""
     table, account = ingest_recorded(raw, REGISTRY.recipients[context.partition_key], "households")
     return publish(context, table, inputs=[raw], metadata=account)
@@ -53,7 +52,7 @@ def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.Mater
 )
 def acs_persons(
     context: dg.AssetExecutionContext, raw: TableRef, households: TableRef
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Artefact]:
     """Persons of the occupied households of one ACS year; person 1 is the reference person."""
     everyone, account = ingest_recorded(raw, REGISTRY.recipients[context.partition_key], "persons")
     table = ingest.match_persons(everyone, households.read(["hid"]))

@@ -1,13 +1,12 @@
 """Donor survey-years: raw file, standardized households, dictionary."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.ingestion import ingest_recorded
 from assets.publishing import publish
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.raw import as_table
+from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary, ingest
 from fusion_pipeline.surveys.codebook import load_codebook
@@ -22,10 +21,10 @@ from resources.raw_files import RawFiles
     kinds={"file"},
     code_version="1",
 )
-def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult:
+def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw files of one donor survey-year as they were found: path, size, checksum, columns absent."""
     files = raw_files.survey(REGISTRY.surveys[context.partition_key])
-    return publish(context, as_table(files), metadata={"origin": files[0].origin})
+    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
 
 
 @dg.asset(
@@ -37,7 +36,7 @@ def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Mat
     code_version=ingest.VERSION,
     ins={"raw": dg.AssetIn(["survey", "raw"])},
 )
-def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult:
+def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
     table, account = ingest_recorded(raw, REGISTRY.surveys[context.partition_key], "households")
     return publish(context, table, inputs=[raw], metadata=account)
@@ -52,7 +51,7 @@ def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.Ma
     code_version=dictionary.VERSION,
     ins={"households": dg.AssetIn(["survey", "households"])},
 )
-def survey_dictionary(context: dg.AssetExecutionContext, households: TableRef) -> dg.MaterializeResult:
+def survey_dictionary(context: dg.AssetExecutionContext, households: TableRef) -> dg.MaterializeResult[Artefact]:
     """Every variable of one donor survey-year: description, universe, levels or range, weighted summary."""
     codebook = load_codebook(REGISTRY.surveys[context.partition_key].codebook)
     table = dictionary.dictionary(households.read(), codebook, "households")

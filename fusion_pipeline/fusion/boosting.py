@@ -113,7 +113,7 @@ def fit_models(
     ).construct()
     held_out = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
     splits = [
-        (full.subset(np.flatnonzero(fold != k)).construct(), full.subset(rows).construct())
+        (full.subset(np.flatnonzero(fold != k).tolist()).construct(), full.subset(rows.tolist()).construct())
         for k, rows in enumerate(held_out)
     ]
     fitted = []
@@ -174,7 +174,7 @@ def assign_folds(
 
 def rank_bins(values: np.ndarray, bins: int = STRATA) -> np.ndarray:
     """Cut values into bins of nearly equal size by rank; equal values share a bin."""
-    distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts / 2
     return np.minimum((below * bins / len(values)).astype(np.int32), bins - 1)[inverse]
 

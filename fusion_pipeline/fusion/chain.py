@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Models:
-    """Boosters of a fusion variable, as the step needs them."""
+    """Boosters of a fusion variable: class or zero probabilities (`choosers`: one or none), mean and quantiles."""
 
     variable: Variable
     classes: np.ndarray
-    chooser: lgb.Booster | None
+    choosers: tuple[lgb.Booster, ...]
     values: tuple[lgb.Booster, ...]
 
 
@@ -75,9 +75,7 @@ class Chain:
             if name != DONOR_WEIGHT
         }
         position = {name: j for j, name in enumerate(models.predictors)}
-        self._steps = [
-            _load_step(models, i, position, weight) for i in range(len(self._plan.steps))
-        ]
+        self._steps = [_load_step(models, i, position, weight) for i in range(len(self._plan.steps))]
 
     @property
     def bytes_per_row(self) -> int:
@@ -104,7 +102,9 @@ class Chain:
         shape = (len(implicates), len(features))
         drawn: dict[str, np.ndarray] = {}
         for step in self._steps:
-            uniform = np.stack([self._uniform(step.step.name, m, block, shape[1]) for m in implicates], axis=1)
+            uniform = np.stack(
+                [self._uniform(step.step.name, m, block, shape[1]) for m in implicates], axis=1
+            )
             _draw_step(step, self._donors, features, drawn, uniform)
             for product in step.products:
                 first, second = self._plan.products[product]
@@ -125,16 +125,10 @@ def _load_step(models: ModelSet, position: int, place: dict[str, int], weight: n
     loaded = []
     for name in step.variables:
         variable = models.variables[name]
-        boosters = models.models(position, name)
-        chooser = boosters[0][1] if boosters[0][0].role in ("classes", "zero") else None
-        loaded.append(
-            _Models(
-                variable,
-                np.array(boosters[0][0].classes, dtype=np.int32),
-                chooser,
-                tuple(b for r, b in boosters if r.role not in ("classes", "zero")),
-            )
-        )
+        found = models.models(position, name)
+        choosers = tuple(b for r, b in found if r.role in ("classes", "zero"))
+        values = tuple(b for r, b in found if r.role not in ("classes", "zero"))
+        loaded.append(_Models(variable, np.array(found[0][0].classes, dtype=np.int32), choosers, values))
     pools = models.pools(position)
     return _Step(
         step,
@@ -165,14 +159,16 @@ def _draw_step(
         active = drawn[step.step.universe] > 0
     if step.pools is None:
         models = step.models[0]
-        [predicted] = _predict(step, [models.chooser], features, drawn, active)
+        [predicted] = _predict(step, models.choosers, features, drawn, active)
         probabilities = predicted if predicted.ndim == 2 else np.column_stack([1 - predicted, predicted])
-        drawn[models.variable.name] = models.classes[draw_classes(probabilities, choice[active])].reshape(choice.shape)
+        drawn[models.variable.name] = models.classes[draw_classes(probabilities, choice[active])].reshape(
+            choice.shape
+        )
         return
     if not step.step.is_block:
         models = step.models[0]
-        if models.chooser is not None:
-            [zero] = _predict(step, [models.chooser], features, drawn, active)
+        if models.choosers:
+            [zero] = _predict(step, models.choosers, features, drawn, active)
             active[active] = choice[active] >= zero
         expected = np.column_stack(_predict(step, models.values, features, drawn, active))
         expected[:, 1:].sort(axis=1)
@@ -194,8 +190,7 @@ def _block_expectations(
 ) -> np.ndarray:
     columns = []
     for models in step.models:
-        boosters = [*([models.chooser] if models.chooser is not None else []), *models.values]
-        expected = np.column_stack(_predict(step, boosters, features, drawn, active))
+        expected = np.column_stack(_predict(step, models.choosers + models.values, features, drawn, active))
         if models.values:
             expected[:, -len(models.values) + 1 :].sort(axis=1)
         columns.append(expected)
@@ -204,7 +199,7 @@ def _block_expectations(
 
 def _predict(
     step: _Step,
-    boosters: Sequence[lgb.Booster | None],
+    boosters: Sequence[lgb.Booster],
     features: np.ndarray,
     drawn: dict[str, np.ndarray],
     active: np.ndarray,
@@ -216,10 +211,12 @@ def _predict(
         matrix[:, step.own_at] = features[np.ix_(row, step.own)]
         for name, j in step.fused:
             matrix[:, j] = drawn[name][implicate, row]
-        back = slice(None)
+        back = np.arange(len(row))
     else:
         # Nothing fused among the predictors: the same for all implicates, so predicted once.
         anywhere = np.flatnonzero(active.any(axis=0))
         matrix = features[np.ix_(anywhere, step.own)]
         back = np.searchsorted(anywhere, row)
-    return [_one_thread(booster, matrix)[back] for booster in boosters]
+    if len(matrix) == 0:
+        return [np.empty(0) for _ in boosters]
+    return [np.asarray(booster.predict(matrix, num_threads=1))[back] for booster in boosters]

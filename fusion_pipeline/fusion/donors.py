@@ -48,7 +48,9 @@ class Donors:
         """Describe a column; with `rows`, as the fusion variable of those donors."""
         if rows is None:
             return variables.describe(self.table[name], name, "donor", TrainingError)
-        return variables.describe(self.table[name].take(rows), name, "donor", TrainingError, self.weight[rows])
+        return variables.describe(
+            self.table[name].take(rows), name, "donor", TrainingError, self.weight[rows]
+        )
 
     def features(self, names: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """Return (rows, names) float32 features and the positions of unordered categories."""
@@ -77,7 +79,9 @@ class Donors:
         if step.universe is not None:
             if self.describe(step.universe).kind == "categorical":
                 raise TrainingError(
-                    f"donor, column {step.universe}", "is categorical and cannot be a universe.", "Use a quantity."
+                    f"donor, column {step.universe}",
+                    "is categorical and cannot be a universe.",
+                    "Use a quantity.",
                 )
             inside &= variables.numbers(self.table[step.universe]) > 0
         for name in step.variables:
@@ -103,7 +107,11 @@ class Donors:
         from sklearn.neighbors import LocalOutlierFactor
 
         by = self.describe(str(step.outliers_by))
-        if by.kind != "categorical" or step.is_block or self.describe(step.variables[0]).kind == "categorical":
+        if (
+            by.kind != "categorical"
+            or step.is_block
+            or self.describe(step.variables[0]).kind == "categorical"
+        ):
             raise TrainingError(
                 f"donor, step {step.name}",
                 f"looks for outliers by {by.name}: this needs one numeric fusion variable and a categorical column.",
@@ -121,7 +129,9 @@ class Donors:
                     warnings.simplefilter("ignore", UserWarning)
                     factor.fit(values[members, None])
                 keep[members] = factor.negative_outlier_factor_ >= OUTLIER_FACTOR
-        log.info("%s: %d of %d donors are local outliers and not used", step.name, int((~keep).sum()), len(rows))
+        log.info(
+            "%s: %d of %d donors are local outliers and not used", step.name, int((~keep).sum()), len(rows)
+        )
         return rows[keep]
 
 
@@ -146,7 +156,9 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         *(v for step in plan.steps for v in (*step.variables, *step.predictors)),
         *(step.outliers_by for step in plan.steps if step.outliers_by),
     ]
-    wanted = [name for name in used if name not in ratios] + [name for pair in ratios.values() for name in pair]
+    wanted = [name for name in used if name not in ratios] + [
+        name for pair in ratios.values() for name in pair
+    ]
     wanted += [name for name in (plan.weight, groups) if name is not None]
     table = variables.as_table(donor, list(dict.fromkeys(wanted)), "donor", TrainingError)
     for factor, (product, other) in ratios.items():
@@ -174,10 +186,14 @@ def _weights(table: pa.Table, name: str | None) -> np.ndarray:
     where = f"donor, weight {name}"
     variables.describe(table[name], name, "donor", TrainingError)
     if absent := int(variables.missing(table[name]).sum()):
-        raise TrainingError(where, f"is missing for {absent} donors.", "Give every donor a weight, or drop them.")
+        raise TrainingError(
+            where, f"is missing for {absent} donors.", "Give every donor a weight, or drop them."
+        )
     weight = variables.numbers(table[name])
     if negative := int((weight < 0).sum()):
-        raise TrainingError(where, f"is negative for {negative} donors.", "Set them to zero, or drop these donors.")
+        raise TrainingError(
+            where, f"is negative for {negative} donors.", "Set them to zero, or drop these donors."
+        )
     if not np.isfinite(weight).all() or weight.sum() == 0:
         raise TrainingError(
             where, f"is zero or infinite for all {len(weight)} donors.", "Name the right column of weights."

@@ -25,7 +25,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
-from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.chain import Chain
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
@@ -95,7 +94,9 @@ def fuse(
         parts = []
         for m in numbers:
             whole = pa.concat_tables(collected.pop(m))
-            parts.append(whole.add_column(0, "implicate", pa.array(np.full(whole.num_rows, m, dtype=np.int16))))
+            parts.append(
+                whole.add_column(0, "implicate", pa.array(np.full(whole.num_rows, m, dtype=np.int16)))
+            )
         return pa.concat_tables(parts)
     out = Path(out)
     base = {
@@ -106,7 +107,9 @@ def fuse(
         "seed": seed,
         "stream": stream_name,
     }
-    provenance = {m: base | {"implicate": m, "fingerprint": _fingerprint(base | {"implicate": m})} for m in numbers}
+    provenance = {
+        m: base | {"implicate": m, "fingerprint": _fingerprint(base | {"implicate": m})} for m in numbers
+    }
     pending = [m for m in numbers if not _is_finished(implicate_file(out, m), provenance[m]["fingerprint"])]
     if len(pending) < len(numbers):
         log.info("%d of %d implicates are there already and kept", len(numbers) - len(pending), len(numbers))
@@ -119,7 +122,9 @@ def fuse(
                 encoded = encode(table, provenance[m])
                 if m not in writers:
                     file = folders[m] / implicate_file(out, m).name
-                    writers[m] = stack.enter_context(pq.ParquetWriter(file, encoded.schema, compression="zstd"))
+                    writers[m] = stack.enter_context(
+                        pq.ParquetWriter(file, encoded.schema, compression="zstd")
+                    )
                 writers[m].write_table(encoded, row_group_size=BLOCK_ROWS)
         log.info("wrote implicates %s to %s", ", ".join(map(str, group)), out)
     return out
@@ -158,11 +163,19 @@ def _fused_blocks(
                 if len(waiting) > threads:
                     yield from waiting.popleft().result()
             if (number + 1) % 10 == 0:
-                log.info("block %d of %d, implicates %d-%d", number + 1, source.block_count, implicates[0], implicates[-1])
+                log.info(
+                    "block %d of %d, implicates %d-%d",
+                    number + 1,
+                    source.block_count,
+                    implicates[0],
+                    implicates[-1],
+                )
         while waiting:
             yield from waiting.popleft().result()
     for (name, level), count in sorted(unseen.items()):
-        log.warning("recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count)
+        log.warning(
+            "recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count
+        )
 
 
 def _join(kept: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
@@ -174,18 +187,21 @@ def _numbers(implicates: int | Sequence[int]) -> list[int]:
     numbers = list(range(1, implicates + 1)) if isinstance(implicates, int) else [int(m) for m in implicates]
     if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise FusingError(
-            "fuse, implicates", f"is {implicates!r}.", "Give how many (1 or more), or distinct 1-based numbers."
+            "fuse, implicates",
+            f"is {implicates!r}.",
+            "Give how many (1 or more), or distinct 1-based numbers.",
         )
     return numbers
 
 
-def _fingerprint(content: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _provenance(content: dict[str, object]) -> dict[str, object]:
+    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return content | {"fingerprint": fingerprint}
 
 
-def _is_finished(file: Path, fingerprint: str) -> bool:
+def _is_finished(file: Path, provenance: dict[str, object]) -> bool:
     try:
-        return file.exists() and TableRef(file).provenance.get("fingerprint") == fingerprint
+        return file.exists() and TableRef(file).provenance == provenance
     except StorageError:
         log.warning("%s is damaged and made again", file)
         return False

@@ -8,8 +8,10 @@ Method: Ummel et al. 2024, "General strategy"; symbols follow the paper (D, S, k
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -140,15 +142,13 @@ def reduce_to_centres(scaled: np.ndarray, centres: int, seed: int) -> np.ndarray
     The start is the rows at evenly spaced ranks of distance to the median: no chance, and the sparse outskirts get
     their centres too.
     """
-    import faiss
-
+    faiss = _faiss()
     distinct = np.unique(scaled, axis=0)
     if len(distinct) <= centres:
         return np.ascontiguousarray(distinct)
     distance = ((distinct - np.median(distinct, axis=0)) ** 2).sum(axis=1)
     ranks = np.linspace(0, len(distinct) - 1, centres).round().astype(np.int64)
     start = distinct[np.argsort(distance, kind="stable")[ranks]]
-    faiss.omp_set_num_threads(1)
     kmeans = faiss.Kmeans(
         scaled.shape[1],
         centres,
@@ -163,9 +163,7 @@ def reduce_to_centres(scaled: np.ndarray, centres: int, seed: int) -> np.ndarray
 
 def nearest_rows(points: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     """Return (len(queries), k) int64: the rows of `points` nearest to each query, nearest first, exactly."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)
+    faiss = _faiss()
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(np.ascontiguousarray(points, dtype=np.float32))
     return index.search(np.ascontiguousarray(queries, dtype=np.float32), k)[1]
@@ -233,3 +231,12 @@ def pool_sizes(
             divergence += np.abs(share - p) / max(p, 1 - p)
         sizes[part] = smallest + np.argmin(divergence[:, smallest - 1 :], axis=1)
     return sizes
+
+
+def _faiss() -> ModuleType:
+    """Import faiss without its report on processor features, and keep it on one thread: sums keep their order."""
+    logging.getLogger("faiss").setLevel(logging.WARNING)
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    return faiss

@@ -160,7 +160,7 @@ class ModelSet:
 
         if record.file not in self._boosters:
             text = (self.path / record.file).read_text()
-            self._boosters[record.file] = lgb.Booster(model_str=text, params={"verbosity": -1})
+            self._boosters[record.file] = lgb.Booster(model_str=text)
         return self._boosters[record.file]
 
 

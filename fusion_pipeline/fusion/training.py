@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -120,12 +120,14 @@ def train(
     jobs = [job for i in range(len(plan.steps)) for job in _jobs(donors, plan, i, folds, quantiles, seed)]
     models = sum(len(job.objectives) for job in jobs)
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
-    work = [_Fitted(job, fit) for job, fit in zip(jobs, _fit(donors, plan, jobs, tuning, threads), strict=True)]
+    work = [
+        _Fitted(job, fit) for job, fit in zip(jobs, _fit(donors, plan, jobs, tuning, threads), strict=True)
+    ]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
         records = [record for done in work for record in _write_models(folder, done)]
         described = {done.job.variable.name: done.job.variable for done in work}
-        pools = []
+        pools: list[dict[str, Any] | None] = []
         for i, step in enumerate(plan.steps):
             parts = [done for done in work if done.job.step == i]
             if step.is_block or parts[0].job.variable.kind != "categorical":
@@ -133,9 +135,7 @@ def train(
                 pools.append(write_pools(folder, i, built))
             else:
                 pools.append(None)
-        matched = [
-            v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None
-        ]
+        matched = [v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None]
         table = donors.table.select(matched).append_column(DONOR_WEIGHT, pa.array(donors.weight))
         write_table(folder / "donors.parquet", table)
         known = plan.known_after(len(plan.steps))
@@ -215,7 +215,9 @@ def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighb
     increasing = list(quantiles) == sorted(set(quantiles))
     if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
         raise TrainingError(
-            "train, quantiles", f"are {tuple(quantiles)}.", "Give two or more increasing numbers between 0 and 1."
+            "train, quantiles",
+            f"are {tuple(quantiles)}.",
+            "Give two or more increasing numbers between 0 and 1.",
         )
     if folds < 2 or not leaves or min(leaves) < 2 or neighbours < matching.K_RANGE[0]:
         raise TrainingError(
@@ -278,7 +280,14 @@ def _jobs(
             if len(distinct) > 2:
                 objective = {"objective": "multiclass", "metric": "multi_logloss", "num_class": len(distinct)}
             classes = tuple(int(c) for c in distinct)
-            add(variable, "classes", everyone, np.searchsorted(distinct, label), {"classes": objective}, classes)
+            add(
+                variable,
+                "classes",
+                everyone,
+                np.searchsorted(distinct, label),
+                {"classes": objective},
+                classes,
+            )
             continue
         rows = everyone
         if variable.kind == "zero-inflated":
@@ -306,9 +315,7 @@ def _fit(
     def fit(job: _Job) -> list[FittedModel]:
         features, nominal = donors.features(plan.steps[job.step].predictors, job.rows)
         weight = donors.weight[job.rows]
-        return boosting.fit_models(
-            features, nominal, job.label, weight, job.fold, job.objectives, tuning
-        )
+        return boosting.fit_models(features, nominal, job.label, weight, job.fold, job.objectives, tuning)
 
     results: list[list[FittedModel]] = [[] for _ in jobs]
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -319,7 +326,9 @@ def _fit(
                 i = futures[future]
                 results[i] = future.result()
                 rounds = ", ".join(f"{m.role} {m.rounds} x {m.leaves}" for m in results[i])
-                log.info("fitted %s (trees x leaves: %s): %d of %d", jobs[i].variable.name, rounds, done, len(jobs))
+                log.info(
+                    "fitted %s (trees x leaves: %s): %d of %d", jobs[i].variable.name, rounds, done, len(jobs)
+                )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -341,8 +350,10 @@ def _build_pools(
     used = parts if solo is None else [solo]
     columns, is_probability = [], []
     for part in used:
-        expected = part.expectations(donors, step.predictors) if solo is None else np.column_stack(
-            [m.out_of_fold for m in part.models]
+        expected = (
+            part.expectations(donors, step.predictors)
+            if solo is None
+            else np.column_stack([m.out_of_fold for m in part.models])
         )
         if part.job.part == "value":
             expected[:, 1:] = np.sort(expected[:, 1:], axis=1)

@@ -107,7 +107,7 @@ def usable_predictors(
             kept.append(name)
         else:
             dropped[name] = reason
-            _log.info("spatial predictor %s is dropped: %s", name, reason)
+    _log.info("spatial predictors: %d kept, %d dropped (%s)", len(kept), len(dropped), "; ".join(dropped))
     return kept, dropped
 
 

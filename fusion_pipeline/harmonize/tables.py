@@ -184,7 +184,6 @@ def _harmonize(survey: _Survey, keep: Sequence[str]) -> Harmonized:
         if reason := survey.reason_to_skip(survey.side(entry)):
             skipped[name] = reason
             del entries[name]
-            _log.info("%s: harmony %s is skipped: %s", survey.where, name, reason)
     survey.load(entries, keep)
     members = survey.members()
     households = survey.loaded["household"]
@@ -205,11 +204,11 @@ def _harmonize(survey: _Survey, keep: Sequence[str]) -> Harmonized:
             continue
         columns[name] = _column(values, entry)
     _log.info(
-        "%s: %d households, %d of %d harmonies",
+        "%s: %d households, %d harmonies; skipped: %s",
         survey.where,
         households.num_rows,
         len(entries),
-        len(survey.harmony.entries),
+        ", ".join(skipped) or "none",
     )
     return Harmonized(pa.table(columns), skipped, tuple(entries))
 

@@ -28,16 +28,20 @@ class PairTables:
 
 @dataclass(frozen=True)
 class Artefact:
-    """One table, or a donor's and a recipient's, and where it came from."""
+    """One table, or a donor's and a recipient's, and where it came from.
+
+    `volatile` columns say where something lies on this machine; they are no part of the version.
+    """
 
     tables: pa.Table | Mapping[str, pa.Table]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    volatile: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Data version: equal content, equal digest."""
         if isinstance(self.tables, pa.Table):
-            return table_digest(self.tables)
+            return table_digest(self.tables.drop_columns(list(self.volatile)))
         return "-".join(table_digest(table)[:16] for _, table in sorted(self.tables.items()))
 
 

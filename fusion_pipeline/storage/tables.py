@@ -154,6 +154,9 @@ def table_digest(table: pa.Table) -> str:
         digest.update(f"{name}:{column.type}".encode())
         if pa.types.is_dictionary(column.type):
             digest.update(json.dumps(levels_of(column)).encode())
+        if pa.types.is_nested(column.type):
+            digest.update(json.dumps(column.to_pylist()).encode())
+            continue
         # Through pandas' row hash: Arrow's buffers differ with offsets and padding though the values are equal.
         values = column.to_pandas()
         digest.update(pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes())

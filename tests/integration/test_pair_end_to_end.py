@@ -41,7 +41,9 @@ def test_every_asset_is_materialized_and_every_blocking_check_passes(small_run) 
 
 
 def test_every_occupied_household_is_fused_in_every_implicate_and_none_else(small_run) -> None:
-    households = TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()
+    households = (
+        TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()
+    )
     for implicate in range(1, IMPLICATES.count + 1):
         table = pq.ParquetFile(small_run.layout.implicate(PAIR, implicate)).read()
         assert table["hid"].to_pylist() == households
@@ -94,7 +96,9 @@ def test_report_is_one_file_without_outside_addresses(small_run) -> None:
     assert "true of populations, not of persons" in " ".join(text.split())
 
 
-def test_lost_implicate_is_drawn_again_with_the_same_bytes_and_the_others_are_kept(small_run, tmp_path) -> None:
+def test_lost_implicate_is_drawn_again_with_the_same_bytes_and_the_others_are_kept(
+    small_run, tmp_path
+) -> None:
     first, second = (small_run.layout.implicate(PAIR, m) for m in (6, 7))
     before, kept = first.read_bytes(), second.stat().st_mtime_ns
     shutil.rmtree(first.parent)
@@ -112,10 +116,10 @@ def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, t
     settings = small_run.settings.model_copy(update={"data": tmp_path})
     from fusion_pipeline.errors import StorageError
 
-    with pytest.raises(StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"):
-        execute(
-            build_defs(settings), JobRun("fuse_chunk", f"{PAIR}|01-05"), dg.DagsterInstance.ephemeral()
-        )
+    with pytest.raises(
+        StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"
+    ):
+        execute(build_defs(settings), JobRun("fuse_chunk", f"{PAIR}|01-05"), dg.DagsterInstance.ephemeral())
 
 
 @pytest.mark.slow

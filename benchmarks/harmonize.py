@@ -1,0 +1,132 @@
+"""Time harmonization and PUMA imputation at national size, and compare the imputation with the reference's cap.
+
+`python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]` makes tables in memory with the harmonies'
+own levels, harmonizes them, and imputes donor PUMAs from all candidates (as the pipeline does) and from at most
+1,000 a location (as fusionData does). Reported are seconds, peak memory and the mean distance to the household
+drawn: the smaller, the more of the similarity is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from fusion_pipeline.geography.concordance import states
+from fusion_pipeline.geography.puma_imputation import Located, impute_puma
+from fusion_pipeline.harmonize import (
+    Harmony,
+    Side,
+    common,
+    harmonize_donor,
+    harmonize_recipient,
+    load_harmony,
+)
+from fusion_pipeline.storage.tables import categorical
+
+T = TypeVar("T")
+RNG = np.random.default_rng(1)
+
+
+def main() -> None:
+    """Run both parts and print one line each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipients", type=int, default=1_240_000)
+    parser.add_argument("--donors", type=int, default=5_686)
+    options = parser.parse_args()
+    harmony, concordance = load_harmony("RECS_2015__ACS_2015"), _concordance()
+    households, persons = _recipients(harmony, concordance, options.recipients)
+    donors = _donors(harmony, concordance, options.donors)
+    keep = ("hid", "weight", "recs_division")
+    donor_side = _timed("harmonize donors", lambda: harmonize_donor(donors, harmony, keep=keep))
+    recipient_side = _timed("harmonize recipients", lambda: harmonize_recipient(households, persons, harmony))
+    donor, recipient, _ = common(donor_side, recipient_side)
+
+    def impute(max_pairs: int) -> Located:
+        return impute_puma(
+            donor,
+            recipient,
+            concordance,
+            locations=["recs_division"],
+            predictors=donor_side.predictors,
+            seed=1,
+            max_pairs=max_pairs,
+        )
+
+    print(_timed("impute PUMAs, all candidates", lambda: impute(10**12)).report)
+    print(_timed("impute PUMAs, 1,000 candidates", lambda: impute(1000 * options.donors // 10)).report)
+
+
+def _timed(what: str, work: Callable[[], T]) -> T:
+    start = time.perf_counter()
+    result = work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{what}: {time.perf_counter() - start:.1f} s, peak {peak:.1f} GB")
+    return result
+
+
+def _concordance() -> pa.Table:
+    """Forty-six PUMAs a state, in its RECS division."""
+    fips = np.repeat(sorted(states()), 46)
+    codes = np.tile([f"{i:05d}" for i in range(1, 47)], len(states()))
+    division = [states()[code].recs_division for code in fips]
+    return pa.table(
+        {
+            "state": _labels(fips),
+            "puma10": _labels(codes),
+            "weight": np.ones(len(fips)),
+            "recs_division": _labels(division),
+        }
+    )
+
+
+def _donors(harmony: Harmony, concordance: pa.Table, n: int) -> pa.Table:
+    division = concordance["recs_division"].take(pa.array(RNG.integers(0, concordance.num_rows, n)))
+    columns = {"hid": np.arange(n), "weight": RNG.uniform(500, 50_000, n), "recs_division": division}
+    return pa.table(columns | _variables([e.donor for e in harmony.entries.values()], n))
+
+
+def _recipients(harmony: Harmony, concordance: pa.Table, n: int) -> tuple[pa.Table, pa.Table]:
+    rows = pa.array(RNG.integers(0, concordance.num_rows, n))
+    sides = [e.recipient for e in harmony.entries.values()]
+    households = {
+        "year": np.full(n, 2015, dtype=np.int16),
+        "hid": np.arange(n),
+        "weight": RNG.uniform(1, 500, n),
+        "state": concordance["state"].take(rows),
+        "puma10": concordance["puma10"].take(rows),
+    }
+    sizes = RNG.integers(1, 5, n)
+    hid = np.repeat(np.arange(n), sizes)
+    pid = (np.arange(len(hid)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1).astype(np.int16)
+    of_household = _variables([s for s in sides if s.level == "household"], n)
+    of_person = _variables([s for s in sides if s.level == "person"], len(hid))
+    return pa.table(households | of_household), pa.table({"hid": hid, "pid": pid} | of_person)
+
+
+def _variables(sides: list[Side], n: int) -> dict[str, pa.Array]:
+    columns: dict[str, pa.Array] = {}
+    for side in sides:
+        if side.map is None:
+            top = 150_000 if side.var == "hincp" else 9
+            columns |= {name: pa.array(RNG.integers(0, top, n), pa.int32()) for name in side.columns}
+        else:
+            levels = [level for group in side.map.values() for level in group]
+            columns[side.var] = categorical(RNG.integers(0, len(levels), n), levels)
+    return columns
+
+
+def _labels(values: object) -> pa.DictionaryArray:
+    levels, codes = np.unique(np.asarray(values, dtype=object), return_inverse=True)
+    return categorical(codes, levels.tolist())
+
+
+if __name__ == "__main__":
+    main()
