@@ -1,5 +1,7 @@
 """A fusion pair from harmonized tables to checked implicates."""
 
+import hashlib
+
 import dagster as dg
 import pyarrow as pa
 
@@ -196,9 +198,9 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
-    store.write_plan(context.partition_key, plan)
+    path = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(plan.digest),
+        data_version=dg.DataVersion(hashlib.sha256(path.read_bytes()).hexdigest()[:32]),
         metadata={
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
@@ -231,12 +233,12 @@ def fusion_models(
         threads=compute.threads,
     )
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(models.digest),
+        data_version=dg.DataVersion(models.fingerprint[:32]),
         metadata={
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
-            "models": len(models.report),
-            "importance": figures.importance(models.importance()),
-            "report": dg.MetadataValue.md(figures.model_table(models.report)),
+            "models": len(models.records),
+            "importance": figures.image(drawing.importance(models.importance(), source=pair)),
+            "report": figures.frame_table(models.report()),
             "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
         },
     )

@@ -1,9 +1,9 @@
 """Time harmonization and PUMA imputation at national size, and compare the imputation with the reference's cap.
 
-`python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]` makes tables in memory with the harmonies'
-own levels, harmonizes them, and imputes donor PUMAs from all candidates (as the pipeline does) and from at most
-1,000 a location (as fusionData does). Reported are seconds, peak memory and the mean distance to the household
-drawn: the smaller, the more of the similarity is used.
+Command: `python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]`. It makes tables in memory with the
+levels of the harmonies, harmonizes them, and imputes donor PUMAs from all candidates (as the pipeline does) and from
+about 1,000 a location (fusionData's cap, though drawn by weight). Reported are seconds, peak memory so far and the
+mean distance to the household drawn: the smaller, the more of the similarity is used.
 """
 
 from __future__ import annotations

@@ -107,10 +107,8 @@ def fuse(
         "seed": seed,
         "stream": stream_name,
     }
-    provenance = {
-        m: base | {"implicate": m, "fingerprint": _fingerprint(base | {"implicate": m})} for m in numbers
-    }
-    pending = [m for m in numbers if not _is_finished(implicate_file(out, m), provenance[m]["fingerprint"])]
+    provenance = {m: _provenance(base | {"implicate": m}) for m in numbers}
+    pending = [m for m in numbers if not _is_finished(implicate_file(out, m), provenance[m])]
     if len(pending) < len(numbers):
         log.info("%d of %d implicates are there already and kept", len(numbers) - len(pending), len(numbers))
     for start in range(0, len(pending), IMPLICATES_AT_ONCE):

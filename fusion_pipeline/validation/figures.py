@@ -201,7 +201,13 @@ def pool_sizes(frame: pd.DataFrame, *, source: str = "") -> bytes:
 
 
 def estimates(
-    frame: pd.DataFrame, by: Sequence[str], *, unit: str = "", most: int = 30, source: str = ""
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    *,
+    unit: str = "",
+    level: float = 0.90,
+    most: int = 30,
+    source: str = "",
 ) -> bytes:
     """Draw one estimand by group with its margins, largest estimate on top.
 
@@ -210,6 +216,8 @@ def estimates(
     frame : rows of one estimand and level from `inference.analyze.analyze`
     by : sequence of str
         Its group columns.
+    level : float
+        Confidence level that the margins were made with.
     most : int
         How many groups to draw: those with most records.
     """
@@ -219,12 +227,16 @@ def estimates(
     labels = [
         shortened(" · ".join(str(value) for value in row)) for row in kept[list(by)].itertuples(index=False)
     ]
-    level = kept["level"].iloc[0]
-    estimand = str(kept["estimand"].iloc[0]) + ("" if pd.isna(level) else f" = {level}")
+    category = kept["level"].iloc[0]
+    estimand = str(kept["estimand"].iloc[0]) + ("" if pd.isna(category) else f" = {category}")
     proportion = estimand.startswith("proportion")
     scale = 100 if proportion else 1
     at = np.arange(len(kept))[::-1]
-    subtitle = ", ".join(filter(None, ["%" if proportion else unit, "whiskers: margin of error"]))
+    subtitle = ", ".join(
+        filter(
+            None, ["%" if proportion else unit, f"whiskers: {level:.0%} margin of error".replace("%", " %")]
+        )
+    )
     if total > len(kept):
         subtitle += f"; the {len(kept)} of {total} groups with most records"
     with Canvas(f"{estimand} by {', '.join(by)}", subtitle, source, height=1.45 + 0.25 * len(kept)) as canvas:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -29,6 +30,8 @@ from fusion_pipeline.validation.marginals import compare_marginals
 from fusion_pipeline.validation.report import Section, write_report
 
 VERSION = "1"
+HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
+"""Variables whose estimates by division open the report, where a pair has them."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,12 @@ def write_pair_report(
     memory_limit, threads : bounds for DuckDB
     """
     static = households.read(["year", "hid", "weight"])
-    bounds = {"memory_limit": memory_limit, "threads": threads}
+    bounds: dict[str, Any] = {"memory_limit": memory_limit, "threads": threads}
     numeric, categorical = _kinds(prepared.donor, plan)
     units = _units(pair)
     source = f"{pair}, {len(files)} implicates"
 
-    main = [v for v in ("btuel", "insec", "scalee", "cooltype") if v in plan.variables] or list(plan.variables)
+    main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by_division = estimate_pair(pair, layout, texts, ["division"], memory_limit=memory_limit, threads=threads)
     marginals = compare_marginals(prepared.donor, list(files), static, plan.variables, **bounds)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]
     facts = "\n".join(
         f"<div><dt>{escape(str(k))}</dt><dd>{escape(_text(v))}</dd></div>" for k, v in summary.items()
     )
-    links = "\n".join(f'<a href="#s{i}">{escape(s.title)}</a>' for i, s in enumerate(sections, 1))
+    first = {s.title: i for i, s in reversed(list(enumerate(sections, 1)))}
+    links = "\n".join(f'<a href="#s{i}">{escape(t)}</a>' for t, i in sorted(first.items(), key=itemgetter(1)))
     body = "\n".join(_section(i, s) for i, s in enumerate(sections, 1))
     return f"""<!DOCTYPE html>
 <html lang="en">

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,7 +24,6 @@ class Server:
     sent: list[int] = field(default_factory=list)
     """Body bytes of each answer."""
     address: str = ""
-    before_answer: Callable[[], None] | None = None
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -36,8 +35,6 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             behaviour = server.script[min(len(server.ranges), len(server.script) - 1)]
             server.ranges.append(self.headers.get("Range"))
             server.if_ranges.append(self.headers.get("If-Range"))
-            if server.before_answer is not None:
-                server.before_answer()
             if behaviour.isdigit():
                 server.sent.append(0)
                 self.send_response(int(behaviour))
@@ -46,7 +43,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return
             start = 0
             asked = self.headers.get("Range")
-            current = self.headers.get("If-Range") in (None, server.etag)
+            current = self.headers.get("If-Range") in (None, server.etag) or behaviour == "ignore-if-range"
             if asked is not None and current and behaviour != "ignore-range":
                 start = int(asked.removeprefix("bytes=").removesuffix("-"))
             if start >= len(server.body) > 0:

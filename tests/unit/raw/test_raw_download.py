@@ -75,11 +75,12 @@ def test_a_later_run_asks_only_for_the_rest(server, target):
     assert server.sent == [len(server.body) - half]
 
 
-def test_a_file_revised_between_two_runs_is_not_patched_together(server, target):
+@pytest.mark.parametrize("behaviour", ["whole", "ignore-if-range"])
+def test_a_file_revised_between_two_runs_is_not_patched_together(server, target, behaviour):
     server.script = ["first-half"]
     with pytest.raises(RawFileError):
         fetch(server.address, target)
-    server.script, server.etag, server.body = ["whole"], '"v2"', server.body[::-1]
+    server.script, server.etag, server.body = [behaviour], '"v2"', server.body[::-1]
     fetch(server.address, target)
     assert target.read_bytes() == server.body
 

@@ -130,7 +130,7 @@ def test_similarity_counts_what_is_below_the_threshold(monkeypatch):
 def test_estimates_keep_the_groups_with_most_records_and_say_so(monkeypatch):
     frame = _estimates(12)
     texts = _texts(monkeypatch, lambda: figures.estimates(frame, ["state"], unit="kWh", most=5))
-    assert "kWh, whiskers: margin of error; the 5 of 12 groups with most records" in texts
+    assert "kWh, whiskers: 90 % margin of error; the 5 of 12 groups with most records" in texts
     assert {"07", "11"} <= texts
     assert "06" not in texts
 

@@ -105,6 +105,15 @@ def test_the_difference_is_counted_in_donor_standard_errors():
     assert row["difference"] == pytest.approx((row["fused"] - mean) / error)
 
 
+def test_the_standard_error_of_a_normal_sd_is_the_textbook_one():
+    rng, n = np.random.default_rng(9), 20_000
+    donor = pa.table({"weight": np.ones(n), "btuel": rng.normal(50, 10, n)})
+    fused, static = _fused(rng)
+    fused = fused.append_column("btuel", pa.array(rng.normal(50, 10, len(fused))))
+    row = _at(compare_marginals(donor, fused, static, ["btuel"]), "btuel", "sd")
+    assert row["donor_standard_error"] == pytest.approx(10 / np.sqrt(2 * n), rel=0.03)
+
+
 def test_replicate_weights_of_the_donor_give_its_standard_errors():
     rng = np.random.default_rng(3)
     donor, (fused, static) = _survey(rng), _fused(rng)

@@ -138,11 +138,18 @@ def test_any_text_is_shown_as_it_is_and_never_as_markup(tmp_path_factory, text):
 
 def test_markup_in_names_is_escaped(tmp_path):
     bad = '<script>alert("1")</script> & <b>'
-    write_report(tmp_path / "r.html", title=bad, summary={bad: bad}, sections=[Section(bad, bad, _figure())])
+    section = Section(bad, bad, _figure(), pd.DataFrame({bad: [bad]}))
+    write_report(tmp_path / "r.html", title=bad, summary={bad: bad}, sections=[section])
     text = (tmp_path / "r.html").read_text()
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 8
+    assert text.count("&lt;script&gt;") == 10
     _read(tmp_path / "r.html")
+
+
+def test_sections_of_one_title_have_one_link(tmp_path):
+    sections = [Section("Shares"), Section("Shares"), Section("Means")]
+    write_report(tmp_path / "r.html", title="t", summary={}, sections=sections)
+    assert _read(tmp_path / "r.html").addresses == ["#s1", "#s3"]
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):
