@@ -31,6 +31,7 @@ from fusion_pipeline.validation.marginals import compare_marginals
 from resources.compute import Compute
 from resources.store import FusionStore
 
+
 def _donors(asset: str) -> dg.AssetIn:
     return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
 
@@ -69,7 +70,9 @@ def fusion_harmonized(
     result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
-    similarity_figure = drawing.similarity(alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key)
+    similarity_figure = drawing.similarity(
+        alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
+    )
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
@@ -84,7 +87,10 @@ def fusion_harmonized(
                 check_name="similarity",
                 passed=not low,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"below 0.8": ", ".join(low) or "none", "similarity": figures.image(similarity_figure)},
+                metadata={
+                    "below 0.8": ", ".join(low) or "none",
+                    "similarity": figures.image(similarity_figure),
+                },
             )
         ],
     )

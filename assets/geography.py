@@ -11,6 +11,7 @@ from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from resources.raw_files import RawFiles
 
+
 @dg.asset(
     key=["geography", "raw"],
     kinds={"file"},

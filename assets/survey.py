@@ -51,7 +51,9 @@ def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.Ma
     code_version=dictionary.VERSION,
     ins={"households": dg.AssetIn(["survey", "households"])},
 )
-def survey_dictionary(context: dg.AssetExecutionContext, households: TableRef) -> dg.MaterializeResult[Artefact]:
+def survey_dictionary(
+    context: dg.AssetExecutionContext, households: TableRef
+) -> dg.MaterializeResult[Artefact]:
     """Every variable of one donor survey-year: description, universe, levels or range, weighted summary."""
     codebook = load_codebook(REGISTRY.surveys[context.partition_key].codebook)
     table = dictionary.dictionary(households.read(), codebook, "households")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 from fusion_pipeline.errors import FusionError
@@ -22,8 +23,28 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
 
-DEMO_ESTIMATES = ("mean(btuel)", "proportion(insec)", "proportion(cooltype)")
+# What the demo shows: estimate, level, heading and the factor that turns the estimate into the heading's unit.
+DEMO = {
+    ("btuel", None): ("electricity\nmillion Btu", 1e-3),
+    ("insec", "Yes"): ("energy\ninsecure, %", 100),
+    ("cooltype", "Central air conditioning system"): ("central\nAC, %", 100),
+    ("cooltype", "Individual window/wall or portable units"): ("individual\nAC units, %", 100),
+    ("cooltype", "Both a central system and individual units"): ("both\n%", 100),
+    ("cooltype", "No air conditioning"): ("no AC\n%", 100),
+}
 _console = Console(highlight=False)
+
+
+class _Progress(logging.Handler):
+    """The library's progress, one dim line a message, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console, self._started = Console(stderr=True, highlight=False), time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        elapsed = time.monotonic() - self._started
+        self._console.print(f"[dim]{elapsed:6.1f} s  {escape(record.getMessage())}[/]", soft_wrap=True)
 
 
 class _Fusion(click.Group):
@@ -41,9 +62,8 @@ class _Fusion(click.Group):
 @click.option("--quiet", is_flag=True, help="Only results, no progress.")
 def main(quiet: bool) -> None:
     """Data fusion of US household surveys onto the American Community Survey."""
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, markup=False)
     logger = logging.getLogger("fusion_pipeline")
-    logger.addHandler(handler)
+    logger.addHandler(_Progress())
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False
 
@@ -152,7 +172,9 @@ def fetch(key: str) -> None:
         _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
 
 
-def _estimates(pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float) -> Any:
+def _estimates(
+    pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float
+) -> Any:
     from fusion_pipeline.estimating import estimate_pair
 
     return estimate_pair(
@@ -167,21 +189,19 @@ def _estimates(pair: str, settings: Settings, estimates: Sequence[str], by: Sequ
 
 
 def _demo_table(pair: str, settings: Settings) -> None:
-    frame = _estimates(pair, settings, DEMO_ESTIMATES, ("division",), 0.90)
-    frame = frame[(frame["variable"] != "insec") | (frame["level"] == "Yes")]
-    headings = {"btuel": "electricity, million Btu a year", "insec": "energy insecure, %"}
-    table = Table(title="Estimates by Census division, with 90 % margins of error", title_justify="left")
+    texts = ["mean(btuel)", "proportion(insec)", "proportion(cooltype)"]
+    frame = _estimates(pair, settings, texts, ("division",), 0.90)
+    table = Table(
+        title="Estimates by Census division, with 90 % margins of error", title_justify="left", box=None
+    )
     table.add_column("division")
-    cells: dict[str, dict[str, str]] = {}
-    for row in frame.itertuples(index=False):
-        heading = headings.get(row.variable, f"{row.level}, %")
-        scale = 1e-3 if row.variable == "btuel" else 100
-        cells.setdefault(str(row.division), {})[heading] = (
-            f"{row.estimate * scale:.1f} ± {row.margin * scale:.1f}"
-        )
-    columns = list(dict.fromkeys(heading for row in cells.values() for heading in row))
-    for heading in columns:
+    for heading, _ in DEMO.values():
         table.add_column(heading, justify="right")
-    for division, row in cells.items():
-        table.add_row(division, *(row.get(heading, "") for heading in columns))
+    for division, rows in frame.groupby("division", sort=False, observed=True):
+        cells = {
+            (row.variable, row.level if isinstance(row.level, str) else None): (row.estimate, row.margin)
+            for row in rows.itertuples()
+        }
+        shown = [(cells[key], scale) for key, (_, scale) in DEMO.items()]
+        table.add_row(str(division), *(f"{e * scale:.1f} ± {m * scale:.1f}" for (e, m), scale in shown))
     _console.print(table)
