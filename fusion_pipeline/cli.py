@@ -164,10 +164,11 @@ def fetch(key: str) -> None:
     from fusion_pipeline.definitions import raw_files
 
     registry, files = load_registry(), raw_files(load_settings(source="public"))
-    if key == "geography":
-        found = files.geography(registry.geography)
-    else:
-        found = files.survey(registry.survey_year(key))
+    found = (
+        files.geography(registry.geography)
+        if key == "geography"
+        else files.survey(registry.survey_year(key))
+    )
     for file in found:
         _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
 

@@ -16,8 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.errors import GeographyError
-from fusion_pipeline.geography.places import codes_of
-from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.storage.tables import codes_of, levels_of
 
 Array = np.ndarray
 # Cells (donors x candidates) computed at once: about 100 MB in all.

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
-from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.storage.tables import codes_of, levels_of
 
 Array = np.ndarray
 
@@ -113,12 +113,6 @@ def draw_by_weight(weight: Array, uniform: Array) -> Array:
     cumulated = np.cumsum(weight)
     drawn = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
     return np.minimum(drawn, np.flatnonzero(weight)[-1])
-
-
-def codes_of(column: pa.ChunkedArray) -> Array:
-    """Positions of levels, -1 for missing."""
-    codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in column.unify_dictionaries().chunks]
-    return np.concatenate([np.empty(0, dtype=np.int64), *codes])
 
 
 def set_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

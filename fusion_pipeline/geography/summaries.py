@@ -16,8 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from fusion_pipeline.errors import GeographyError, RegistryError
-from fusion_pipeline.geography.places import codes_of
-from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.storage.tables import codes_of, levels_of
 
 PATH = Path(__file__).with_name("acs_summaries.yaml")
 Array = np.ndarray

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize.definitions import Side, bin_edges
-from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.storage.tables import codes_of, levels_of
 from fusion_pipeline.surveys.derive import check_expression, evaluate
 
 Array = np.ndarray
@@ -69,8 +69,7 @@ def _map(column: pa.ChunkedArray, groups: Mapping[int, tuple[str, ...]], var: st
             f"Give {place.file}, {place.side} bins, or make the variable categorical in the codebook.",
         )
     levels = levels_of(column)
-    positions = [chunk.indices.fill_null(-1).to_numpy() for chunk in column.chunks]
-    codes = np.concatenate([np.empty(0, dtype=np.int64), *positions])
+    codes = codes_of(column)
     group_of = {level: group for group, members in groups.items() for level in members}
     # The last place is for missing answers: code -1 looks there.
     lookup = np.array([group_of.get(level, np.nan) for level in levels] + [np.nan], dtype=np.float64)

@@ -28,7 +28,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _fsync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -54,6 +54,12 @@ def levels_of(column: pa.ChunkedArray | pa.Array) -> list[str]:
     return column.dictionary.to_pylist()
 
 
+def codes_of(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the 0-based positions in the levels, -1 for missing."""
+    codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in column.unify_dictionaries().chunks]
+    return np.concatenate([np.empty(0, dtype=np.int64), *codes])
+
+
 def write_table(path: Path, table: pa.Table, provenance: Mapping[str, Any] | None = None) -> None:
     """Write a table atomically; the same table and provenance give the same bytes."""
     with atomic_file(path) as temporary:

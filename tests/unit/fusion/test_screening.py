@@ -1,0 +1,112 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion import screening
+from fusion_pipeline.fusion.screening import prepare
+
+
+@pytest.fixture(scope="module")
+def survey() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    n = 3000
+    frame = pd.DataFrame({f"noise_{j}": random.normal(size=n) for j in range(40)})
+    frame["income"] = random.normal(size=n)
+    frame["copy"] = frame.income + 0.3 * random.normal(size=n)
+    frame["place"] = pd.Categorical.from_codes(random.integers(0, 4, n), list("nesw"))
+    frame["flat"] = 1.0
+    frame["gaps"] = frame.income.where(random.random(n) < 0.8)
+    frame["easy"] = 3 * frame.income + 2 * (frame.place == "s") + 0.2 * random.normal(size=n)
+    frame["hard"] = 0.4 * frame.easy + 3 * random.normal(size=n)
+    frame["late"] = frame.hard + 0.5 * random.normal(size=n)
+    frame["kind"] = pd.Categorical(
+        np.where(frame.place == "n", "p", np.where(random.random(n) < 0.5, "q", "r"))
+    )
+    frame["weight"] = random.uniform(1, 2, n)
+    return frame
+
+
+X = [f"noise_{j}" for j in range(40)] + ["income", "copy", "place", "flat", "gaps"]
+
+
+def steps(plan):
+    return {step.name: step.predictors for step in plan.steps}
+
+
+def test_the_screen_keeps_what_explains_and_drops_noise(survey):
+    chosen = steps(prepare(survey, ["easy"], X, "weight"))["easy"]
+    assert {"income", "place"} <= set(chosen)
+    assert not [name for name in chosen if name.startswith("noise")]
+
+
+def test_the_variable_that_explains_another_goes_first_and_becomes_its_predictor(survey):
+    plan = prepare(survey, ["late", "hard", "easy"], X, "weight")
+    assert [step.name for step in plan.steps][0] == "easy"
+    chained = steps(plan)
+    assert "easy" in chained["hard"] or "late" in chained["hard"]
+    later = max(("hard", "late"), key=list(chained).index)
+    assert {"hard", "late"} - {later} <= set(chained[later])
+
+
+def test_a_given_order_is_kept(survey):
+    plan = prepare(survey, ["late", ["hard", "easy"], "kind"], X, "weight", order="given")
+    assert [step.variables for step in plan.steps] == [("late",), ("hard", "easy"), ("kind",)]
+
+
+def test_forced_predictors_are_kept_in_every_step(survey):
+    plan = prepare(survey, ["easy", "kind"], X, "weight", forced=["noise_7"])
+    assert all("noise_7" in step.predictors for step in plan.steps)
+
+
+def test_forcing_what_is_not_a_predictor_is_refused(survey):
+    with pytest.raises(TrainingError, match="forced: names nosuch"):
+        prepare(survey, ["easy"], X, "weight", forced=["nosuch"])
+
+
+def test_constant_predictors_are_dropped_by_name(survey, caplog):
+    with caplog.at_level("INFO"):
+        plan = prepare(survey, ["easy"], X, "weight", forced=["flat"])
+    assert "flat" not in plan.steps[0].predictors
+    assert "constant predictors dropped: flat" in caplog.text
+
+
+def test_constant_and_incomplete_fusion_variables_are_errors(survey):
+    with pytest.raises(TrainingError, match="column flat: is constant"):
+        prepare(survey, ["flat"], ["income"], "weight")
+    with pytest.raises(TrainingError, match="column gaps: is missing for"):
+        prepare(survey, ["gaps"], ["income"], "weight")
+
+
+def test_a_variable_nothing_explains_still_gets_a_predictor(survey):
+    assert len(prepare(survey, ["noise_0"], ["noise_1", "noise_2"], None).steps[0].predictors) >= 1
+
+
+def test_no_step_exceeds_the_number_of_predictors_allowed(survey):
+    plan = prepare(
+        survey, ["hard", "kind"], X, "weight", max_predictors=3, forced=["noise_1"], deviance=0.999
+    )
+    assert all(len(step.predictors) <= 4 for step in plan.steps)
+
+
+def test_weights_decide_what_explains(survey):
+    random = np.random.default_rng(1)
+    heavy = random.random(len(survey)) < 0.5
+    frame = survey.assign(
+        target=np.where(heavy, survey.noise_1, survey.noise_2) + 0.1 * random.normal(size=len(survey)),
+        weight=np.where(heavy, 1000.0, 1.0),
+    )
+    assert prepare(frame, ["target"], ["noise_1", "noise_2"], "weight").steps[0].predictors == ("noise_1",)
+
+
+def test_a_large_donor_is_sampled_with_the_same_answer_for_the_same_seed(survey, monkeypatch):
+    monkeypatch.setattr(screening, "MOST_ROWS", 1000)
+    first, again = (prepare(survey, ["easy", "hard"], X, "weight", seed=4) for _ in range(2))
+    assert first == again
+    assert "income" in first.steps[0].predictors
+
+
+def test_the_smallest_model_reaching_the_deviance_is_chosen(survey):
+    few = len(prepare(survey, ["hard"], X, "weight", deviance=0.8).steps[0].predictors)
+    many = len(prepare(survey, ["hard"], X, "weight", deviance=0.9999).steps[0].predictors)
+    assert few < many

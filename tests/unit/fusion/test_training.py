@@ -1,0 +1,220 @@
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.errors import StorageError, TrainingError
+from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.fusion.training import train
+from fusion_pipeline.storage.tables import TableRef, write_table
+
+QUICK = {"leaves": (4,), "patience": 3, "folds": 3, "centres": 50}
+
+
+def hashes(folder):
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def small(donor: pd.DataFrame) -> pd.DataFrame:
+    return donor.head(300)
+
+
+def test_same_donor_and_seed_give_the_same_bytes_for_any_number_of_threads(donor, tmp_path):
+    arguments = {
+        "y": ["size", "fuel", "cool"],
+        "x": ["group", "income"],
+        "weight": "weight",
+        "seed": 5,
+        **QUICK,
+    }
+    for name, threads in (("one", 1), ("two", 2)):
+        train(small(donor), out=tmp_path / name, threads=threads, **arguments)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+
+
+def test_frame_table_and_handle_give_the_same_model_set(donor, tmp_path):
+    table = pa.Table.from_pandas(small(donor), preserve_index=False)
+    write_table(tmp_path / "donor.parquet", table)
+    prints = {
+        train(source, y=["size"], x=["group", "tenure"], out=tmp_path / "m", **QUICK).fingerprint
+        for source in (small(donor), table, TableRef(tmp_path / "donor.parquet"))
+    }
+    assert len(prints) == 1
+
+
+def test_another_seed_gives_another_model_set(donor, tmp_path):
+    prints = {
+        train(small(donor), y=["size"], x=["income"], out=tmp_path / "m", seed=s, **QUICK).fingerprint
+        for s in (1, 2)
+    }
+    assert len(prints) == 2
+
+
+def test_training_leaves_the_callers_frame_alone(donor, tmp_path):
+    given = small(donor).copy()
+    train(given, y=["size", "cool"], x=["group", "income"], weight="weight", out=tmp_path / "m", **QUICK)
+    pd.testing.assert_frame_equal(given, small(donor))
+
+
+def test_the_leaf_minimum_reaches_the_model_file(models):
+    texts = [p.read_text() for p in (models.path / "models").glob("*.txt")]
+    assert len(texts) == 1 + 3 + 1 + 4 + 1 + 12 + 4 - 0 - 0 + 0 or len(texts) == len(models.records)
+    assert all("[min_data_in_leaf: 20]" in text for text in texts)
+    counts = [
+        int(c)
+        for text in texts
+        for line in re.findall(r"^leaf_count=(.*)$", text, re.M)
+        for c in line.split()
+    ]
+    assert min(counts) >= 20
+
+
+def test_a_large_donor_raises_the_leaf_minimum(tmp_path):
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": random.normal(size=21_500).astype("f4")})
+    frame["y"] = frame.x + random.normal(size=len(frame))
+    models = train(
+        frame,
+        y=["y"],
+        x=["x"],
+        out=tmp_path / "m",
+        leaves=(4,),
+        patience=1,
+        folds=2,
+        centres=20,
+        learning_rate=0.5,
+    )
+    text = (models.path / models.records[0].file).read_text()
+    assert "[min_data_in_leaf: 22]" in text
+
+
+def test_no_donor_ids_and_no_zero_weight_donors_are_stored(donor, tmp_path):
+    frame = small(donor).assign(weight=np.where(np.arange(300) < 40, 0.0, 2.0))
+    models = train(frame, y=["size"], x=["income"], weight="weight", out=tmp_path / "m", **QUICK)
+    assert models.donors.column_names == ["size", DONOR_WEIGHT]
+    assert models.donors["size"].to_pylist() == frame["size"].tolist()[40:]
+    assert set(models.donors[DONOR_WEIGHT].to_pylist()) == {1.0}
+
+
+def test_kinds_levels_order_and_report_are_in_the_manifest(models):
+    kinds = {name: v.kind for name, v in models.variables.items()}
+    assert (
+        kinds["size"] == "continuous" and kinds["fuel"] == "zero-inflated" and kinds["cool"] == "categorical"
+    )
+    assert models.variables["cool"].levels == ("no", "yes", "other")
+    assert models.plan.variables == ("size", "fuel", "cool", "share_1", "share_2", "share_3", "spent")
+    assert [r.role for r in models.records if r.variable == "fuel"] == [
+        "zero", "mean", "quantile 1", "quantile 2", "quantile 3",
+    ]  # fmt: skip
+    share = models.importance().query("variable == 'size'").set_index("predictor").share
+    assert share.sum() == pytest.approx(1) and share.idxmax() == "group"
+    assert set(models.report().columns) >= {"variable", "rounds", "leaves", "loss"}
+
+
+def test_solo_classes_need_no_pools_and_blocks_have_ten_donors(models):
+    assert models.pools(2) is None
+    assert set(models.pools(3).sizes) == {10}
+    assert models.pools(0).sizes.min() >= 10
+    assert len(models.pools(0).centres) == 300
+
+
+def test_pools_of_a_zero_inflated_variable_hold_only_donors_that_have_it(models):
+    values = models.donors["fuel"].to_numpy()[models.pools(1).donors]
+    assert values.min() > 0
+
+
+def test_local_outliers_are_not_used_as_donors(donor, tmp_path):
+    frame = donor.head(800).copy()
+    paying = frame.index[frame.fuel > 0][:3]
+    frame.loc[paying, "spent"] = frame.loc[paying, "fuel"] * 50
+    plan = FusionPlan(
+        (
+            FusionStep(("fuel",), ("group", "income")),
+            FusionStep(("price_spent",), ("group", "fuel"), universe="fuel", outliers_by="group"),
+        ),
+        "weight", {"spent": ("price_spent", "fuel")}, ("price_spent",),
+    )  # fmt: skip
+    models = train(frame, plan, out=tmp_path / "m", **QUICK)
+    prices = models.donors["price_spent"].to_numpy()[models.pools(1).donors]
+    assert prices.max() < 3
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (
+            {"size": lambda f: f["size"].where(f.index != 3)},
+            {},
+            r"column size: is missing for 1 of 300 donors.*Impute",
+        ),
+        ({"weight": lambda f: f.weight.where(f.index > 1)}, {}, r"weight weight: is missing for 2 donors"),
+        (
+            {"weight": lambda f: f.weight.where(f.index > 1, -1)},
+            {},
+            r"weight weight: is negative for 2 donors.*zero",
+        ),
+        ({"weight": lambda f: f.weight * 0}, {}, r"weight weight: is zero or infinite for all 300"),
+        ({"group": lambda f: f.group.astype(str)}, {}, r"column group: is of type (large_)?string.*category"),
+        ({"size": lambda f: 7}, {}, r"column size: has one and the same value for all 300"),
+        ({}, {"x": ["gruop"]}, r"column gruop: is missing"),
+        ({}, {"quantiles": (0.5,)}, r"quantiles: are \(0.5,\)"),
+        ({}, {"folds": 1}, r"folds=1"),
+        ({}, {"folds": 200}, r"step size: has 300 donors; at least 400 are needed"),
+        ({}, {"groups": "tenure"}, r"has 2 groups of donors for 3 folds"),
+    ],
+)
+def test_a_donor_that_cannot_be_modelled_is_refused_with_column_count_and_remedy(
+    donor, tmp_path, change, arguments, message
+):
+    frame = small(donor).assign(**change)
+    wanted = {"y": ["size"], "x": ["group", "income"], "weight": "weight", **QUICK} | arguments
+    with pytest.raises(TrainingError, match=message):
+        train(frame, out=tmp_path / "m", **wanted)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_universe_cannot_be_categorical_nor_hold_a_categorical_step(donor, tmp_path):
+    steps = (FusionStep(("cool",), ("group",)), FusionStep(("size",), ("group",), universe="cool"))
+    with pytest.raises(TrainingError, match="column cool: is categorical and cannot be a universe"):
+        train(small(donor), FusionPlan(steps), out=tmp_path / "m", **QUICK)
+    steps = (FusionStep(("fuel",), ("group",)), FusionStep(("cool",), ("group",), universe="fuel"))
+    with pytest.raises(TrainingError, match="column cool: is categorical, and a step with a universe is 0"):
+        train(small(donor), FusionPlan(steps), out=tmp_path / "m", **QUICK)
+
+
+@pytest.mark.parametrize(
+    "damage", ["delete a model", "flip a byte", "no manifest", "broken manifest", "old format"]
+)
+def test_a_damaged_model_set_is_refused_by_file_name(donor, tmp_path, damage):
+    path = tmp_path / "m"
+    train(small(donor), y=["size"], x=["income"], out=path, **QUICK)
+    manifest = path / "manifest.json"
+    model = next((path / "models").glob("*.txt"))
+    named = manifest
+    if damage == "delete a model":
+        model.unlink()
+        named = model
+    elif damage == "flip a byte":
+        model.write_bytes(model.read_bytes().replace(b"tree", b"trEe", 1))
+        named = model
+    elif damage == "no manifest":
+        manifest.unlink()
+    elif damage == "broken manifest":
+        manifest.write_text(manifest.read_text()[:-50])
+    else:
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 0}))
+    with pytest.raises(StorageError, match=f"{re.escape(str(named))}.*Train it again"):
+        load_model_set(path)
+
+
+def test_a_model_set_opened_again_is_the_same(models):
+    again = load_model_set(models.path)
+    assert again.fingerprint == models.fingerprint
+    assert replace(again.plan, products=dict(again.plan.products)) == models.plan
