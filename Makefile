@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 # Bytes, figures and timings must not depend on how many thread pools a library opens by itself.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: help install demo test test-realdata test-slow test-ui lint format bench ui lock clean
+.PHONY: help install demo test test-realdata test-slow test-ui lint format bench ui lock images clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ bench: install   ## side-by-side measurements, one after another, nothing beside
 lock:            ## resolve pyproject.toml into requirements.lock (names, versions, hashes; no address)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --no-strip-extras --python-version 3.11 --output-file requirements.lock
+
+images: install  ## the README's figure, from the demo's report
+	$(BIN)/python docs/make_images.py
 
 clean:           ## drop everything that was made, the environment included
 	rm -rf $(VENV) data .dagster artifacts

@@ -25,10 +25,10 @@ from fusion_pipeline.storage.layout import Layout
 
 # What the demo shows: estimate, level, heading and the factor that turns the estimate into the heading's unit.
 DEMO = {
-    ("btuel", None): ("electricity\nmillion Btu", 1e-3),
-    ("insec", "Yes"): ("energy\ninsecure, %", 100),
-    ("cooltype", "Central air conditioning system"): ("central\nAC, %", 100),
-    ("cooltype", "Individual window/wall or portable units"): ("individual\nAC units, %", 100),
+    ("btuel", None): ("electric.\n10⁶ Btu", 1e-3),
+    ("insec", "Yes"): ("insecure\n%", 100),
+    ("cooltype", "Central air conditioning system"): ("central\nAC %", 100),
+    ("cooltype", "Individual window/wall or portable units"): ("AC units\n%", 100),
     ("cooltype", "Both a central system and individual units"): ("both\n%", 100),
     ("cooltype", "No air conditioning"): ("no AC\n%", 100),
 }
@@ -193,16 +193,19 @@ def _demo_table(pair: str, settings: Settings) -> None:
     texts = ["mean(btuel)", "proportion(insec)", "proportion(cooltype)"]
     frame = _estimates(pair, settings, texts, ("division",), 0.90)
     table = Table(
-        title="Estimates by Census division, with 90 % margins of error", title_justify="left", box=None
+        title="Households by Census division, with 90 % margins of error",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("division")
+    table.add_column("division", no_wrap=True)
     for heading, _ in DEMO.values():
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for division, rows in frame.groupby("division", sort=False, observed=True):
         cells = {
             (row.variable, row.level if isinstance(row.level, str) else None): (row.estimate, row.margin)
             for row in rows.itertuples()
         }
         shown = [(cells[key], scale) for key, (_, scale) in DEMO.items()]
-        table.add_row(str(division), *(f"{e * scale:.1f} ± {m * scale:.1f}" for (e, m), scale in shown))
+        table.add_row(str(division), *(f"{e * scale:.1f} ±{m * scale:.1f}" for (e, m), scale in shown))
     _console.print(table)

@@ -1,7 +1,7 @@
 """The jobs: one a chain of assets that share their partitions, in the order in which a pair needs them.
 
-Belongs here: which assets run together. Steps of a chain are short and follow each other, so they share a
-process; work spreads over machines by runs, one a partition.
+Belongs here: which assets run together; a job's partitions are those of its assets. Steps of a chain are short
+and follow each other, so they share a process; work spreads over machines by runs, one a partition.
 """
 
 from __future__ import annotations
@@ -10,61 +10,47 @@ from typing import Any
 
 import dagster as dg
 
-from fusion_pipeline.partitions import ACS_YEARS, PAIR_CHUNKS, PAIRS, SURVEY_YEARS
 
-
-def _chain(
-    name: str, selection: dg.AssetSelection, partitions: dg.PartitionsDefinition[str] | None, description: str
-) -> Any:
+def _chain(name: str, selection: dg.AssetSelection, description: str) -> Any:
     return dg.define_asset_job(
-        name,
-        selection=selection,
-        partitions_def=partitions,
-        executor_def=dg.in_process_executor,
-        description=description,
+        name, selection=selection, executor_def=dg.in_process_executor, description=description
     )
 
 
 def _keys(*names: str) -> dg.AssetSelection:
-    return dg.AssetSelection.keys(*[name.split("/") for name in names])
+    return dg.AssetSelection.assets(*[name.split("/") for name in names])
 
 
 JOBS = [
     _chain(
         "ingest_survey",
         dg.AssetSelection.groups("survey"),
-        SURVEY_YEARS,
         "Raw files of a donor survey-year to standardized households and their dictionary.",
     ),
     _chain(
         "ingest_recipient",
         dg.AssetSelection.groups("recipient"),
-        ACS_YEARS,
         "Raw files of an ACS year to standardized households and persons.",
     ),
     _chain(
         "build_concordance",
         _keys("geography/raw", "geography/concordance"),
-        None,
         "Raw geography files to the PUMA concordance.",
     ),
     _chain(
         "summarize_pumas",
         _keys("geography/predictors"),
-        ACS_YEARS,
         "Spatial predictors of every PUMA for an ACS year.",
     ),
     _chain(
         "fit_pair",
         _keys(*(f"fusion/{name}" for name in ("harmonized", "located", "prepared", "plan", "models"))),
-        PAIRS,
         "Harmonize a fusion pair, impute donor PUMAs, plan, and fit its model set.",
     ),
-    _chain("fuse_chunk", _keys("fusion/implicates"), PAIR_CHUNKS, "Draw one chunk of a pair's implicates."),
+    _chain("fuse_chunk", _keys("fusion/implicates"), "Draw one chunk of a pair's implicates."),
     _chain(
         "publish_pair",
         _keys("fusion/microdata", "quality/report"),
-        PAIRS,
         "Check that all implicates of a pair are there, compare them with the donor, write the report.",
     ),
 ]

@@ -207,6 +207,7 @@ def estimates(
     unit: str = "",
     level: float = 0.90,
     most: int = 30,
+    title: str | None = None,
     source: str = "",
 ) -> bytes:
     """Draw one estimand by group with its margins, largest estimate on top.
@@ -220,6 +221,8 @@ def estimates(
         Confidence level that the margins were made with.
     most : int
         How many groups to draw: those with most records.
+    title : str, optional
+        Instead of the estimand's text.
     """
     total = len(frame)
     kept = frame.sort_values("n", ascending=False, kind="stable").head(most)
@@ -239,7 +242,8 @@ def estimates(
     )
     if total > len(kept):
         subtitle += f"; the {len(kept)} of {total} groups with most records"
-    with Canvas(f"{estimand} by {', '.join(by)}", subtitle, source, height=1.45 + 0.25 * len(kept)) as canvas:
+    heading = title or f"{estimand} by {', '.join(by)}"
+    with Canvas(heading, subtitle, source, height=1.45 + 0.25 * len(kept)) as canvas:
         axes = canvas.axes(left=label_margin(labels), bottom=0.65)
         axes.errorbar(
             scale * kept["estimate"],
@@ -276,4 +280,4 @@ def _logarithmic(axes: Axes) -> None:
 
 def _plain(value: float, _: object) -> str:
     """Tick label without powers of ten where there is room for the number."""
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 or value == round(value) else f"{value:,.4g}"

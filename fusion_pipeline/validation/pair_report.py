@@ -8,7 +8,7 @@ Belongs here: which figures and tables, in which order, and their words. Does no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.geography.concordance import add_areas
 from fusion_pipeline.harmonize import similarity
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.surveys.codebook import Derived, Variable, load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.distributions import compare_distributions
 from fusion_pipeline.validation.marginals import compare_marginals
@@ -41,6 +42,14 @@ class PairReport:
     path: Path
     digest: str
     highlights: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a codebook describes a variable."""
+
+    description: str
+    unit: str
 
 
 def write_pair_report(
@@ -70,33 +79,34 @@ def write_pair_report(
     static = households.read(["year", "hid", "weight"])
     bounds: dict[str, Any] = {"memory_limit": memory_limit, "threads": threads}
     numeric, categorical = _kinds(prepared.donor, plan)
-    units = _units(pair)
+    words = _words(pair)
     source = f"{pair}, {len(files)} implicates"
 
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
-    by_division = estimate_pair(pair, layout, texts, ["division"], memory_limit=memory_limit, threads=threads)
+    by = _grouping(households)
+    by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads)
     marginals = compare_marginals(prepared.donor, list(files), static, plan.variables, **bounds)
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
-    estimates = _estimate_figures(by_division, units, source)
+    estimates = _estimate_figures(by_place, by, words, source)
     sections = [
         Section(
-            "Estimates by Census division",
-            "Means and shares of households over all implicates; margins are at 90 %, pooled by Rubin's rules, "
-            "with the ACS replicate weights as the variance within an implicate.",
+            title,
+            "Over all implicates; margins are at 90 %, pooled by Rubin's rules, with the ACS replicate weights as "
+            "the variance within an implicate.",
             figure=png,
             table=table,
         )
-        for png, table in estimates
+        for title, png, table in estimates
     ]
     sections += [
         Section(
             f"Distribution of {variable}",
-            "Weighted households, all implicates together, beside the donor's own.",
+            f"{words[variable].description}. Weighted households, all implicates together, and the donor's own.",
             figure=figures.distribution(
-                shapes[shapes["variable"] == variable], unit=units.get(variable, ""), source=source
+                shapes[shapes["variable"] == variable], unit=words[variable].unit, source=source
             ),
             table=None,
         )
@@ -105,7 +115,7 @@ def write_pair_report(
     sections += [
         Section(
             f"Shares of {variable}",
-            "Weighted households, all implicates together, beside the donor's own.",
+            f"{words[variable].description}. Weighted households, all implicates together, and the donor's own.",
             figure=figures.shares(marginals[marginals["variable"] == variable], source=source),
             table=None,
         )
@@ -137,21 +147,31 @@ def write_pair_report(
     path = layout.report(pair)
     write_report(path, title=f"{pair}: what was fused, and how well", summary=summary, sections=sections)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    return PairReport(path, digest, tuple(png for png, _ in estimates[:3]))
+    return PairReport(path, digest, tuple(png for _, png, _ in estimates[:3]))
+
+
+def _grouping(households: TableRef) -> str:
+    """Census division; the PUMA where the recipient covers one division only."""
+    divisions = add_areas(households.read(["state"]))["division"].unique()
+    return "division" if len(divisions) > 1 else "puma10"
 
 
 def _estimate_figures(
-    frame: pd.DataFrame, units: dict[str, str], source: str
-) -> list[tuple[bytes, pd.DataFrame]]:
+    frame: pd.DataFrame, by: str, words: Mapping[str, Words], source: str
+) -> list[tuple[str, bytes, pd.DataFrame]]:
+    place = {"division": "Census division", "puma10": "PUMA"}[by]
     parts = []
     for variable, rows in frame.groupby("variable", sort=False):
+        about = words[str(variable)]
         levels = rows["level"].dropna().unique().tolist()
         # Of a yes-no variable the yes says it all.
         wanted = ["Yes"] if set(levels) == {"Yes", "No"} else (levels or [None])
         for level in wanted:
             chosen = rows if level is None else rows[rows["level"] == level]
-            png = figures.estimates(chosen, ["division"], unit=units.get(str(variable), ""), source=source)
-            parts.append((png, chosen.drop(columns=["estimand"])))
+            answer = "" if level in (None, "Yes") else f": {level}"
+            title = f"{about.description}{answer}, by {place}"
+            png = figures.estimates(chosen, [by], unit=about.unit, title=title, source=source)
+            parts.append((title, png, chosen.drop(columns=["estimand"])))
     return parts
 
 
@@ -161,10 +181,11 @@ def _kinds(donor: TableRef, plan: FusionPlan) -> tuple[list[str], list[str]]:
     return [v for v in plan.variables if v not in categorical], categorical
 
 
-def _units(pair: str) -> dict[str, str]:
+def _words(pair: str) -> dict[str, Words]:
     registry = load_registry()
-    units: dict[str, str] = {}
+    words: dict[str, Words] = {}
     for donor in registry.pair(pair).donors:
         entry = load_codebook(registry.surveys[donor].codebook).households
-        units |= {name: variable.unit for name, variable in entry.variables.items() if variable.unit}
-    return units
+        described: Mapping[str, Variable | Derived] = {**entry.variables, **entry.derived}
+        words |= {name: Words(v.description, v.unit or "") for name, v in described.items()}
+    return words

@@ -35,9 +35,9 @@ body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 56rem; color: var
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1.5rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 p { margin: .6rem 0; max-width: 44rem; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem 1.5rem; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem 1.5rem; margin: 0; }
 dt { color: var(--muted); font-size: .8rem; }
-dd { margin: 0; font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; }
+dd { margin: 0; font-size: .95rem; font-weight: 600; overflow-wrap: break-word; }
 .caution { margin: 2rem 0 0; padding: .8rem 1.1rem; max-width: none; border-left: 4px solid var(--accent);
   background: #f2f8fb; }
 nav { margin: 1.5rem 0 0; font-size: .9rem; } nav a { color: var(--accent); margin-right: 1.2rem; }

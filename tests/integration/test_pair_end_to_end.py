@@ -9,7 +9,6 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import PAIR, materialize
 
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.estimating import estimate_pair
@@ -17,6 +16,7 @@ from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import JobRun, execute, runs_of
 from fusion_pipeline.storage.tables import TableRef
+from tests.conftest import PAIR, materialize
 
 TWELVE = set(load_registry().pair(PAIR).variables)
 
@@ -63,9 +63,9 @@ def test_expenditure_is_zero_exactly_where_the_quantity_is(small_run) -> None:
 
 def test_implicates_are_one_table_for_duckdb(small_run) -> None:
     pattern = str(small_run.layout.implicates(PAIR) / "*/*.parquet")
-    count, implicates = duckdb.sql(
+    [(count, implicates)] = duckdb.sql(
         f"SELECT count(*), count(DISTINCT implicate) FROM read_parquet('{pattern}', hive_partitioning = true)"
-    ).fetchone()
+    ).fetchall()
     assert (count, implicates) == (1_500 * IMPLICATES.count, IMPLICATES.count)
 
 

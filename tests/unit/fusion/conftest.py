@@ -10,7 +10,7 @@ from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 
 GROUPS = ("a", "b", "c")
-QUICK = {"leaves": (8,), "patience": 10, "folds": 3, "centres": 300}
+QUICK = {"leaves": (6,), "patience": 20, "folds": 4, "centres": 300}
 
 
 def make_population(n: int, seed: int) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def make_plan() -> FusionPlan:
 
 @pytest.fixture(scope="session")
 def donor() -> pd.DataFrame:
-    return make_population(2000, seed=1)
+    return make_population(6000, seed=1)
 
 
 @pytest.fixture(scope="session")

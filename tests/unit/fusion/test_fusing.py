@@ -48,15 +48,15 @@ def test_means_by_group_are_the_populations(fused, recipient, truth):
     group = with_group(fused, recipient)
     for variable in ("size", "fuel", "spent"):
         found = fused.groupby(group)[variable].mean()
-        expected = truth.groupby(truth.group.astype(str))[variable].mean()
-        # Standard error of a donor group of 650 households dominates: three of them.
-        error = truth.groupby(truth.group.astype(str))[variable].std() / np.sqrt(2000 / 3)
-        assert (abs(found - expected) < 3 * error).all(), variable
+        real = truth.groupby(truth.group.astype(str))[variable]
+        # 2,000 donors and 1,000 households a group, and models that shrink towards the mean by as much again.
+        error = real.std() * np.sqrt(1 / 2000 + 1 / 1000)
+        assert (abs(found - real.mean()) < 3 * error).all(), variable
 
 
 def test_zero_shares_and_class_shares_by_group_are_the_populations(fused, recipient):
     group = with_group(fused, recipient)
-    assert (fused.fuel > 0).groupby(group).mean().to_numpy() == pytest.approx([0.2, 0.5, 0.8], abs=0.06)
+    assert (fused.fuel > 0).groupby(group).mean().to_numpy() == pytest.approx([0.2, 0.5, 0.8], abs=0.035)
     assert (fused.cool == "yes").groupby(group).mean().to_numpy() == pytest.approx(
         [0.25, 0.5, 0.75], abs=0.06
     )

@@ -42,7 +42,7 @@ def test_the_screen_keeps_what_explains_and_drops_noise(survey):
 
 def test_the_variable_that_explains_another_goes_first_and_becomes_its_predictor(survey):
     plan = prepare(survey, ["late", "hard", "easy"], X, "weight")
-    assert [step.name for step in plan.steps][0] == "easy"
+    assert plan.steps[0].name == "easy"
     chained = steps(plan)
     assert "easy" in chained["hard"] or "late" in chained["hard"]
     later = max(("hard", "late"), key=list(chained).index)
