@@ -12,6 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.text import as_text
 
 
 def image(*pngs: bytes) -> dg.MarkdownMetadataValue:
@@ -41,9 +42,6 @@ def reasons(left_out: Mapping[str, str]) -> dg.MarkdownMetadataValue:
 
 
 def frame_table(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Show a small frame; numbers with four significant digits."""
-    rows = [
-        [f"{value:,.4g}" if isinstance(value, float) else value for value in row]
-        for row in frame.itertuples(index=False)
-    ]
+    """Show a small frame."""
+    rows = [[as_text(value) for value in row] for row in frame.itertuples(index=False)]
     return markdown_table([str(column) for column in frame.columns], rows)

@@ -22,6 +22,7 @@ from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.text import as_text
 
 # What the demo shows: estimate, level, heading and the factor that turns the estimate into the heading's unit.
 DEMO = {
@@ -115,11 +116,13 @@ def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float
         frame.to_parquet(out) if out.suffix == ".parquet" else frame.to_csv(out, index=False)
         _console.print(f"{len(frame)} estimates → {out}")
         return
-    table = Table(box=None)
+    frame = frame.drop(columns=["variable", "M"])
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for column in frame.columns:
-        table.add_column(column, justify="right" if frame[column].dtype.kind in "fi" else "left")
+        number = frame[column].dtype.kind in "fi"
+        table.add_column(column.replace("_", " "), justify="right" if number else "left", no_wrap=True)
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row))
+        table.add_row(*(as_text(value) for value in row))
     _console.print(table)
 
 
@@ -165,9 +168,7 @@ def fetch(key: str) -> None:
 
     registry, files = load_registry(), raw_files(load_settings(source="public"))
     found = (
-        files.geography(registry.geography)
-        if key == "geography"
-        else files.survey(registry.survey_year(key))
+        files.geography(registry.geography) if key == "geography" else files.survey(registry.survey_year(key))
     )
     for file in found:
         _console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")

@@ -7,17 +7,16 @@ Belongs here: laying out text, tables and figures. Does not belong here: their c
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fusion_pipeline.storage.atomic import atomic_file
+from fusion_pipeline.text import as_text
 
 CAUTION = (
     "Fused records are true of populations, not of persons. Each fused value is a draw from what similar donor "
@@ -90,7 +89,7 @@ def write_report(
 
 def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]) -> str:
     facts = "\n".join(
-        f"<div><dt>{escape(str(k))}</dt><dd>{escape(_text(v))}</dd></div>" for k, v in summary.items()
+        f"<div><dt>{escape(str(k))}</dt><dd>{escape(as_text(v))}</dd></div>" for k, v in summary.items()
     )
     first = {s.title: i for i, s in reversed(list(enumerate(sections, 1)))}
     links = "\n".join(f'<a href="#s{i}">{escape(t)}</a>' for t, i in sorted(first.items(), key=itemgetter(1)))
@@ -148,7 +147,7 @@ def _table(frame: pd.DataFrame) -> str:
     rows = [
         "<tr>"
         + "".join(
-            f"<td{kind}>{escape(str(value) if as_is and not pd.isna(value) else _text(value))}</td>"
+            f"<td{kind}>{escape(str(value) if as_is and not pd.isna(value) else as_text(value))}</td>"
             for kind, as_is, value in zip(kinds, plain, row, strict=True)
         )
         + "</tr>"
@@ -163,19 +162,3 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def _text(value: object) -> str:
-    """Format a value: whole numbers in full, others to four significant digits, missing as a dash."""
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        if math.isnan(number):
-            return "–"
-        if math.isinf(number):
-            return "∞" if number > 0 else "-∞"
-        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-    return "–" if value is None or value is pd.NA else str(value)
