@@ -1,7 +1,5 @@
 """A fusion pair from harmonized tables to checked implicates."""
 
-import hashlib
-
 import dagster as dg
 import pyarrow as pa
 
@@ -133,7 +131,7 @@ def fusion_located(
     return publish(
         context,
         {"donor": located.table, "recipient": recipient},
-        inputs=[harmonized, concordance],
+        inputs=[harmonized, concordance, recipient_raw],
         metadata={"PUMA imputation": dg.MetadataValue.json(located.report)},
     )
 
@@ -204,9 +202,9 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
-    path = store.write_plan(context.partition_key, plan)
+    store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(hashlib.sha256(path.read_bytes()).hexdigest()[:32]),
+        data_version=dg.DataVersion(store.plan_version(context.partition_key)),
         metadata={
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
@@ -245,7 +243,9 @@ def fusion_models(
             "models": len(models.records),
             "importance": figures.image(drawing.importance(models.importance(), source=pair)),
             "report": figures.frame_table(models.report()),
-            "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
+            "provenance": dg.MetadataValue.json(
+                provenance(context, [prepared], {f"fusion/plan[{pair}]": store.plan_version(pair)})
+            ),
         },
     )
 
@@ -259,8 +259,14 @@ def fusion_models(
     ins={"prepared": dg.AssetIn(["fusion", "prepared"], partition_mapping=PAIR_TO_CHUNKS)},
     deps=[dg.AssetDep(["fusion", "models"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec(name, asset=["fusion", "implicates"], blocking=True, partitions_def=PAIR_CHUNKS)
-        for name in validity.CHECKS
+        dg.AssetCheckSpec(
+            name,
+            asset=["fusion", "implicates"],
+            blocking=True,
+            partitions_def=PAIR_CHUNKS,
+            description=description,
+        )
+        for name, description in validity.CHECKS.items()
     ],
     group_name="fusion",
     owners=["team:fusion"],
@@ -285,12 +291,14 @@ def fusion_implicates(
     files = [store.layout.implicate(pair, m) for m in members]
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(validity.digest(files)),
+        data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
         metadata={
             "dagster/row_count": prepared.recipient.num_rows * len(members),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
-            "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
+            "provenance": dg.MetadataValue.json(
+                provenance(context, [prepared], {f"fusion/models[{pair}]": models.fingerprint[:32]})
+            ),
         },
         check_results=[
             dg.AssetCheckResult(
@@ -312,7 +320,13 @@ def fusion_implicates(
     },
     deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec("complete", asset=["fusion", "microdata"], blocking=True, partitions_def=PAIRS),
+        dg.AssetCheckSpec(
+            "complete",
+            asset=["fusion", "microdata"],
+            blocking=True,
+            partitions_def=PAIRS,
+            description="Every implicate has one row for every recipient household.",
+        ),
         dg.AssetCheckSpec(
             "marginals",
             asset=["fusion", "microdata"],
@@ -348,6 +362,13 @@ def fusion_microdata(
         context,
         pa.Table.from_pandas(card, preserve_index=False),
         inputs=[prepared, households],
+        versions={
+            f"fusion/plan[{pair}]": store.plan_version(pair),
+            **{
+                f"fusion/implicates[{pair}|{chunk}]": validity.digest(card[card["implicate"].isin(members)])
+                for chunk, members in IMPLICATES.chunks.items()
+            },
+        },
         metadata={
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
             "marginals": figures.frame_table(marginals),

@@ -23,12 +23,13 @@ def publish(
     tables: pa.Table | Mapping[str, pa.Table],
     *,
     inputs: Iterable[Input] = (),
+    versions: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     volatile: tuple[str, ...] = (),
 ) -> dg.MaterializeResult[Artefact]:
     """Return an asset's tables with their data version, provenance, row counts and column schemas."""
-    origins = provenance(context, inputs)
+    origins = provenance(context, inputs, versions)
     artefact = Artefact(tables, origins, volatile)
     shown = {"": tables} if isinstance(tables, pa.Table) else dict(tables)
     described: dict[str, Any] = {}
@@ -44,15 +45,23 @@ def publish(
     )
 
 
-def provenance(context: dg.AssetExecutionContext, inputs: Iterable[Input] = ()) -> dict[str, Any]:
-    """Say which inputs, in which versions, and which code made an artefact. No times: same input, same bytes."""
+def provenance(
+    context: dg.AssetExecutionContext,
+    inputs: Iterable[Input] = (),
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Say which inputs, in which versions, and which code made an artefact. No times: same input, same bytes.
+
+    Tables know their versions; `versions` names those of inputs that are no tables, such as a model set.
+    """
     flat = [t for i in inputs for t in ((i.donor, i.recipient) if isinstance(i, PairTables) else (i,))]
     recorded = [table.provenance for table in flat]
     return {
         "asset": context.asset_key.to_user_string(),
         "partition": context.partition_key if context.has_partition_key else None,
         "code_version": context.assets_def.code_versions_by_key.get(context.asset_key),
-        "inputs": {f"{p['asset']}[{p['partition'] or ''}]": p["digest"] for p in recorded},
+        "inputs": {f"{p['asset']}[{p['partition'] or ''}]": p["digest"] for p in recorded}
+        | dict(versions or {}),
     }
 
 

@@ -53,6 +53,12 @@ def quality_report(
         metadata={
             "report": dg.MetadataValue.path(report.path),
             "estimates": figures.image(*report.highlights),
-            "provenance": dg.MetadataValue.json(provenance(context, [microdata, prepared, harmonized])),
+            "provenance": dg.MetadataValue.json(
+                provenance(
+                    context,
+                    [microdata, prepared, harmonized, households],
+                    {f"fusion/plan[{pair}]": store.plan_version(pair)},
+                )
+            ),
         },
     )

@@ -5,6 +5,7 @@ Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import dagster as dg
@@ -35,16 +36,18 @@ class FusionStore(dg.ConfigurableResource):
         """Handles of an asset's donor and recipient tables."""
         return open_pair(self.layout.tables(asset.path, partition))
 
-    def write_plan(self, pair: str, plan: FusionPlan) -> Path:
+    def write_plan(self, pair: str, plan: FusionPlan) -> None:
         """Publish the fusion plan of a pair."""
-        path = self.layout.plan(pair)
-        with atomic_file(path) as temporary:
+        with atomic_file(self.layout.plan(pair)) as temporary:
             temporary.write_text(plan.to_json())
-        return path
 
     def plan(self, pair: str) -> FusionPlan:
         """Read the fusion plan of a pair."""
         return FusionPlan.from_json(self.layout.plan(pair).read_text())
+
+    def plan_version(self, pair: str) -> str:
+        """Data version of a pair's fusion plan."""
+        return hashlib.sha256(self.layout.plan(pair).read_bytes()).hexdigest()[:32]
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""

@@ -1,7 +1,8 @@
 """Training: from donor microdata and a plan to a model set.
 
-Belongs here: which models a step needs, the order of work, putting the model set together. Does not belong here:
-the donor table (`donors.py`), how a model is fitted (`boosting.py`) or a pool is chosen (`matching.py`).
+Belongs here: the order of work, putting the model set together. Does not belong here: the donor table
+(`donors.py`), which models a step needs (`tasks.py`), how a model is fitted (`boosting.py`) or a pool is chosen
+(`matching.py`).
 
 Method: Ummel et al. 2024, "General strategy" and "Modeling details". Models use the donor's observed values of
 earlier fusion variables, so all can be fitted at the same time; each is fitted on one thread, and nothing depends
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
-from fusion_pipeline.fusion.boosting import FittedModel, Objective, Tuning
+from fusion_pipeline.fusion.boosting import FittedModel, Tuning
 from fusion_pipeline.fusion.donors import Donors, load_donors
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
@@ -37,6 +38,7 @@ from fusion_pipeline.fusion.modelset import (
     write_pools,
 )
 from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.fusion.tasks import Task, step_tasks
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
@@ -117,20 +119,23 @@ def train(
     _check(quantiles, leaves, folds, neighbours)
     tuning = Tuning(folds, tuple(leaves), learning_rate, patience)
     donors = load_donors(donor, plan, groups)
-    jobs = [job for i in range(len(plan.steps)) for job in _jobs(donors, plan, i, folds, quantiles, seed)]
-    models = sum(len(job.objectives) for job in jobs)
+    tasks = [
+        task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
+    ]
+    models = sum(len(task.objectives) for task in tasks)
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
     work = [
-        _Fitted(job, fit) for job, fit in zip(jobs, _fit(donors, plan, jobs, tuning, threads), strict=True)
+        _Fitted(task, fit)
+        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads), strict=True)
     ]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
         records = [record for done in work for record in _write_models(folder, done)]
-        described = {done.job.variable.name: done.job.variable for done in work}
+        described = {done.task.variable.name: done.task.variable for done in work}
         pools: list[dict[str, Any] | None] = []
         for i, step in enumerate(plan.steps):
-            parts = [done for done in work if done.job.step == i]
-            if step.is_block or parts[0].job.variable.kind != "categorical":
+            parts = [done for done in work if done.task.step == i]
+            if step.is_block or parts[0].task.variable.kind != "categorical":
                 built = _build_pools(donors, plan, parts, quantiles, neighbours, centres, seed)
                 pools.append(write_pools(folder, i, built))
             else:
@@ -166,48 +171,24 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One label on one set of donors: its models share binned features.
-
-    `rows` are the donors modelled, `everyone` all donors of the step. `classes` are the codes that occur, in the
-    order of the model's classes.
-    """
-
-    step: int
-    variable: Variable
-    part: Literal["classes", "zero", "value"]
-    everyone: np.ndarray
-    rows: np.ndarray
-    label: np.ndarray
-    fold: np.ndarray
-    objectives: tuple[Objective, ...]
-    classes: tuple[int, ...] = ()
-
-    @property
-    def cost(self) -> int:
-        """Relative fitting time, to start the longest first."""
-        return len(self.rows) * len(self.objectives) * max(1, len(self.classes) - 1)
-
-
-@dataclass(frozen=True)
 class _Fitted:
-    """A job done, with features no longer held."""
+    """A task done, with features no longer held."""
 
-    job: _Job
+    task: Task
     models: list[FittedModel]
 
     def expectations(self, donors: Donors, predictors: Sequence[str]) -> np.ndarray:
         """Return (everyone, models or classes): out-of-fold, or plain for donors no model has seen."""
-        job = self.job
+        task = self.task
         known = np.column_stack([m.out_of_fold for m in self.models])
-        if len(job.rows) == len(job.everyone):
+        if len(task.rows) == len(task.everyone):
             return known
-        unseen = np.setdiff1d(job.everyone, job.rows, assume_unique=True)
+        unseen = np.setdiff1d(task.everyone, task.rows, assume_unique=True)
         features, _ = donors.features(predictors, unseen)
         plain = np.column_stack([np.asarray(m.booster.predict(features, num_threads=1)) for m in self.models])
-        result = np.empty((len(job.everyone), known.shape[1]))
-        result[np.searchsorted(job.everyone, job.rows)] = known
-        result[np.searchsorted(job.everyone, unseen)] = plain
+        result = np.empty((len(task.everyone), known.shape[1]))
+        result[np.searchsorted(task.everyone, task.rows)] = known
+        result[np.searchsorted(task.everyone, unseen)] = plain
         return result
 
 
@@ -227,107 +208,31 @@ def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighb
         )
 
 
-def _jobs(
-    donors: Donors, plan: FusionPlan, position: int, folds: int, quantiles: Sequence[float], seed: int
-) -> list[_Job]:
-    """List the labels of a step and the models each one needs."""
-    step = plan.steps[position]
-    least = max(matching.K_RANGE[0], 2 * folds)
-    everyone = donors.rows_of(step, least)
-    jobs = []
-
-    def add(
-        variable: Variable,
-        part: Literal["classes", "zero", "value"],
-        rows: np.ndarray,
-        label: np.ndarray,
-        objectives: dict[str, dict[str, object]],
-        classes: tuple[int, ...] = (),
-    ) -> None:
-        strata = boosting.rank_bins(label) if part == "value" else label
-        units = None if donors.groups is None else donors.groups[rows]
-        fold = boosting.assign_folds(strata, folds, stream(seed, "folds", variable.name, part), units)
-        if len(np.unique(fold)) < folds:
-            raise TrainingError(
-                f"donor, step {step.name}",
-                f"has {len(np.unique(fold))} groups of donors for {folds} folds.",
-                "Use fewer folds, or no groups.",
-            )
-        seeded = tuple(
-            Objective(role, parameters, int(stream(seed, "train", variable.name, role).integers(1 << 31)))
-            for role, parameters in objectives.items()
-        )
-        jobs.append(_Job(position, variable, part, everyone, rows, label, fold, seeded, classes))
-
-    for name in step.variables:
-        variable = donors.describe(name, everyone)
-        label = donors.label(variable, everyone)
-        distinct = np.unique(label)
-        if len(distinct) < 2:
-            raise TrainingError(
-                f"donor, column {name}",
-                f"has one and the same value for all {len(everyone)} donors of its step.",
-                "Leave it out of the plan.",
-            )
-        if variable.kind == "categorical":
-            if step.universe is not None:
-                raise TrainingError(
-                    f"donor, column {name}",
-                    "is categorical, and a step with a universe is 0 outside it.",
-                    "Drop `universe`, or use a number.",
-                )
-            objective: dict[str, object] = {"objective": "binary", "metric": "binary_logloss"}
-            if len(distinct) > 2:
-                objective = {"objective": "multiclass", "metric": "multi_logloss", "num_class": len(distinct)}
-            classes = tuple(int(c) for c in distinct)
-            add(
-                variable,
-                "classes",
-                everyone,
-                np.searchsorted(distinct, label),
-                {"classes": objective},
-                classes,
-            )
-            continue
-        rows = everyone
-        if variable.kind == "zero-inflated":
-            objective = {"objective": "binary", "metric": "binary_logloss"}
-            add(variable, "zero", everyone, (label == 0).astype(np.float64), {"zero": objective})
-            rows, label = everyone[label != 0], label[label != 0]
-            if len(rows) < least:
-                raise TrainingError(
-                    f"donor, column {name}",
-                    f"is not zero for only {len(rows)} donors; at least {least} are needed.",
-                    "Leave it out, or make it a categorical.",
-                )
-        wanted: dict[str, dict[str, object]] = {"mean": {"objective": "regression", "metric": "l2"}}
-        for i, p in enumerate(quantiles):
-            wanted[f"quantile {i + 1}"] = {"objective": "quantile", "metric": "quantile", "alpha": p}
-        add(variable, "value", rows, label, wanted)
-    return jobs
-
-
 def _fit(
-    donors: Donors, plan: FusionPlan, jobs: Sequence[_Job], tuning: Tuning, threads: int
+    donors: Donors, plan: FusionPlan, tasks: Sequence[Task], tuning: Tuning, threads: int
 ) -> list[list[FittedModel]]:
-    """Fit all jobs, the longest first, `threads` at a time; results in the order of `jobs`."""
+    """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
 
-    def fit(job: _Job) -> list[FittedModel]:
-        features, nominal = donors.features(plan.steps[job.step].predictors, job.rows)
-        weight = donors.weight[job.rows]
-        return boosting.fit_models(features, nominal, job.label, weight, job.fold, job.objectives, tuning)
+    def fit(task: Task) -> list[FittedModel]:
+        features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
+        weight = donors.weight[task.rows]
+        return boosting.fit_models(features, nominal, task.label, weight, task.fold, task.objectives, tuning)
 
-    results: list[list[FittedModel]] = [[] for _ in jobs]
+    results: list[list[FittedModel]] = [[] for _ in tasks]
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        order = sorted(range(len(jobs)), key=lambda i: -jobs[i].cost)
-        futures = {pool.submit(fit, jobs[i]): i for i in order}
+        order = sorted(range(len(tasks)), key=lambda i: -tasks[i].cost)
+        futures = {pool.submit(fit, tasks[i]): i for i in order}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 i = futures[future]
                 results[i] = future.result()
                 rounds = ", ".join(f"{m.role} {m.rounds} x {m.leaves}" for m in results[i])
                 log.info(
-                    "fitted %s (trees x leaves: %s): %d of %d", jobs[i].variable.name, rounds, done, len(jobs)
+                    "fitted %s (trees x leaves: %s): %d of %d",
+                    tasks[i].variable.name,
+                    rounds,
+                    done,
+                    len(tasks),
                 )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -345,7 +250,7 @@ def _build_pools(
     seed: int,
 ) -> DonorPools:
     """Place the donors of a step among each other and choose their pools."""
-    step = plan.steps[parts[0].job.step]
+    step = plan.steps[parts[0].task.step]
     solo = None if step.is_block else parts[-1]
     used = parts if solo is None else [solo]
     columns, is_probability = [], []
@@ -355,17 +260,17 @@ def _build_pools(
             if solo is None
             else np.column_stack([m.out_of_fold for m in part.models])
         )
-        if part.job.part == "value":
+        if part.task.part == "value":
             expected[:, 1:] = np.sort(expected[:, 1:], axis=1)
         columns.append(expected)
-        is_probability += [part.job.part != "value"] * expected.shape[1]
-    rows = used[0].job.everyone if solo is None else solo.job.rows
+        is_probability += [part.task.part != "value"] * expected.shape[1]
+    rows = used[0].task.everyone if solo is None else solo.task.rows
     return matching.build_pools(
         np.column_stack(columns),
         is_probability,
         rows,
         donors.weight[rows],
-        values=None if solo is None else solo.job.label,
+        values=None if solo is None else solo.task.label,
         levels=quantiles,
         neighbours=neighbours,
         centres=centres,
@@ -376,16 +281,16 @@ def _build_pools(
 def _write_models(folder: Path, done: _Fitted) -> list[ModelRecord]:
     records = []
     for model in done.models:
-        name = model_file(done.job.step, done.job.variable.name, model.role)
+        name = model_file(done.task.step, done.task.variable.name, model.role)
         (folder / name).write_text(model.booster.model_to_string())
         records.append(
             ModelRecord(
-                step=done.job.step,
-                variable=done.job.variable.name,
+                step=done.task.step,
+                variable=done.task.variable.name,
                 role=model.role,
                 file=name,
-                donors=len(done.job.rows),
-                classes=done.job.classes,
+                donors=len(done.task.rows),
+                classes=done.task.classes,
                 loss=model.loss,
                 rounds=model.rounds,
                 leaves=model.leaves,

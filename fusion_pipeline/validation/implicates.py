@@ -20,7 +20,11 @@ from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "1"
-CHECKS = ("complete", "no_missing", "within_support")
+CHECKS = {
+    "complete": "Every recipient household is there once, in order, with every fusion variable.",
+    "no_missing": "No fusion variable has a missing value.",
+    "within_support": "Every drawn value occurs among the donors.",
+}
 
 
 def check_implicates(
@@ -106,9 +110,8 @@ def beyond(marginals: pd.DataFrame, standard_errors: float = 5.0) -> list[str]:
     return [f"{row.variable} {row.level}" for row in far.itertuples()]
 
 
-def digest(files: Sequence[Path]) -> str:
-    """Hash the bytes of several implicates into one data version."""
-    card = data_card(files)
+def digest(card: pd.DataFrame) -> str:
+    """Hash the bytes of several implicates, described by `data_card`, into one data version."""
     return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
 
 

@@ -19,6 +19,7 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary
 from fusion_pipeline.surveys.codebook import Respondent, load_codebook
+from fusion_pipeline.surveys.variables import Variable
 from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
 
 _FIPS = tuple(sorted(states()))
@@ -120,8 +121,9 @@ def _microdata(vintage: SurveyVintage, respondent: str, absent: frozenset[str]) 
             columns.append(ColumnSpec(name, levels=labels or None, nullable=True))
             continue
         variable = entry.variables[name]
+        low, high = _bounds(variable)
         columns.append(
-            ColumnSpec(name, levels=variable.labels or None, nullable=bool(codebook.missing(variable)))
+            ColumnSpec(name, variable.labels or None, low, high, nullable=bool(codebook.missing(variable)))
         )
     if entry.replicates and not {c.lower() for c in entry.replicates.columns} & absent:
         columns += [ColumnSpec(f"rep_{r}") for r in range(1, entry.replicates.count + 1)]
@@ -131,6 +133,19 @@ def _microdata(vintage: SurveyVintage, respondent: str, absent: frozenset[str]) 
 def _there(entry: Respondent, absent: frozenset[str]) -> list[str]:
     names = [*entry.variables, *entry.derived]
     return [name for name in names if not {raw.lower() for raw in entry.needs(name)} & absent]
+
+
+def _bounds(variable: Variable) -> tuple[float | None, float | None]:
+    """Range of the published numbers: the raw one, widened by what special codes stand for."""
+    if variable.range is None or variable.adjust:
+        return None, None
+    skip = [float(variable.not_applicable)] if variable.not_applicable is not None else []
+    special = [*variable.values.values(), *skip]
+    low, high = variable.range.low, variable.range.high
+    return (
+        None if low is None else min([low, *special]),
+        None if high is None else max([high, *special]),
+    )
 
 
 def _absent(layout: Layout, asset: tuple[str, str], partition: str, role: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ from fusion_pipeline.fusion import fusing
 from fusion_pipeline.fusion import recipient as recipients
 from fusion_pipeline.fusion.fusing import fuse, implicate_file
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.storage.tables import TableRef, read_table, write_table
 
@@ -126,6 +127,26 @@ def test_threads_memory_and_splitting_over_calls_change_no_byte(recipient, model
     assert list(expected) == [f"implicate=0{m}/part-0.parquet" for m in (1, 2, 3, 4)]
     for name in ("threads", "memory", "split"):
         assert digests(tmp_path / name) == expected, name
+
+
+def test_equal_households_in_different_blocks_draw_independently(recipient, models, small_blocks):
+    twins = pd.concat([recipient.head(256)] * 2)
+    drawn = fuse(twins, models, implicates=1)["size"].to_numpy()
+    assert (drawn[:256] == drawn[256:]).mean() < 0.2
+
+
+def test_outside_its_universe_a_step_gives_zero(recipient, donor, tmp_path):
+    plan = FusionPlan(
+        (
+            FusionStep(("fuel",), ("group",)),
+            FusionStep(("price",), ("group", "fuel"), universe="fuel"),
+        )
+    )
+    paid = donor.assign(price=(donor.spent / donor.fuel))
+    quick = {"leaves": (4,), "patience": 3, "folds": 3, "centres": 50}
+    drawn = fuse(recipient, train(paid, plan, out=tmp_path / "m", **quick), implicates=1).to_pandas()
+    assert ((drawn.price == 0) == (drawn.fuel == 0)).all()
+    assert set(drawn.price[drawn.fuel > 0]) <= set(paid.price.dropna())
 
 
 def test_a_handle_read_in_blocks_gives_the_table_of_a_frame(recipient, models, tmp_path, small_blocks):
