@@ -21,6 +21,7 @@ from rich.table import Table
 from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import Settings, load_settings
+from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.text import as_text
 
@@ -55,7 +56,7 @@ class _Fusion(click.Group):
         try:
             return super().invoke(context)
         except FusionError as error:
-            _console.print(f"[bold red]{type(error).__name__}[/] {error}", soft_wrap=True, markup=True)
+            _console.print(f"[bold red]{type(error).__name__}[/] {escape(str(error))}", soft_wrap=True)
             sys.exit(1)
 
 
@@ -111,9 +112,15 @@ def run(pair: str, simulate: bool, demo: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table to this .csv or .parquet file.")
 def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float, out: Path | None) -> None:
     """Estimate means and proportions of a fused PAIR with margins of error pooled over all implicates."""
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise click.BadParameter(f"{out} is neither a .csv nor a .parquet file", param_hint="--out")
     frame = _estimates(pair, load_settings(), estimates, by, level)
     if out is not None:
-        frame.to_parquet(out) if out.suffix == ".parquet" else frame.to_csv(out, index=False)
+        with atomic_file(out) as temporary:
+            if out.suffix == ".parquet":
+                frame.to_parquet(temporary)
+            else:
+                frame.to_csv(temporary, index=False)
         _console.print(f"{len(frame)} estimates → {out}")
         return
     frame = frame.drop(columns=["variable", "M"])

@@ -124,8 +124,9 @@ def _positions(pooled: pa.Table, keys: pa.Table) -> np.ndarray:
     wanted = pd.MultiIndex.from_arrays([keys["survey"].to_pandas().astype(str), keys["hid"].to_pandas()])
     positions = index.get_indexer(wanted)
     if (positions < 0).any():
+        survey, hid = wanted[int(np.argmax(positions < 0))]
         raise TrainingError(
-            f"donor household {wanted[int(np.argmax(positions < 0))]}",
+            f"donor household {hid} of {survey}",
             "is harmonized but not among the standardized households.",
             "Materialize fusion/harmonized of this pair again.",
         )

@@ -1,0 +1,174 @@
+"""The command line: what it prints, what it writes, and how it says that something is wrong."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from fusion_pipeline import cli
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import categorical, write_table
+
+PAIR = "RECS_2015__ACS_2015"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Call the command line with its data folder in a temporary one, and no terminal."""
+    for name in ("FUSION_RAW", "FUSION_SOURCE", "FUSION_SEED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(cli, "_console", cli.Console(width=250))
+
+    def invoke(*arguments: str):
+        # The console writes to whatever standard output is at the time.
+        return CliRunner().invoke(cli.main, ["--quiet", *arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def fused(tmp_path) -> Layout:
+    """Two ACS households in two implicates: mean electricity 20 and 22, weighted 1 to 3."""
+    layout = Layout(tmp_path / "data" / "simulated")
+    year, hid = pa.array([2015, 2015], pa.int16()), pa.array([1, 2])
+    households = pa.table(
+        {
+            "year": year,
+            "hid": hid,
+            "weight": [1.0, 3.0],
+            "state": categorical(np.array([0, 0]), ["10"]),
+            "puma10": categorical(np.array([0, 0]), ["00101"]),
+        }
+    )
+    write_table(layout.table(("acs", "households"), "2015"), households)
+    for implicate, values in ((1, [20.0, 20.0]), (2, [10.0, 26.0])):
+        table = pa.table({"year": year, "hid": hid, "btuel": values})
+        write_table(layout.implicate(PAIR, implicate), table)
+    return layout
+
+
+def test_help_lists_every_command(run) -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in ("run", "analyze", "inspect", "simulate", "fetch"):
+        assert f"\n  {name} " in result.output
+
+
+@pytest.mark.parametrize("command", sorted(cli.main.commands))
+def test_every_command_explains_itself(run, command) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert cli.main.commands[command].help.split("\n")[0][:40] in " ".join(result.output.split())
+
+
+def test_inspect_lists_the_pairs_of_the_registry(run) -> None:
+    result = run("inspect")
+    assert result.exit_code == 0
+    for name, pair in load_registry().pairs.items():
+        [line] = [line for line in result.output.splitlines() if line.split()[0] == name]
+        assert all(variable in line for variable in pair.variables)
+
+
+def test_inspect_of_a_pair_shows_what_is_not_made(run) -> None:
+    result = run("inspect", PAIR)
+    assert result.exit_code == 0
+    assert result.output.count("not materialized") > 10
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "RECS_1999__ACS_1999"),
+        ("run", "RECS_1999__ACS_1999"),
+        ("analyze", "RECS_1999__ACS_1999", "-e", "mean(btuel)"),
+    ],
+)
+def test_unknown_pair_is_one_line_with_those_there_are_and_exit_code_1(run, arguments) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("RegistryError fusion pair RECS_1999__ACS_1999: is not in the registry.")
+    assert PAIR in line
+
+
+def test_wrong_setting_is_one_line_with_its_variable_and_exit_code_1(run, monkeypatch) -> None:
+    monkeypatch.setenv("FUSION_SEED", "minus one")
+    result = run("inspect")
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("SettingsError FUSION_SEED: 'minus one' is not accepted")
+
+
+def test_message_with_square_brackets_is_printed_as_it_is(run, monkeypatch) -> None:
+    def refuse(*_arguments):
+        raise cli.FusionError("survey/raw[RECS_2015]", "is [bold]wrong.", "Fix it.")
+
+    monkeypatch.setattr(cli, "_estimates", refuse)
+    result = run("analyze", PAIR, "-e", "mean(btuel)")
+    assert result.exit_code == 1
+    assert "survey/raw[RECS_2015]: is [bold]wrong. Fix it." in result.output
+
+
+def test_analyze_prints_the_estimates(run, fused) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--by", "division")
+    assert result.exit_code == 0
+    assert "South Atlantic" in result.output
+    # (20 + 22) / 2, weighted within the implicates
+    assert " 21 " in result.output
+
+
+@pytest.mark.parametrize(("name", "read"), [("e.csv", pd.read_csv), ("e.parquet", pd.read_parquet)])
+def test_analyze_writes_the_estimates_to_a_file(run, fused, tmp_path, name, read) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--out", str(tmp_path / name))
+    assert result.exit_code == 0
+    assert name in result.output
+    table = read(tmp_path / name)
+    assert table["estimate"].tolist() == pytest.approx([21.0])
+    assert table["M"].tolist() == [2]
+
+
+def test_analyze_before_the_pair_is_made_says_how_to_make_it(run) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)")
+    assert result.exit_code == 1
+    assert f"fusion run {PAIR}" in result.output
+
+
+def test_analyze_makes_the_folder_of_its_file(run, fused, tmp_path) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--out", str(tmp_path / "new" / "e.csv"))
+    assert result.exit_code == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["e.csv"]
+
+
+def test_analyze_refuses_a_kind_of_file_it_cannot_write(run, fused, tmp_path) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--out", str(tmp_path / "e.xlsx"))
+    assert result.exit_code == 2
+    assert "neither a .csv nor a .parquet file" in result.output
+    assert not (tmp_path / "e.xlsx").exists()
+
+
+def test_fetch_of_an_unknown_survey_year_lists_those_there_are(run) -> None:
+    result = run("fetch", "RECS_1999")
+    assert result.exit_code == 1
+    assert "RECS_2015" in result.output
+
+
+def test_simulate_writes_the_raw_files_asked_for(run, tmp_path, monkeypatch) -> None:
+    asked = {}
+
+    def simulate(out, **sizes):
+        asked.update(out=out, **sizes)
+
+    monkeypatch.setattr("fusion_pipeline.simulate.simulate", simulate)
+    result = run("simulate", str(tmp_path / "raw"), "--households", "600", "--donors", "400", "--seed", "7")
+    assert result.exit_code == 0
+    assert asked == {"out": tmp_path / "raw", "households": 600, "donors": 400, "seed": 7}
+    assert str(tmp_path / "raw") in result.output
+
+
+def test_simulate_of_too_small_a_sample_is_one_line(run, tmp_path) -> None:
+    result = run("simulate", str(tmp_path / "raw"), "--households", "5")
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1

@@ -1,0 +1,57 @@
+"""What `fusion inspect` reads back from the files: versions, inputs, what is not there."""
+
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.inspection import artefacts_of
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.artefacts import Artefact, write_artefact
+from fusion_pipeline.storage.layout import Layout
+
+NAME = "RECS_2015__ACS_2015"
+PAIR = load_registry().pair(NAME)
+
+
+@pytest.fixture
+def layout(tmp_path) -> Layout:
+    return Layout(tmp_path / "simulated")
+
+
+def rows(layout: Layout) -> dict[str, tuple[str, ...]]:
+    return {row[0]: row[1:] for row in artefacts_of(PAIR, NAME, layout)}
+
+
+def test_every_stage_of_an_unmade_pair_is_listed_as_not_materialized(layout) -> None:
+    found = rows(layout)
+    assert list(found)[:3] == ["survey/households/RECS_2015", "acs/households/2015", "acs/persons/2015"]
+    assert {
+        f"fusion/{stage}/{NAME}/{side}"
+        for stage in ("harmonized", "located", "prepared")
+        for side in ("donor", "recipient")
+    } < set(found)
+    assert list(found)[-3:] == [f"fusion/plan/{NAME}.json", f"models/{NAME}", f"reports/{NAME}.html"]
+    assert {row[2] for row in found.values()} == {"not materialized"}
+
+
+def test_artefact_shows_its_size_version_and_the_versions_it_was_made_from(layout) -> None:
+    tables = {"donor": pa.table({"hid": [1, 2, 3]}), "recipient": pa.table({"hid": [1], "x": [2.0]})}
+    artefact = Artefact(tables, {"inputs": {"survey/households[RECS_2015]": "0123456789abcdef"}})
+    write_artefact(layout.tables(("fusion", "harmonized"), NAME), artefact)
+    found = rows(layout)
+    made_from = "survey/households[RECS_2015]@01234567"
+    assert found[f"fusion/harmonized/{NAME}/donor"] == ("3", "1", artefact.digest[:8], made_from)
+    assert found[f"fusion/harmonized/{NAME}/recipient"] == ("1", "2", artefact.digest[:8], made_from)
+    assert found[f"fusion/located/{NAME}/donor"][2] == "not materialized"
+
+
+def test_implicates_that_exist_are_listed_in_order(layout) -> None:
+    for implicate in (10, 2):
+        write_artefact(layout.implicate(NAME, implicate), Artefact(pa.table({"hid": [1, 2]})))
+    listed = [name for name in rows(layout) if name.startswith("implicates")]
+    assert listed == [f"implicates/{NAME}/implicate={m:02d}/part-0" for m in (2, 10)]
+
+
+def test_plan_is_there_once_it_is_written(layout) -> None:
+    layout.plan(NAME).parent.mkdir(parents=True)
+    layout.plan(NAME).write_text("{}")
+    assert rows(layout)[f"fusion/plan/{NAME}.json"] == ("", "", "there", "")
