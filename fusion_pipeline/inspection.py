@@ -33,7 +33,9 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
             continue
         table = TableRef(path)
         origin = table.provenance
-        inputs = ", ".join(f"{key}@{version[:8]}" for key, version in origin.get("inputs", {}).items())
+        # The engine knows no assets: an implicate names its model set and recipient by their digests.
+        made_from = origin.get("inputs") or {k: origin[k] for k in ("model_set", "recipient") if k in origin}
+        inputs = ", ".join(f"{key}@{version[:8]}" for key, version in made_from.items())
         yield (
             label,
             f"{table.num_rows:,}",

@@ -22,7 +22,7 @@ from fusion_pipeline.storage.tables import TableRef
 VERSION = "1"
 CHECKS = {
     "complete": "Every recipient household is there once, in order, with every fusion variable.",
-    "no_missing": "No fusion variable has a missing value.",
+    "no_missing": "No fusion variable has a missing or infinite value.",
     "within_support": "Every drawn value occurs among the donors.",
 }
 
@@ -57,11 +57,11 @@ def check_implicates(
             found["complete"].append(f"{label}: {f'lacks {absent}' if absent else 'other households'}")
             continue
         for name in plan.variables:
-            if table[name].null_count:
-                found["no_missing"].append(f"{label}: {table[name].null_count} of {name}")
+            if count := _missing(table[name]):
+                found["no_missing"].append(f"{label}: {count} of {name}")
         for name in drawn:
-            strange = pc.invert(pc.is_in(_plain(table[name]), value_set=_plain(support[name])))
-            if count := pc.sum(strange).as_py():
+            known = pc.is_in(_plain(table[name].drop_null()), value_set=_plain(support[name]))
+            if count := pc.sum(pc.invert(known)).as_py():
                 found["within_support"].append(f"{label}: {count} values of {name} no donor has")
     return {name: "; ".join(texts) for name, texts in found.items()}
 
@@ -113,6 +113,11 @@ def beyond(marginals: pd.DataFrame, standard_errors: float = 5.0) -> list[str]:
 def digest(card: pd.DataFrame) -> str:
     """Hash the bytes of several implicates, described by `data_card`, into one data version."""
     return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
+
+
+def _missing(column: pa.ChunkedArray) -> int:
+    finite = pc.sum(pc.is_finite(column)) if pa.types.is_floating(column.type) else pc.count(column)
+    return len(column) - (finite.as_py() or 0)
 
 
 def _plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

@@ -7,6 +7,7 @@ from fusion_pipeline.inspection import artefacts_of
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import Artefact, write_artefact
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import write_table
 
 NAME = "RECS_2015__ACS_2015"
 PAIR = load_registry().pair(NAME)
@@ -44,11 +45,13 @@ def test_artefact_shows_its_size_version_and_the_versions_it_was_made_from(layou
     assert found[f"fusion/located/{NAME}/donor"][2] == "not materialized"
 
 
-def test_implicates_that_exist_are_listed_in_order(layout) -> None:
+def test_implicates_are_listed_in_order_with_their_model_set_and_recipient(layout) -> None:
     for implicate in (10, 2):
-        write_artefact(layout.implicate(NAME, implicate), Artefact(pa.table({"hid": [1, 2]})))
-    listed = [name for name in rows(layout) if name.startswith("implicates")]
-    assert listed == [f"implicates/{NAME}/implicate={m:02d}/part-0" for m in (2, 10)]
+        origin = {"fingerprint": "f" * 64, "model_set": "a" * 64, "recipient": "b" * 64}
+        write_table(layout.implicate(NAME, implicate), pa.table({"hid": [1, 2]}), origin)
+    found = {name: row for name, row in rows(layout).items() if name.startswith("implicates")}
+    assert list(found) == [f"implicates/{NAME}/implicate={m:02d}/part-0" for m in (2, 10)]
+    assert set(found.values()) == {("2", "1", "ffffffff", "model_set@aaaaaaaa, recipient@bbbbbbbb")}
 
 
 def test_plan_is_there_once_it_is_written(layout) -> None:

@@ -1,0 +1,106 @@
+"""Tables held against specifications: every kind of expectation can fail, and no finding shows a raw value."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.storage.tables import categorical
+from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec, validate
+
+SPEC = TableSpec(
+    (
+        ColumnSpec("hid"),
+        ColumnSpec("fuel", levels=("Gas", "Oil")),
+        ColumnSpec("rooms", minimum=1, maximum=20),
+        ColumnSpec("income", nullable=True),
+    ),
+    key=("hid",),
+    minimum_rows=3,
+)
+
+
+def table(**columns) -> pa.Table:
+    return pa.table(
+        {
+            "hid": [1, 2, 3],
+            "fuel": categorical(np.array([0, 1, 0]), ["Gas", "Oil"]),
+            "rooms": [1, 20, 5],
+            "income": [None, 1.5, 2.5],
+            **columns,
+        }
+    )
+
+
+def failures(table: pa.Table, spec: TableSpec = SPEC) -> dict[tuple[str, str], str]:
+    return {(f.aspect, f.expectation): f.detail for f in validate(table, spec) if not f.passed}
+
+
+def test_table_as_specified_meets_every_expectation() -> None:
+    findings = validate(table(), SPEC)
+    assert [f for f in findings if not f.passed] == []
+    # Columns, rows and key; no missing values in three columns; one set of levels, one range.
+    assert [f.aspect for f in findings].count("schema") == 3
+    assert [f.aspect for f in findings].count("values") == 5
+
+
+BLUE = categorical(np.array([0, 1, 0]), ["Gas", "Sunshine"])
+FAULTS = {
+    "unknown level": (table(fuel=BLUE), "values", "expect_column_values_to_be_in_set fuel", "1 of 3 values"),
+    "below the range": (table(rooms=[0, 5, 5]), "values", "expect_column_values_to_be_between rooms", "1 of 3 values"),
+    "above the range": (
+        table(rooms=[5, 21, 77]), "values", "expect_column_values_to_be_between rooms", "2 of 3 values",
+    ),
+    "missing value": (
+        table(rooms=[5, None, 5]), "values", "expect_column_values_to_not_be_null rooms", "1 of 3 values",
+    ),
+    "not a number": (
+        table(rooms=[5.0, np.nan, 5.0]), "values", "expect_column_values_to_not_be_null rooms", "1 of 3 values",
+    ),
+    "repeated key": (table(hid=[7, 8, 7]), "schema", "expect_column_values_to_be_unique hid", "2 of 3 values"),
+    "too few rows": (table().slice(0, 2), "schema", "expect_table_row_count_to_be_between", "2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_fails_its_expectation_and_no_other(fault) -> None:
+    damaged, aspect, expectation, detail = FAULTS[fault]
+    assert failures(damaged) == {(aspect, expectation): detail}
+
+
+def test_key_of_several_columns_may_repeat_only_in_part() -> None:
+    spec = TableSpec((ColumnSpec("hid"), ColumnSpec("pid")), key=("hid", "pid"))
+    assert failures(pa.table({"hid": [1, 1, 2], "pid": [1, 2, 1]}), spec) == {}
+    [((aspect, expectation), _)] = failures(pa.table({"hid": [1, 1, 1], "pid": [1, 2, 1]}), spec).items()
+    assert aspect == "schema"
+    assert expectation == "expect_compound_columns_to_be_unique ['hid', 'pid']"
+
+
+def test_extra_column_fails_the_schema_by_name() -> None:
+    [(key, detail)] = failures(table(surplus=[1, 2, 3])).items()
+    assert key == ("schema", "expect_table_columns_to_match_set")
+    assert "surplus" in detail
+
+
+def test_missing_column_could_not_be_evaluated() -> None:
+    found = failures(table().drop_columns(["fuel"]))
+    assert ("schema", "expect_table_columns_to_match_set") in found
+    for expectation in ("expect_column_values_to_not_be_null fuel", "expect_column_values_to_be_in_set fuel"):
+        assert found["values", expectation] == "could not be evaluated (is the column there?)"
+
+
+def test_column_of_another_type_could_not_be_evaluated() -> None:
+    found = failures(table(rooms=["one", "two", "three"]))
+    assert set(found) == {("values", "expect_column_values_to_be_between rooms")}
+
+
+def test_findings_show_no_raw_value() -> None:
+    secret = 987_654_321
+    damaged = table(
+        hid=[secret, secret, 3],
+        rooms=[secret, 5, None],
+        income=[float(secret), 1.0, 2.0],
+        fuel=categorical(np.array([0, 1, 0]), ["Gas", str(secret)]),
+    )
+    findings = validate(damaged, SPEC)
+    assert sum(not f.passed for f in findings) == 4
+    assert str(secret) not in repr(findings)
