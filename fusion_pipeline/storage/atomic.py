@@ -6,6 +6,7 @@ Belongs here: temporary names, fsync, rename, and recovery after a kill. Does no
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written; what stood at `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         yield temporary
         _fsync(temporary)
@@ -45,8 +46,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary(path)
     try:
         temporary.mkdir()
         yield temporary
@@ -70,6 +70,33 @@ def recover(path: Path) -> None:
     if aside.exists() and not path.exists():
         aside.rename(path)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """Name a temporary beside `path`, and sweep away those that killed processes of this machine left."""
+    host = platform.node()
+    for litter in path.parent.glob(f".{path.name}.{host}.*.tmp"):
+        process = int(litter.suffixes[-2][1:])
+        if process == os.getpid() or not _alive(process):
+            _remove(litter)
+    return path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _aside(path: Path) -> Path:

@@ -72,6 +72,20 @@ def test_killed_writer_leaves_the_old_file_readable(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2, "the killed writer left its temporary file"
     with atomic_file(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path], "and the next writer swept it away"
+
+
+def test_writer_at_work_is_not_swept_away(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+    assert len(list(tmp_path.iterdir())) == 2
+    process.kill()
+    process.wait()

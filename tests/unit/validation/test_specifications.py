@@ -1,0 +1,181 @@
+"""Specifications of every table of the graph: met by what they describe, and failed where a table strays."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.harmonize import load_harmony
+from fusion_pipeline.raw import ResolvedFile, as_table
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import categorical, write_table
+from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.validation import specifications
+from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec, validate
+
+PAIR = "RECS_2015__ACS_2013"
+ROWS = 60
+# Columns that the raw files are declared to lack, as the partial files of the registry do.
+ABSENT = ("BEDROOMS", "SCALEB")
+
+
+def conforming(spec: TableSpec) -> pa.Table:
+    """Make up a table that is as specified: levels and numbers in turn, unique in the last column of the key."""
+    return pa.table({column.name: _values(column, column.name in spec.key[-1:]) for column in spec.columns})
+
+
+def _values(column: ColumnSpec, unique: bool) -> pa.Array:
+    turn = np.arange(ROWS)
+    if column.levels is not None:
+        return categorical(turn % len(column.levels), column.levels)
+    low = 0.0 if column.minimum is None else column.minimum
+    span = ROWS if unique or column.maximum is None else int(column.maximum - low) + 1
+    return pa.array(low + turn % span)
+
+
+def record(*files: tuple[str, tuple[str, ...]]) -> pa.Table:
+    return as_table([ResolvedFile(role, Path(role), 1, "0" * 64, "mirror", absent) for role, absent in files])
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory) -> Layout:
+    """A store with a made-up table of every kind that specifications look up."""
+    layout = Layout(tmp_path_factory.mktemp("store"))
+    write_table(layout.table(("survey", "raw"), "RECS_2015"), record(("households", ABSENT)))
+    write_table(layout.table(("acs", "raw"), "2013"), record(("households", ()), ("persons", ())))
+    for asset, partition, specify in (
+        (("survey", "households"), "RECS_2015", specifications.survey_households),
+        (("acs", "households"), "2013", specifications.acs_households),
+        (("acs", "persons"), "2013", specifications.acs_persons),
+        (("geography", "concordance"), None, specifications.concordance),
+    ):
+        write_table(layout.table(asset, partition), conforming(specify(layout, partition)))
+    return layout
+
+
+SPECIFY = {
+    "survey/households": lambda layout: specifications.survey_households(layout, "RECS_2015"),
+    "survey/dictionary": lambda layout: specifications.survey_dictionary(layout, "RECS_2015"),
+    "acs/households": lambda layout: specifications.acs_households(layout, "2013"),
+    "acs/persons": lambda layout: specifications.acs_persons(layout, "2013"),
+    "geography/concordance": lambda layout: specifications.concordance(layout, None),
+    "geography/predictors": lambda layout: specifications.spatial_predictors(layout, "2013"),
+    "fusion/harmonized donor": lambda layout: specifications.harmonized(layout, PAIR)["donor"],
+    "fusion/harmonized recipient": lambda layout: specifications.harmonized(layout, PAIR)["recipient"],
+    "fusion/located donor": lambda layout: specifications.located(layout, PAIR)["donor"],
+    "fusion/located recipient": lambda layout: specifications.located(layout, PAIR)["recipient"],
+}
+
+
+def failures(table: pa.Table, spec: TableSpec) -> set[tuple[str, str]]:
+    return {(f.aspect, f.expectation) for f in validate(table, spec) if not f.passed}
+
+
+@pytest.mark.parametrize("kind", SPECIFY)
+def test_faults_fail_the_right_aspect_and_nothing_else(layout, kind) -> None:
+    spec = SPECIFY[kind](layout)
+    table = conforming(spec)
+    others = [column for column in spec.columns if column.name not in spec.key]
+    expected = {("schema", "expect_table_columns_to_match_set")}
+
+    if coded := [c for c in others if c.levels]:
+        values = table[coded[-1].name].to_pylist()
+        values[0] = "Made up"
+        table = table.set_column(table.column_names.index(coded[-1].name), coded[-1].name, [values])
+        expected.add(("values", f"expect_column_values_to_be_in_set {coded[-1].name}"))
+    if bounded := [c for c in others if c.minimum is not None]:
+        values = table[bounded[-1].name].to_pylist()
+        values[0] = bounded[-1].minimum - 1
+        table = table.set_column(table.column_names.index(bounded[-1].name), bounded[-1].name, [values])
+        expected.add(("values", f"expect_column_values_to_be_between {bounded[-1].name}"))
+    required = next(c for c in others if not c.nullable and c not in (coded[-1:] + bounded[-1:]))
+    values = table[required.name].to_pylist()
+    values[-1] = None
+    table = table.set_column(table.column_names.index(required.name), required.name, [values])
+    expected.add(("values", f"expect_column_values_to_not_be_null {required.name}"))
+
+    # The first household twice: once as it is and once in the place of the last.
+    for name in spec.key:
+        values = table[name].to_pylist()
+        table = table.set_column(table.column_names.index(name), name, [values[:-1] + values[:1]])
+    unique = (
+        f"expect_column_values_to_be_unique {spec.key[0]}"
+        if len(spec.key) == 1
+        else f"expect_compound_columns_to_be_unique {list(spec.key)}"
+    )
+    expected.add(("schema", unique))
+    table = table.append_column("surplus", [list(range(ROWS))])
+
+    assert failures(conforming(spec), spec) == set()
+    assert failures(table, spec) == expected
+
+
+def test_every_kind_but_the_dictionary_has_levels_and_ranges(layout) -> None:
+    without = {
+        kind
+        for kind, specify in SPECIFY.items()
+        if not any(c.levels for c in specify(layout).columns)
+        or not any(c.minimum is not None for c in specify(layout).columns)
+    }
+    assert without == {"survey/dictionary"}
+
+
+def test_variables_of_absent_raw_columns_are_not_expected(layout) -> None:
+    names = {column.name for column in SPECIFY["survey/households"](layout).columns}
+    # `insec` is derived from SCALEB among others.
+    assert not {"bedrooms", "scaleb", "insec"} & names
+    assert {"noheat", "noac", "scalee", "rep_1", "rep_96"} <= names
+
+
+def test_levels_are_those_of_the_codebook_and_missing_answers_only_where_it_has_codes_for_them(
+    layout,
+) -> None:
+    codebook = load_codebook("recs_2015")
+    columns = {column.name: column for column in SPECIFY["survey/households"](layout).columns}
+    for name, variable in codebook.households.variables.items():
+        if name in columns:
+            assert columns[name].levels == (variable.labels or None)
+            assert columns[name].nullable == bool(codebook.missing(variable))
+    assert not columns["weight"].nullable
+
+
+def test_ranges_are_those_of_the_codebook_widened_by_what_special_codes_stand_for(layout) -> None:
+    recs = {column.name: column for column in SPECIFY["survey/households"](layout).columns}
+    assert (recs["totrooms"].minimum, recs["totrooms"].maximum) == (1, 60)
+    acs = {column.name: column for column in SPECIFY["acs/households"](layout).columns}
+    entry = load_codebook("acs_2013").households.variables
+    skipped_as_zero = [
+        name for name, v in entry.items()
+        if v.range and v.range.low and v.range.low > 0 and v.not_applicable == "0" and not v.adjust
+    ]  # fmt: skip
+    assert all(acs[name].minimum == 0 for name in skipped_as_zero)
+    # Dollars of the survey year are not what the raw range is about.
+    adjusted = [name for name, variable in entry.items() if variable.adjust]
+    assert adjusted
+    assert all(acs[name].minimum is None and acs[name].maximum is None for name in adjusted)
+
+
+def test_harmonized_predictors_are_those_that_both_sides_can_give(layout) -> None:
+    entry = load_registry().pair(PAIR)
+    harmony = load_harmony(entry.harmony, entry.harmony_set)
+    donor, recipient = (SPECIFY[f"fusion/harmonized {side}"](layout) for side in ("donor", "recipient"))
+    predictors = [[c for c in spec.columns if "__" in c.name] for spec in (donor, recipient)]
+    names = [[c.name for c in side] for side in predictors]
+    assert names[0] == names[1]
+    assert set(harmony.entries) - set(names[0]) == {"bedrooms__bdsp"}
+    assert all(c.nullable for c in predictors[0])
+    assert not any(c.nullable for c in predictors[1])
+    for column in predictors[0]:
+        entry = harmony.entries[column.name]
+        groups = tuple(map(str, entry.groups)) if entry.is_categorical else None
+        assert column.levels == groups
+
+
+def test_located_tables_add_a_place_that_everybody_has(layout) -> None:
+    for side, added in (("donor", {"state", "puma10"}), ("recipient", {"recs_division"})):
+        before, after = (SPECIFY[f"fusion/{stage} {side}"](layout) for stage in ("harmonized", "located"))
+        extra = [c for c in after.columns if c.name not in {b.name for b in before.columns}]
+        assert {c.name for c in extra} == added
+        assert not any(c.nullable for c in extra)
