@@ -50,8 +50,8 @@ format: install  ## put every file into the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install   ## side-by-side measurements, one after another, nothing beside them
-	for script in simulate ingest harmonize train fuse; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+bench: install   ## measure everything, one after another, into docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py
 
 lock:            ## resolve pyproject.toml into requirements.lock (names, versions, hashes; no address)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \

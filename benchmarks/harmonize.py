@@ -2,20 +2,17 @@
 
 Command: `python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]`. It makes tables in memory with the
 levels of the harmonies, harmonizes them, and imputes donor PUMAs from all candidates (as the pipeline does) and from
-about 1,000 a location (fusionData's cap, though drawn by weight). Reported are seconds, peak memory so far and the
-mean distance to the household drawn: the smaller, the more of the similarity is used.
+about 1,000 a location (fusionData's cap, though drawn by weight). Below the table: the mean distance to the household
+drawn; the smaller, the more of the similarity is used.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+from measure import calibrate, measured, table
 
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.puma_imputation import Located, impute_puma
@@ -29,12 +26,11 @@ from fusion_pipeline.harmonize import (
 )
 from fusion_pipeline.storage.tables import categorical
 
-T = TypeVar("T")
 RNG = np.random.default_rng(1)
 
 
 def main() -> None:
-    """Run both parts and print one line each."""
+    """Run both parts and print the table and the distances."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,8 +41,10 @@ def main() -> None:
     households, persons = _recipients(harmony, concordance, options.recipients)
     donors = _donors(harmony, concordance, options.donors)
     keep = ("hid", "weight", "recs_division")
-    donor_side = _timed("harmonize donors", lambda: harmonize_donor(donors, harmony, keep=keep))
-    recipient_side = _timed("harmonize recipients", lambda: harmonize_recipient(households, persons, harmony))
+    with measured(f"harmonize {options.donors:,} donors") as donors_took:
+        donor_side = harmonize_donor(donors, harmony, keep=keep)
+    with measured(f"harmonize {options.recipients:,} recipients") as recipients_took:
+        recipient_side = harmonize_recipient(households, persons, harmony)
     donor, recipient, _ = common(donor_side, recipient_side)
 
     def impute(max_pairs: int) -> Located:
@@ -60,16 +58,12 @@ def main() -> None:
             max_pairs=max_pairs,
         )
 
-    print(_timed("impute PUMAs, all candidates", lambda: impute(10**12)).report)
-    print(_timed("impute PUMAs, 1,000 candidates", lambda: impute(1000 * options.donors // 10)).report)
-
-
-def _timed(what: str, work: Callable[[], T]) -> T:
-    start = time.perf_counter()
-    result = work()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{what}: {time.perf_counter() - start:.1f} s, peak {peak:.1f} GB")
-    return result
+    with measured("impute donor PUMAs, all candidates") as all_took:
+        everyone = impute(10**12)
+    with measured("impute donor PUMAs, 1,000 candidates a location") as capped_took:
+        capped = impute(1000 * options.donors // 10)
+    print(table([donors_took, recipients_took, all_took, capped_took], calibrate()))
+    print(f"\nAll candidates: {everyone.report}\n\n1,000 a location: {capped.report}")
 
 
 def _concordance() -> pa.Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from measure import measured
+from measure import calibrate, measured, table
 
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.settings import load_settings
@@ -33,10 +33,11 @@ def main() -> None:
         path = Path(folder) / "households.csv"
         write_raw(path, codebook, rows, settings.seed)
         size = path.stat().st_size / 2**20
-        with measured(f"ingest {rows:,} ACS households, {size:,.0f} MiB of CSV"):
-            table = ingest([RawPart(path)], codebook, "households")
-    if table.num_rows != rows:
-        raise SystemExit(f"{table.num_rows} of {rows} rows were kept")
+        with measured(f"ingest {rows:,} ACS households, {size:,.0f} MiB of CSV") as result:
+            households = ingest([RawPart(path)], codebook, "households")
+    if households.num_rows != rows:
+        raise SystemExit(f"{households.num_rows} of {rows} rows were kept")
+    print(table([result], calibrate()))
 
 
 def write_raw(path: Path, codebook: Codebook, rows: int, seed: int) -> None:

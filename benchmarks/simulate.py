@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from measure import measured
+from measure import calibrate, measured, table
 
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.simulate import simulate
@@ -23,8 +23,9 @@ def main() -> None:
     parser.add_argument("--donors", type=int, default=settings.simulated_donors)
     asked = parser.parse_args()
     label = f"simulate {asked.households:,} ACS households a year and {asked.donors:,} RECS households"
-    with tempfile.TemporaryDirectory() as folder, measured(label):
+    with tempfile.TemporaryDirectory() as folder, measured(label) as result:
         simulate(Path(folder) / "raw", households=asked.households, donors=asked.donors, seed=settings.seed)
+    print(table([result], calibrate()))
 
 
 if __name__ == "__main__":
