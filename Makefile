@@ -25,7 +25,7 @@ demo: install    ## simulate the surveys, run one fusion pair end to end, print 
 	$(BIN)/fusion run RECS_2015__ACS_2015 --simulate --demo
 
 ui: install      ## open the Dagster UI on the demo's instance
-	@echo "Dagster UI on http://127.0.0.1:3000 (Ctrl-C ends it)"
+	@echo "Dagster UI: http://127.0.0.1:3000/asset-groups (Ctrl-C ends it)"
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 test: install    ## the fast test suite

@@ -370,6 +370,7 @@ def fusion_microdata(
             },
         },
         metadata={
+            "dagster/row_count": int(card["rows"].sum()),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
             "marginals": figures.frame_table(marginals),
         },

@@ -14,6 +14,12 @@ from fusion_pipeline.surveys.codebook import RespondentName, load_codebook
 from fusion_pipeline.surveys.ingest import RawPart, ingest_with_report
 
 
+def descriptions(vintage: SurveyVintage, respondent: RespondentName) -> dict[str, str]:
+    """Say what every column of the microdata is, in the codebook's words."""
+    entry = load_codebook(vintage.codebook).respondent(respondent)
+    return {name: variable.description for name, variable in entry.everything.items()}
+
+
 def ingest_recorded(
     raw: TableRef, vintage: SurveyVintage, respondent: RespondentName
 ) -> tuple[pa.Table, dict[str, Any]]:

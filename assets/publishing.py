@@ -27,8 +27,12 @@ def publish(
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     volatile: tuple[str, ...] = (),
+    descriptions: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[Artefact]:
-    """Return an asset's tables with their data version, provenance, row counts and column schemas."""
+    """Return an asset's tables with their data version, provenance, row counts and column schemas.
+
+    `volatile` columns are no part of the version; `descriptions` explain columns in the UI.
+    """
     origins = provenance(context, inputs, versions)
     artefact = Artefact(tables, origins, volatile)
     shown = {"": tables} if isinstance(tables, pa.Table) else dict(tables)
@@ -36,11 +40,13 @@ def publish(
     for name, table in shown.items():
         prefix = f"{name} " if name else ""
         described[f"{prefix}rows" if name else "dagster/row_count"] = table.num_rows
-        described[f"{prefix}columns" if name else "dagster/column_schema"] = column_schema(table.schema)
+        described[f"{prefix}columns" if name else "dagster/column_schema"] = column_schema(
+            table.schema, descriptions or {}
+        )
     return dg.MaterializeResult(
         value=artefact,
         data_version=dg.DataVersion(artefact.digest),
-        metadata={**described, "provenance": dg.MetadataValue.json(origins), **(metadata or {})},
+        metadata={**described, **(metadata or {}), "provenance": dg.MetadataValue.json(origins)},
         check_results=list(checks),
     )
 
@@ -65,7 +71,7 @@ def provenance(
     }
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
     """Show columns and types in the UI; a run of replicate weights is one line."""
     columns, replicates = [], 0
     for field in schema:
@@ -73,7 +79,7 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
             replicates += 1
             continue
         kind = "category" if pa.types.is_dictionary(field.type) else str(field.type)
-        columns.append(dg.TableColumn(field.name, kind))
+        columns.append(dg.TableColumn(field.name, kind, descriptions.get(field.name)))
     if replicates:
         columns.append(dg.TableColumn(f"rep_1 .. rep_{replicates}", "float", "replicate weights"))
     return dg.TableSchema(columns)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.ingestion import ingest_recorded
+from assets.ingestion import descriptions, ingest_recorded
 from assets.publishing import publish
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 from fusion_pipeline.raw import as_table
@@ -37,8 +37,11 @@ def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Materi
 )
 def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Occupied households of one ACS year, with PUMA, weight and 80 replicate weights."""
-    table, account = ingest_recorded(raw, REGISTRY.recipients[context.partition_key], "households")
-    return publish(context, table, inputs=[raw], metadata=account)
+    vintage = REGISTRY.recipients[context.partition_key]
+    table, account = ingest_recorded(raw, vintage, "households")
+    return publish(
+        context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
+    )
 
 
 @dg.asset(
@@ -54,7 +57,14 @@ def acs_persons(
     context: dg.AssetExecutionContext, raw: TableRef, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:
     """Persons of the occupied households of one ACS year; person 1 is the reference person."""
-    everyone, account = ingest_recorded(raw, REGISTRY.recipients[context.partition_key], "persons")
+    vintage = REGISTRY.recipients[context.partition_key]
+    everyone, account = ingest_recorded(raw, vintage, "persons")
     table = ingest.match_persons(everyone, households.read(["hid"]))
     outside = {"persons outside occupied households": everyone.num_rows - table.num_rows}
-    return publish(context, table, inputs=[raw, households], metadata={**account, **outside})
+    return publish(
+        context,
+        table,
+        inputs=[raw, households],
+        metadata={**account, **outside},
+        descriptions=descriptions(vintage, "persons"),
+    )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.ingestion import ingest_recorded
+from assets.ingestion import descriptions, ingest_recorded
 from assets.publishing import publish
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.raw import as_table
@@ -38,8 +38,11 @@ def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Mat
 )
 def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
-    table, account = ingest_recorded(raw, REGISTRY.surveys[context.partition_key], "households")
-    return publish(context, table, inputs=[raw], metadata=account)
+    vintage = REGISTRY.surveys[context.partition_key]
+    table, account = ingest_recorded(raw, vintage, "households")
+    return publish(
+        context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
+    )
 
 
 @dg.asset(

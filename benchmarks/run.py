@@ -1,4 +1,4 @@
-"""Run every benchmark, one after another, and write docs/benchmarks.md: `make bench`, on a machine that does nothing else.
+"""Run every benchmark, one after another, and write docs/benchmarks.md: `make bench`, on a machine otherwise idle.
 
 The coverage table needs the demo's run (`make demo`).
 """
@@ -26,8 +26,8 @@ SECTIONS = {
 def main() -> None:
     """Run the scripts and write the page."""
     parts = [
-        "# Benchmarks\n\nWritten by `make bench`; each section names its command. Ratios to the calibration loop can be "
-        f"compared between machines, seconds cannot. Machine: {os.cpu_count()} cores, {platform.machine()}, "
+        "# Benchmarks\n\nWritten by `make bench`; each section names its command. Ratios to the calibration "
+        f"loop can be compared between machines, seconds cannot. Machine: {os.cpu_count()} cores, {platform.machine()}, "
         f"Python {platform.python_version()}."
     ]
     for title, command in SECTIONS.items():

@@ -65,5 +65,9 @@ class AnalysisError(FusionError):
     """An estimate was asked for that the data cannot give."""
 
 
+class CheckError(FusionError):
+    """A blocking check found that an artefact is not what it has to be."""
+
+
 class StorageError(FusionError):
     """A file of the store is missing, damaged or cannot be written."""

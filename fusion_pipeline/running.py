@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 from fusion_pipeline.definitions import build_defs
-from fusion_pipeline.errors import SettingsError
+from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.settings import Settings
 
+# Without it the UI's job pages do not list runs that a command line executed.
+_LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
 # Dagster's own console lines repeat what the library logs and what the command line shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -69,9 +72,7 @@ def run_pair(
     Raises
     ------
     FusionError
-        What the library raised inside an asset, unwrapped.
-    dagster.DagsterError
-        If a blocking check failed.
+        As `execute` does.
     """
     definitions = build_defs(settings)
     for run in runs_of(pair):
@@ -80,11 +81,28 @@ def run_pair(
 
 
 def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance) -> Outcome:
-    """Execute one job on one partition in this process."""
+    """Execute one job on one partition in this process.
+
+    Raises
+    ------
+    FusionError
+        What the library raised inside an asset, unwrapped; `CheckError` if a blocking check failed.
+    """
     started = time.perf_counter()
-    result = definitions.resolve_job_def(run.job).execute_in_process(
-        instance=instance, partition_key=run.partition, run_config=_QUIET, raise_on_error=True
-    )
+    try:
+        result = definitions.resolve_job_def(run.job).execute_in_process(
+            instance=instance,
+            partition_key=run.partition,
+            run_config=_QUIET,
+            tags=_LABEL,
+            raise_on_error=True,
+        )
+    except DagsterAssetCheckFailedError as error:
+        raise CheckError(
+            f"{run.job} {run.partition or ''}".strip(),
+            f"{' '.join(str(error).split())}; nothing downstream was made.",
+            "The findings stand beside the check in the UI (`make ui`).",
+        ) from error
     return Outcome(
         time.perf_counter() - started,
         [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],

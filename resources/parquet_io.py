@@ -14,6 +14,7 @@ import dagster as dg
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.artefacts import Artefact, PairTables, open_pair, write_artefact
+from fusion_pipeline.storage.atomic import recover
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 
@@ -50,14 +51,14 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def _open(self, asset: dg.AssetKey, partition: str | None, wanted: Any) -> TableRef | PairTables:
         path = self._path(asset, partition, pair=wanted is PairTables)
-        handle = open_pair(path) if wanted is PairTables else TableRef(path)
+        recover(path)
         if not path.exists():
             raise StorageError(
                 f"{asset.to_user_string()}[{partition or ''}]",
                 f"has not been materialized ({path} does not exist).",
                 "Materialize it first, in the UI or with `fusion run PAIR`.",
             )
-        return handle
+        return open_pair(path) if wanted is PairTables else TableRef(path)
 
     def _path(self, asset: dg.AssetKey, partition: str | None, *, pair: bool) -> Path:
         layout = Layout(Path(self.root))

@@ -101,6 +101,11 @@ class Respondent(Entry):
         columns += [variable.raw for variable in self.variables.values()]
         return tuple(spellings(columns).values())
 
+    @property
+    def everything(self) -> dict[str, Variable | Derived]:
+        """Variables and derived variables by name."""
+        return {**self.variables, **self.derived}
+
     def needs(self, variable: str) -> tuple[str, ...]:
         """Raw columns behind a variable, derived or not."""
         if variable in self.derived:

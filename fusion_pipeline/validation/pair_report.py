@@ -24,7 +24,7 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys.codebook import Derived, Variable, load_codebook
+from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.distributions import compare_distributions
 from fusion_pipeline.validation.marginals import compare_marginals
@@ -186,6 +186,5 @@ def _words(pair: str) -> dict[str, Words]:
     words: dict[str, Words] = {}
     for donor in registry.pair(pair).donors:
         entry = load_codebook(registry.surveys[donor].codebook).households
-        described: Mapping[str, Variable | Derived] = {**entry.variables, **entry.derived}
-        words |= {name: Words(v.description, v.unit or "") for name, v in described.items()}
+        words |= {name: Words(v.description, v.unit or "") for name, v in entry.everything.items()}
     return words

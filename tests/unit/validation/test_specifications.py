@@ -73,43 +73,41 @@ def failures(table: pa.Table, spec: TableSpec) -> set[tuple[str, str]]:
     return {(f.aspect, f.expectation) for f in validate(table, spec) if not f.passed}
 
 
+def put(table: pa.Table, name: str, row: int, value: object) -> pa.Table:
+    values = table[name].to_pylist()
+    values[row] = value
+    return table.set_column(table.column_names.index(name), name, [values])
+
+
 @pytest.mark.parametrize("kind", SPECIFY)
 def test_faults_fail_the_right_aspect_and_nothing_else(layout, kind) -> None:
     spec = SPECIFY[kind](layout)
-    table = conforming(spec)
+    sound = conforming(spec)
     others = [column for column in spec.columns if column.name not in spec.key]
+    damaged = sound.append_column("surplus", [list(range(ROWS))])
     expected = {("schema", "expect_table_columns_to_match_set")}
 
-    if coded := [c for c in others if c.levels]:
-        values = table[coded[-1].name].to_pylist()
-        values[0] = "Made up"
-        table = table.set_column(table.column_names.index(coded[-1].name), coded[-1].name, [values])
-        expected.add(("values", f"expect_column_values_to_be_in_set {coded[-1].name}"))
-    if bounded := [c for c in others if c.minimum is not None]:
-        values = table[bounded[-1].name].to_pylist()
-        values[0] = bounded[-1].minimum - 1
-        table = table.set_column(table.column_names.index(bounded[-1].name), bounded[-1].name, [values])
-        expected.add(("values", f"expect_column_values_to_be_between {bounded[-1].name}"))
-    required = next(c for c in others if not c.nullable and c not in (coded[-1:] + bounded[-1:]))
-    values = table[required.name].to_pylist()
-    values[-1] = None
-    table = table.set_column(table.column_names.index(required.name), required.name, [values])
-    expected.add(("values", f"expect_column_values_to_not_be_null {required.name}"))
-
-    # The first household twice: once as it is and once in the place of the last.
     for name in spec.key:
-        values = table[name].to_pylist()
-        table = table.set_column(table.column_names.index(name), name, [values[:-1] + values[:1]])
+        damaged = put(damaged, name, 1, sound[name][0].as_py())
+    single = len(spec.key) == 1
     unique = (
-        f"expect_column_values_to_be_unique {spec.key[0]}"
-        if len(spec.key) == 1
-        else f"expect_compound_columns_to_be_unique {list(spec.key)}"
+        f"column_values_to_be_unique {spec.key[0]}"
+        if single
+        else f"compound_columns_to_be_unique {[*spec.key]}"
     )
-    expected.add(("schema", unique))
-    table = table.append_column("surplus", [list(range(ROWS))])
+    expected.add(("schema", f"expect_{unique}"))
+    if coded := [c.name for c in others if c.levels]:
+        damaged = put(damaged, coded[-1], 2, "Made up")
+        expected.add(("values", f"expect_column_values_to_be_in_set {coded[-1]}"))
+    if bounded := [c for c in others if c.minimum is not None]:
+        damaged = put(damaged, bounded[-1].name, 3, bounded[-1].minimum - 1)
+        expected.add(("values", f"expect_column_values_to_be_between {bounded[-1].name}"))
+    required = [c.name for c in others if not c.nullable]
+    damaged = put(damaged, required[-1], 4, None)
+    expected.add(("values", f"expect_column_values_to_not_be_null {required[-1]}"))
 
-    assert failures(conforming(spec), spec) == set()
-    assert failures(table, spec) == expected
+    # Nothing else fails: the made-up table is otherwise as specified.
+    assert failures(damaged, spec) == expected
 
 
 def test_every_kind_but_the_dictionary_has_levels_and_ranges(layout) -> None:
