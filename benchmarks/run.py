@@ -26,9 +26,9 @@ SECTIONS = {
 def main() -> None:
     """Run the scripts and write the page."""
     parts = [
-        "# Benchmarks\n\nWritten by `make bench`; each section names its command. Ratios to the calibration "
-        f"loop can be compared between machines, seconds cannot. Machine: {os.cpu_count()} cores, {platform.machine()}, "
-        f"Python {platform.python_version()}."
+        "# Benchmarks\n\nWritten by `make bench`; each section names its command. Ratios to the calibration loop "
+        f"can be compared between machines, seconds cannot. Machine: {os.cpu_count()} cores, "
+        f"{platform.machine()}, Python {platform.python_version()}."
     ]
     for title, command in SECTIONS.items():
         print(title, flush=True)

@@ -1,5 +1,7 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,11 +24,12 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("FUSION_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(cli, "_console", cli.Console(width=250))
 
-    def invoke(*arguments: str):
-        # The console writes to whatever standard output is at the time.
-        return CliRunner().invoke(cli.main, ["--quiet", *arguments])
-
-    return invoke
+    logger = logging.getLogger("fusion_pipeline")
+    handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
+    # The console writes to whatever standard output is at the time.
+    yield lambda *arguments: CliRunner().invoke(cli.main, ["--quiet", *arguments])
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture
