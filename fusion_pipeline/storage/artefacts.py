@@ -6,6 +6,7 @@ it (`resources/parquet_io.py`), single tables (`tables.py`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,8 @@ class Artefact:
         """Data version: equal content, equal digest."""
         if isinstance(self.tables, pa.Table):
             return table_digest(self.tables.drop_columns(list(self.volatile)))
-        return "-".join(table_digest(table)[:16] for _, table in sorted(self.tables.items()))
+        parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 def write_artefact(path: Path, artefact: Artefact) -> None:

@@ -24,7 +24,6 @@ def atomic_file(path: Path) -> Iterator[Path]:
     StorageError
         If the disk is full or the folder cannot be written; what stood at `path` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
         yield temporary
@@ -44,7 +43,6 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     A directory cannot be renamed over another that is not empty. The old one therefore steps aside under a
     fixed name first, and `recover` puts it back if a kill fell between the two renames.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
     temporary = _temporary(path)
     try:
@@ -74,6 +72,10 @@ def recover(path: Path) -> None:
 
 def _temporary(path: Path) -> Path:
     """Name a temporary beside `path`, and sweep away those that killed processes of this machine left."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     host = platform.node()
     for litter in path.parent.glob(f".{path.name}.{host}.*.tmp"):
         process = int(litter.suffixes[-2][1:])

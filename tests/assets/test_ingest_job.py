@@ -132,7 +132,7 @@ def test_blocking_check_that_fails_stops_what_is_downstream(place, monkeypatch) 
 
     monkeypatch.setattr(specifications, "_microdata", stricter)
     with pytest.raises(
-        CheckError, match="ingest_survey RECS_2015: 1 blocking.*survey/households: values; nothing"
+        CheckError, match=r"ingest_survey RECS_2015: 1 blocking.*survey/households: values; nothing"
     ):
         place.run()
     assert failed_checks(place) == {("survey/households", "values")}

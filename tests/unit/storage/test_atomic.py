@@ -34,6 +34,16 @@ def test_full_disk_names_the_file_and_the_remedy_and_keeps_the_old_one(tmp_path:
     assert path.read_text() == "old"
 
 
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    for write in (atomic_file, atomic_directory):
+        with (
+            pytest.raises(StorageError, match=r"a\.txt: cannot be written"),
+            write(tmp_path / "data" / "a.txt"),
+        ):
+            pass
+
+
 def test_directory_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "set"
     for generation in ("one", "two"):
