@@ -7,6 +7,7 @@ one that the UI and the schedules launch.
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.settings import Settings
+from fusion_pipeline.storage.atomic import is_alive
 
 # Without it the UI's job pages do not list runs that a command line executed.
 _LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
+_PROCESS = "fusion_pipeline/process"
 # Dagster's own console lines repeat what the library logs and what the command line shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -75,6 +78,7 @@ def run_pair(
         As `execute` does.
     """
     definitions = build_defs(settings)
+    release_dead_runs(instance)
     for run in runs_of(pair):
         yield run, None
         yield run, execute(definitions, run, instance)
@@ -94,7 +98,7 @@ def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstan
             instance=instance,
             partition_key=run.partition,
             run_config=_QUIET,
-            tags=_LABEL,
+            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}"},
             raise_on_error=True,
         )
     except DagsterAssetCheckFailedError as error:
@@ -108,6 +112,21 @@ def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstan
         [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],
         result.get_asset_check_evaluations(),
     )
+
+
+def release_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Give back what killed command-line runs of this machine still hold.
+
+    Dagster's daemon, which would do it, need not run beside the command line; a pool slot of a killed run would
+    otherwise keep every later one waiting for ever.
+    """
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(unfinished):
+        host, _, process = run.tags.get(_PROCESS, "").rpartition(":")
+        if host == platform.node() and not is_alive(int(process)):
+            instance.report_run_failed(run, "Its process was killed.")
+            if instance.event_log_storage.supports_global_concurrency_limits:
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def local_instance() -> dg.DagsterInstance:

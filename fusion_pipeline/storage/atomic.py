@@ -70,6 +70,17 @@ def recover(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine, by its number, is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _temporary(path: Path) -> Path:
     """Name a temporary beside `path`, and sweep away those that killed processes of this machine left."""
     try:
@@ -79,19 +90,9 @@ def _temporary(path: Path) -> Path:
     host = platform.node()
     for litter in path.parent.glob(f".{path.name}.{host}.*.tmp"):
         process = int(litter.suffixes[-2][1:])
-        if process == os.getpid() or not _alive(process):
+        if process == os.getpid() or not is_alive(process):
             _remove(litter)
     return path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _remove(path: Path) -> None:
