@@ -25,7 +25,7 @@ from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
-from fusion_pipeline.validation.marginals import compare_marginals
+from fusion_pipeline.validation.marginals import comparable_donors, compare_marginals
 from resources.compute import Compute
 from resources.store import FusionStore
 
@@ -202,12 +202,14 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
+    absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
     store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(store.plan_version(context.partition_key)),
         metadata={
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
+            "predictors asked for and not there": figures.reasons(absent),
             "provenance": dg.MetadataValue.json(provenance(context, [prepared])),
         },
     )
@@ -331,7 +333,7 @@ def fusion_implicates(
             "marginals",
             asset=["fusion", "microdata"],
             partitions_def=PAIRS,
-            description="Weighted means and shares of the fused variables against the donor's own.",
+            description="Weighted means and shares of the fused variables against donors of the same locations.",
         ),
     ],
     group_name="fusion",
@@ -349,8 +351,10 @@ def fusion_microdata(
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
+    locations = REGISTRY.pair(pair).locations
+    donors = comparable_donors(prepared.donor, prepared.recipient, locations)
     marginals = compare_marginals(
-        prepared.donor,
+        donors,
         files,
         households.read(["year", "hid", "weight"]),
         store.plan(pair).variables,
@@ -382,7 +386,11 @@ def fusion_microdata(
                 check_name="marginals",
                 passed=not far,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"beyond": ", ".join(far) or "none", "marginals": figures.frame_table(marginals)},
+                metadata={
+                    "beyond": ", ".join(far) or "none",
+                    "donors": f"{donors.num_rows:,} of {prepared.donor.num_rows:,}, where there are recipients",
+                    "marginals": figures.frame_table(marginals),
+                },
             ),
         ],
     )

@@ -114,7 +114,8 @@ def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float
     """Estimate means and proportions of a fused PAIR with margins of error pooled over all implicates."""
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise click.BadParameter(f"{out} is neither a .csv nor a .parquet file", param_hint="--out")
-    frame = _estimates(pair, load_settings(), estimates, by, level)
+    settings = load_settings()
+    frame = _estimates(pair, settings, estimates, by, level)
     if out is not None:
         with atomic_file(out) as temporary:
             if out.suffix == ".parquet":
@@ -123,14 +124,12 @@ def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float
                 frame.to_csv(temporary, index=False)
         _console.print(f"{len(frame)} estimates → {out}")
         return
-    frame = frame.drop(columns=["variable", "M"])
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    for column in frame.columns:
-        number = frame[column].dtype.kind in "fi"
-        table.add_column(column.replace("_", " "), justify="right" if number else "left", no_wrap=True)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(as_text(value) for value in row))
-    _console.print(table)
+    _console.print(
+        f"{pair}, {settings.origin} data, {frame['M'].max()} implicates; "
+        f"± margin of error at {100 * level:g} %",
+        soft_wrap=True,
+    )
+    _console.print(_estimates_table(frame, by))
 
 
 @main.command()
@@ -143,14 +142,15 @@ def inspect(pair: str | None) -> None:
     table = Table(box=None)
     if pair is None:
         for heading in ("pair", "donors", "recipient", "fusion variables"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for name, entry in registry.pairs.items():
             table.add_row(name, ", ".join(entry.donors), f"ACS {entry.recipient}", ", ".join(entry.variables))
     else:
         for heading in ("artefact", "rows", "columns", "version", "made from"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for artefact in artefacts_of(registry.pair(pair), pair, Layout(settings.root)):
             table.add_row(*artefact)
+    _console.print(f"{settings.origin} data in {settings.root}", soft_wrap=True)
     _console.print(table)
 
 
@@ -195,6 +195,20 @@ def _estimates(
         memory_limit=int(settings.memory_limit),
         threads=settings.threads,
     )
+
+
+def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
+    """Lay estimates out so that a narrow screen folds words and never cuts a number."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]
+    for column in words:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for heading in ("estimate", "± margin", "standard\nerror"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in frame.to_dict("records"):
+        estimate, margin, error = (as_text(row[name]) for name in ("estimate", "margin", "standard_error"))
+        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", error)
+    return table
 
 
 def _demo_table(pair: str, settings: Settings) -> None:

@@ -5,8 +5,10 @@ Belongs here: reading provenance back. It needs no Dagster: the files carry it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
+from fusion_pipeline.fusion.modelset import load_model_set
 from fusion_pipeline.registry import FusionPair
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
@@ -43,6 +45,11 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
             str(origin.get("digest", origin.get("fingerprint", "")))[:8],
             inputs,
         )
-    for path in (layout.plan(name), layout.model_set(name), layout.report(name)):
-        state = "there" if path.exists() else "not materialized"
+    versions = (
+        (layout.plan(name), lambda path: hashlib.sha256(path.read_bytes()).hexdigest()),
+        (layout.model_set(name), lambda path: load_model_set(path).fingerprint),
+        (layout.report(name), lambda _: "there"),
+    )
+    for path, version in versions:
+        state = version(path)[:8] if path.exists() else "not materialized"
         yield str(path.relative_to(layout.root)), "", "", state, ""

@@ -22,6 +22,8 @@ from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "1"
 KEYS = ("survey", "hid", "weight")
+OUTLIERS_BY = "recs_division"
+"""Column within whose categories an outlying price is found."""
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +106,7 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
     """Append the price steps to a plan: a draw of the price where the quantity is positive, then the product.
 
     Outlying prices within a RECS division are not used as donors (`outliers_by`), as in the reference's
-    production runs. Predictors that the tables have not are left out.
+    production runs. Predictors that the tables have not are left out; `absent_predictors` names them.
     """
     steps, products, internal = list(plan.steps), dict(plan.products), list(plan.internal)
     for price in prices:
@@ -112,11 +114,29 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
         if name not in table_columns:
             continue
         predictors = tuple(p for p in price.predictors if p in table_columns)
-        group = "recs_division" if "recs_division" in table_columns else None
+        group = OUTLIERS_BY if OUTLIERS_BY in table_columns else None
         steps.append(FusionStep((name,), predictors, universe=price.quantity, outliers_by=group))
         products[price.expenditure] = (name, price.quantity)
         internal.append(name)
     return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
+
+
+def absent_predictors(
+    forced: Sequence[str], prices: Sequence[Price], table_columns: Sequence[str]
+) -> dict[str, str]:
+    """Name the columns that a pair's plan asks for and its tables have not, and what happens without them."""
+    absent = {name: "would be in every step" for name in forced if name not in table_columns}
+    for price in prices:
+        if price_name(price.expenditure) not in table_columns:
+            continue
+        for name in price.predictors:
+            if name not in table_columns:
+                absent.setdefault(name, f"would predict {price_name(price.expenditure)}")
+        if OUTLIERS_BY not in table_columns:
+            absent.setdefault(OUTLIERS_BY, "outlying prices stay among the donors without it")
+    for name, consequence in absent.items():
+        _log.info("predictor %s is not in this pair's tables: %s", name, consequence)
+    return absent
 
 
 def _positions(pooled: pa.Table, keys: pa.Table) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ import dagster as dg
 
 from fusion_pipeline.raw import ResolvedFile, resolve
 from fusion_pipeline.registry import RawFile, SurveyVintage
+from fusion_pipeline.storage.atomic import exclusive
 
 
 class RawFiles(dg.ConfigurableResource):
@@ -58,8 +58,6 @@ class RawFiles(dg.ConfigurableResource):
         if self.mirror is None:
             raise ValueError("simulated raw files need a folder to be written to")
         out = Path(self.mirror)
-        out.parent.mkdir(parents=True, exist_ok=True)
         # Three assets ask for the population at once when a run has several processes; one makes it.
-        with (out.parent / f".{out.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(out.with_name(f".{out.name}.lock")):
             simulate(out, households=self.households, donors=self.donors, seed=self.seed)

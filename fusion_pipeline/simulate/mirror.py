@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.errors import SettingsError, StorageError
-from fusion_pipeline.registry import Registry, load_registry
+from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.place import build_places
 from fusion_pipeline.simulate.recs import write_recs
@@ -45,7 +45,7 @@ def simulate(
     out : Path
         Mirror folder, published whole; left as it is if it was made by the same arguments and version.
     households : int
-        Occupied households in each ACS year's sample.
+        Occupied households in the sample of each ACS year that is simulated.
     donors : int
         Households in the RECS sample.
     seed : int
@@ -62,8 +62,9 @@ def simulate(
 
     Notes
     -----
-    Layout: `<survey>_<vintage>/<official name>` for RECS 2015 and every ACS year of the registry,
-    `spatial/<official name>` for its geography, and `truth/acs_<year>.parquet`, `truth/recs_2015.parquet`.
+    Layout: `<survey>_<vintage>/<official name>` for RECS 2015 and every ACS year that a pair of the
+    registry fuses onto, `spatial/<official name>` for its geography, and `truth/acs_<year>.parquet`,
+    `truth/recs_2015.parquet`.
     Both surveys are samples of the same places and the same model of households, drawn independently; the
     truth of any year is what RECS 2015 would have recorded.
     """
@@ -88,7 +89,7 @@ def simulate(
                 )
             else:
                 log.info("%s is not simulated", survey.folder)
-        for survey in registry.recipients.values():
+        for survey in _recipients(registry):
             target = folder / survey.folder
             write_acs(
                 places,
@@ -108,6 +109,12 @@ def simulate(
         (folder / STAMP).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
 
 
+def _recipients(registry: Registry) -> list[SurveyVintage]:
+    """List the ACS years that a pair fuses onto; the others would only cost time and space."""
+    used = {pair.recipient for pair in registry.pairs.values()}
+    return [survey for key, survey in registry.recipients.items() if key in used]
+
+
 def _check_sizes(households: int, donors: int) -> None:
     for name, value, least in (("households", households, MIN_HOUSEHOLDS), ("donors", donors, MIN_DONORS)):
         if value < least:
@@ -121,7 +128,7 @@ def _check_sizes(households: int, donors: int) -> None:
 def _stamp(households: int, donors: int, seed: int, registry: Registry) -> dict[str, Any]:
     files = [
         f"{survey.folder}/{file.name}"
-        for survey in (*registry.surveys.values(), *registry.recipients.values())
+        for survey in (*registry.surveys.values(), *_recipients(registry))
         for file in survey.files.values()
     ]
     files += [f"{SPATIAL}/{file.name}" for file in registry.geography.values()]

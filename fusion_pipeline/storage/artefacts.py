@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Artefact:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     volatile: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Data version: equal content, equal digest."""
         if isinstance(self.tables, pa.Table):

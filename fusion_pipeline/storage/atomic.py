@@ -5,6 +5,8 @@ Belongs here: temporary names, fsync, rename, and recovery after a kill. Does no
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import os
 import platform
 import shutil
@@ -13,6 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fusion_pipeline.errors import StorageError
+
+_numbers = itertools.count(1)
+"""Tells apart the temporaries of one process, whatever its threads."""
+_in_work: set[Path] = set()
+"""Temporaries that this process is writing: another with its number in its name is of a dead namesake."""
 
 
 @contextmanager
@@ -24,16 +31,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
     StorageError
         If the disk is full or the folder cannot be written; what stood at `path` is untouched.
     """
-    temporary = _temporary(path)
-    try:
-        yield temporary
-        _fsync(temporary)
-        temporary.replace(path)
-        _fsync(path.parent)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _temporary(path) as temporary:
+        try:
+            yield temporary
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -44,30 +49,36 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     fixed name first, and `recover` puts it back if a kill fell between the two renames.
     """
     recover(path)
-    temporary = _temporary(path)
-    try:
-        temporary.mkdir()
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            _fsync(file)
-        _fsync(temporary)
-        if path.exists():
-            path.rename(_aside(path))
-        temporary.rename(path)
-        _fsync(path.parent)
-        shutil.rmtree(_aside(path), ignore_errors=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _temporary(path) as temporary:
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _fsync(file)
+            _fsync(temporary)
+            with exclusive(_lock(path)):
+                if path.exists():
+                    path.rename(_aside(path))
+                temporary.rename(path)
+                _fsync(path.parent)
+                shutil.rmtree(_aside(path), ignore_errors=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 def recover(path: Path) -> None:
     """Put the previous directory back if its replacement was cut off half way; otherwise do nothing."""
     aside = _aside(path)
-    if aside.exists() and not path.exists():
-        aside.rename(path)
-    shutil.rmtree(aside, ignore_errors=True)
+    if not aside.exists():
+        return
+    try:
+        # A writer between its two renames holds the lock; when it is free, what stands aside was left behind.
+        with exclusive(_lock(path)):
+            if aside.exists() and not path.exists():
+                aside.rename(path)
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def is_alive(process: int) -> bool:
@@ -81,18 +92,44 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def _temporary(path: Path) -> Path:
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold a lock file alone, against other processes and threads; it stays, and a kill frees it.
+
+    Raises
+    ------
+    StorageError
+        If its folder cannot be made or written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise _unwritable(lock, error) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
     """Name a temporary beside `path`, and sweep away those that killed processes of this machine left."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(path, error) from error
-    host = platform.node()
-    for litter in path.parent.glob(f".{path.name}.{host}.*.tmp"):
-        process = int(litter.suffixes[-2][1:])
-        if process == os.getpid() or not is_alive(process):
-            _remove(litter)
-    return path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
+    start = f".{path.name}.{platform.node()}."
+    temporary = path.with_name(f"{start}{os.getpid()}-{next(_numbers)}.tmp")
+    _in_work.add(temporary)
+    try:
+        for litter in path.parent.glob(f"{start}*-*.tmp"):
+            process = int(litter.name.removeprefix(start).split("-")[0])
+            if litter not in _in_work and (process == os.getpid() or not is_alive(process)):
+                _remove(litter)
+        yield temporary
+    finally:
+        _remove(temporary)
+        _in_work.discard(temporary)
 
 
 def _remove(path: Path) -> None:
@@ -100,6 +137,10 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.swap")
 
 
 def _aside(path: Path) -> Path:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
@@ -91,6 +92,28 @@ def compare_marginals(
     with np.errstate(divide="ignore", invalid="ignore"):
         result["difference"] = np.where(gap == 0, 0.0, gap.to_numpy() / error.to_numpy())
     return result
+
+
+def comparable_donors(donor: TableRef, recipient: TableRef, locations: Sequence[str]) -> pa.Table:
+    """Keep the donors of the locations in which there are recipients: one state is not held against the nation.
+
+    Parameters
+    ----------
+    donor, recipient : tables that share the location columns
+    locations : sequence of str
+        Their disclosed location columns, such as `recs_division`.
+
+    Returns
+    -------
+    pa.Table
+        Donors whose every location occurs among the recipients; all donors where none is left.
+    """
+    table = donor.read()
+    kept = pa.array(np.ones(table.num_rows, dtype=bool))
+    for name in locations:
+        covered = recipient.read([name])[name].cast(pa.string()).unique()
+        kept = pc.and_(kept, pc.is_in(table[name].cast(pa.string()), value_set=covered))
+    return table.filter(kept) if pc.any(kept).as_py() else table
 
 
 def donor_frame(donor: pd.DataFrame | pa.Table | TableRef, names: Sequence[str]) -> pd.DataFrame:

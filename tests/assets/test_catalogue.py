@@ -66,13 +66,15 @@ BLOCKING = {
 }
 WARNING = {"fusion/harmonized": {"similarity"}, "fusion/microdata": {"marginals"}}
 
+ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
+
 REGISTRY = load_registry()
 DEFINITIONS = build_defs()
 ASSETS = {key.to_user_string(): key for key in DEFINITIONS.resolve_asset_graph().get_all_asset_keys()}
 KEYS = {
     None: [],
     DONOR: list(REGISTRY.surveys),
-    RECIPIENT: list(REGISTRY.recipients),
+    RECIPIENT: ACS_YEARS,
     PAIRS: list(REGISTRY.pairs),
     "pair | chunk": [f"{pair}|{chunk}" for pair in REGISTRY.pairs for chunk in IMPLICATES.chunks],
 }

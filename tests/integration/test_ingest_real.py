@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from fusion_pipeline.raw.resolving import resolve
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import levels_of
 from fusion_pipeline.surveys.codebook import load_codebook
@@ -37,25 +38,6 @@ PAPER = (
     {("fuelheat", "Do not use space heating")},
     {("schl", "Less than 3 years old"), ("fuelheat", "No space heating")},
 )
-# The 5-year file of 2014-2018 has the layout of 2018: payment flags in columns of their own.
-FIVE_YEARS = """
-extends: acs_2015
-vintage: "2018"
-year: 2018
-households:
-  replicates: null
-  variables:
-    handheld: null
-    ybl: {levels: {1..19: 2015 or earlier, 20: 2016, 21: 2017, 22: 2018}}
-    elefp: {raw: ELEFP, levels: {1: Included, 2: No charge, 3: Valid}}
-    gasfp: {raw: GASFP, levels: {1: Included in rent, 2: Included in electricity, 3: No charge, 4: Valid}}
-    fulfp: {raw: FULFP, levels: {1: Included, 2: No charge, 3: Valid}}
-    watfp: {raw: WATFP, levels: {1: Included, 2: No charge, 3: Valid}}
-    elep: {values: null, not_applicable: 0}
-    gasp: {values: null, not_applicable: 0}
-    fulp: {values: null, not_applicable: 0}
-    watp: {values: null, not_applicable: 0}
-"""
 
 
 def raw(path: Path) -> pd.DataFrame:
@@ -218,18 +200,55 @@ def test_persons_in_group_quarters_are_dropped(acs, persons):
     assert persons.num_rows - members.num_rows == quarters.sum()
 
 
-def test_a_zipped_file_with_lettered_keys_is_read_whole(tmp_path):
-    (tmp_path / "acs_five.yaml").write_text(FIVE_YEARS)
-    path = DATA / "acs_2018_5yr_de" / "csv_hde.zip"
-    table, report = ingest_with_report([RawPart(path)], load_codebook("acs_five", tmp_path), "households")
-    with zipfile.ZipFile(path) as archive, archive.open("psam_h10.csv") as member:
+@pytest.fixture(scope="module")
+def five_years(tmp_path_factory):
+    entry = load_registry().recipients["2018_5yr"]
+    found = resolve(
+        "households",
+        entry.files["households"],
+        folder=entry.folder,
+        mirror=DATA,
+        cache=tmp_path_factory.mktemp("cache"),
+        offline=True,
+    )
+    with zipfile.ZipFile(found.path) as archive, archive.open("psam_h10.csv") as member:
         expected = pd.read_csv(member, dtype=str, keep_default_na=False)
     occupied = expected[(expected["WGTP"].astype(int) > 0) & (expected["NP"].astype(int) > 0)]
+    return ingest_with_report(
+        [RawPart(found.path)], load_codebook(entry.codebook), "households"
+    ), occupied.reset_index(drop=True)
+
+
+def test_five_year_file_is_read_whole_through_its_registry_entry(five_years):
+    (table, report), occupied = five_years
     assert (report.rows_read, table.num_rows) == (23_037, len(occupied))
     assert table["weight"].to_numpy().sum() == occupied["WGTP"].astype(int).sum()
+    assert not report.missing
+    assert not report.left_out
+    assert set(table["state"].to_pylist()) == {"10"}
+    assert set(table["year"].to_pylist()) == {2018}
+
+
+def test_five_year_keys_with_and_without_letters_stay_unique(five_years):
+    (table, _), occupied = five_years
     keys = occupied["SERIALNO"].str.replace("HU", "1").astype(np.int64)
     assert table["hid"].to_pylist() == keys.to_list()
-    assert (table["elep"].to_numpy() == 0).sum() == (occupied["ELEP"] == "").sum()
+    assert keys.is_unique
+    counts = occupied["SERIALNO"].str[:4].value_counts().to_dict()
+    assert counts == {"2014": 3611, "2015": 3650, "2016": 3653, "2017": 3709, "2018": 3786}
+
+
+def test_five_year_amounts_are_in_dollars_of_the_end_year_and_blank_is_nothing_paid(five_years):
+    (table, _), occupied = five_years
+    factor = occupied["ADJHSG"].astype(float) / 1e6
+    assert factor.nunique() == 5
+    for name in ("ELEP", "GASP", "FULP", "WATP"):
+        paid = pd.to_numeric(occupied[name]).fillna(0) * factor
+        assert np.array_equal(table[name.lower()].to_numpy(), np.rint(paid)), name
+    for flag, code in (("gasfp", "4"), ("elefp", "3"), ("fulfp", "3"), ("watfp", "3")):
+        valid = table[flag].to_pandas().astype(str).str.startswith("Valid")
+        assert (valid == (occupied[flag.upper()] == code)).all()
+        assert ((table[f"{flag[:3]}p"].to_numpy() > 0) == valid).all()
 
 
 @pytest.mark.parametrize(("harmonies", "without_level", "without_group"), [CURRENT, PAPER])

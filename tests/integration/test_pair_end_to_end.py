@@ -69,17 +69,28 @@ def test_implicates_are_one_table_for_duckdb(small_run) -> None:
     assert (count, implicates) == (1_500 * IMPLICATES.count, IMPLICATES.count)
 
 
-def test_estimates_with_margins_cover_the_simulated_truth(small_run) -> None:
-    """National means of the population's own ACS sample: margins at 90 % cover most of eight known means."""
+def test_national_means_differ_from_the_truth_by_no_more_than_the_donors_sampling_explains(small_run) -> None:
+    """All eight lie within three standard errors, once the donors' own sampling error is added to the margins.
+
+    Margins of the pair alone do not hold that error and are too narrow for the nation; nothing is claimed here
+    about how often they cover.
+    """
     truth = pq.read_table(small_run.layout.simulated_raw / "truth" / "acs_2015.parquet").to_pandas()
     weights = TableRef(small_run.layout.table(("acs", "households"), "2015")).to_pandas(["hid", "weight"])
     truth = weights.merge(truth, on="hid", validate="one_to_one")
     names = ["btuel", "btung", "btulp", "btufo", "dollarel", "dollarng", "dollarlp", "dollarfo"]
     found = estimate_pair(PAIR, small_run.layout, [f"mean({name})" for name in names]).set_index("variable")
     expected = np.array([np.average(truth[name], weights=truth["weight"]) for name in names])
-    distance = np.abs(found.loc[names, "estimate"].to_numpy() - expected) / found.loc[names, "standard_error"]
-    # 700 donors stand behind the models, and their sampling error is not in the margins of a first version.
-    assert np.median(distance) < 3, dict(zip(names, distance, strict=True))
+    donors = TableRef(small_run.layout.table(("survey", "households"), "RECS_2015")).to_pandas()
+    replicates = donors[[name for name in donors if name.startswith("rep_")]].to_numpy(float)
+    assert replicates.shape == (700, 96)
+    values = donors[names].to_numpy(float)
+    mean = donors["weight"].to_numpy() @ values / donors["weight"].sum()
+    again = replicates.T @ values / replicates.sum(axis=0)[:, None]
+    donor_error = np.sqrt(4 / 96 * ((again - mean) ** 2).sum(axis=0))
+    error = np.hypot(found.loc[names, "standard_error"].to_numpy(), donor_error)
+    z = (found.loc[names, "estimate"].to_numpy() - expected) / error
+    assert (np.abs(z) < 3).all(), dict(zip(names, z.round(2), strict=True))
 
 
 def test_report_is_one_file_without_outside_addresses(small_run) -> None:

@@ -173,7 +173,8 @@ def test_expenditure_is_a_donors_price_times_the_fused_quantity(fused, recs) -> 
 
 def statistics(frame: pd.DataFrame) -> pd.DataFrame:
     """One column a statistic, whose weighted mean it is."""
-    columns = {f"mean {name}": frame[name].astype(float) for name in QUANTITIES}
+    amounts = [*QUANTITIES, *QUANTITIES.values()]
+    columns = {f"mean {name}": frame[name].astype(float) for name in amounts}
     columns |= {f"zero {name}": (frame[name] == 0).astype(float) for name in QUANTITIES}
     for name, labels in LABELS.items():
         columns |= {f"{name}: {label}": (frame[name] == label).astype(float) for label in labels.values()}

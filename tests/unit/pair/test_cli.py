@@ -12,6 +12,7 @@ from fusion_pipeline import cli
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import categorical, write_table
+from fusion_pipeline.text import as_text
 
 PAIR = "RECS_2015__ACS_2015"
 
@@ -47,9 +48,10 @@ def fused(tmp_path) -> Layout:
         }
     )
     write_table(layout.table(("acs", "households"), "2015"), households)
+    origin = {"model_set": "a" * 64, "recipient": "b" * 64, "seed": 1, "stream": PAIR}
     for implicate, values in ((1, [20.0, 20.0]), (2, [10.0, 26.0])):
         table = pa.table({"year": year, "hid": hid, "btuel": values})
-        write_table(layout.implicate(PAIR, implicate), table)
+        write_table(layout.implicate(PAIR, implicate), table, origin)
     return layout
 
 
@@ -121,6 +123,32 @@ def test_analyze_prints_the_estimates(run, fused) -> None:
     assert "South Atlantic" in result.output
     # (20 + 22) / 2, weighted within the implicates
     assert " 21 " in result.output
+
+
+def test_analyze_on_a_narrow_screen_cuts_no_number_and_no_word(run, fused, monkeypatch) -> None:
+    monkeypatch.setattr(cli, "_console", cli.Console(width=45))
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--by", "division", "--by", "puma10")
+    assert result.exit_code == 0
+    assert "…" not in result.output
+    first, *lines = result.output.splitlines()
+    assert first == f"{PAIR}, simulated data, 2 implicates; ± margin of error at 90 %"
+    [numbers] = [line.split() for line in lines if "±" in line and "margin" not in line]
+    frame = cli._estimates(PAIR, cli.load_settings(), ["mean(btuel)"], ["division", "puma10"], 0.9)
+    [row] = frame.itertuples()
+    shown = [as_text(row.estimate), f"±{as_text(row.margin)}", as_text(row.standard_error)]
+    assert numbers[-3:] == shown
+
+
+def test_inspect_on_a_narrow_screen_shows_origin_and_whole_names(run, fused, monkeypatch) -> None:
+    monkeypatch.setattr(cli, "_console", cli.Console(width=60))
+    result = run("inspect", PAIR)
+    assert result.exit_code == 0
+    first, *lines = result.output.splitlines()
+    assert first == f"simulated data in {fused.root}"
+    assert "…" not in result.output
+    names = "".join(line.split(" ")[1] for line in lines if line.startswith(" ") and line[1] != " ")
+    for side in ("donor", "recipient"):
+        assert f"fusion/harmonized/{PAIR}/{side}" in names
 
 
 @pytest.mark.parametrize(("name", "read"), [("e.csv", pd.read_csv), ("e.parquet", pd.read_parquet)])

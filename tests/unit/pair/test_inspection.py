@@ -1,8 +1,12 @@
 """What `fusion inspect` reads back from the files: versions, inputs, what is not there."""
 
+import hashlib
+import json
+
 import pyarrow as pa
 import pytest
 
+from fusion_pipeline.fusion.modelset import FORMAT
 from fusion_pipeline.inspection import artefacts_of
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import Artefact, write_artefact
@@ -54,7 +58,12 @@ def test_implicates_are_listed_in_order_with_their_model_set_and_recipient(layou
     assert set(found.values()) == {("2", "1", "ffffffff", "model_set@aaaaaaaa, recipient@bbbbbbbb")}
 
 
-def test_plan_is_there_once_it_is_written(layout) -> None:
+def test_plan_and_model_set_show_the_digests_by_which_others_name_them(layout) -> None:
     layout.plan(NAME).parent.mkdir(parents=True)
     layout.plan(NAME).write_text("{}")
-    assert rows(layout)[f"fusion/plan/{NAME}.json"] == ("", "", "there", "")
+    manifest = json.dumps({"files": {}, "format": FORMAT})
+    layout.model_set(NAME).mkdir(parents=True)
+    (layout.model_set(NAME) / "manifest.json").write_text(manifest)
+    plan, models = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in ("{}", manifest))
+    assert rows(layout)[f"fusion/plan/{NAME}.json"] == ("", "", plan, "")
+    assert rows(layout)[f"models/{NAME}"] == ("", "", models, "")

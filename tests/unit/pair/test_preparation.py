@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
-from fusion_pipeline.preparation import add_price_steps, fusion_variables, price_name
+from fusion_pipeline.preparation import absent_predictors, add_price_steps, fusion_variables, price_name
 from fusion_pipeline.registry import PriceStep
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
@@ -135,3 +135,18 @@ def test_outlying_prices_are_sought_within_a_division_if_it_is_known(columns, gr
 
 def test_price_that_could_not_be_made_adds_no_step() -> None:
     assert add_price_steps(plan(), [GAS], ["division", "gas"]) == plan()
+
+
+def test_predictors_that_are_asked_for_and_not_there_are_named_and_logged(caplog) -> None:
+    caplog.set_level(logging.INFO, "fusion_pipeline.preparation")
+    absent = absent_predictors(["income", "race"], [GAS], ["division", "income", "gas", "price_bill"])
+    assert absent == {
+        "race": "would be in every step",
+        "building": "would predict price_bill",
+        "recs_division": "outlying prices stay among the donors without it",
+    }
+    assert all(name in caplog.text for name in absent)
+
+
+def test_price_that_could_not_be_made_asks_for_no_predictors() -> None:
+    assert absent_predictors([], [GAS], ["division", "gas"]) == {}

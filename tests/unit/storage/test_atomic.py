@@ -5,12 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -50,7 +57,8 @@ def test_directory_is_replaced_whole(tmp_path: Path) -> None:
         with atomic_directory(path) as folder:
             (folder / generation).write_text(generation)
     assert [p.name for p in path.iterdir()] == ["two"]
-    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    assert visible(tmp_path) == ["set"]
+    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob("*.old")]
 
 
 def test_directory_whose_replacement_was_cut_off_between_two_renames_comes_back(tmp_path: Path) -> None:
@@ -60,6 +68,67 @@ def test_directory_whose_replacement_was_cut_off_between_two_renames_comes_back(
     path.rename(tmp_path / ".set.old")
     recover(path)
     assert (path / "one").read_text() == "one"
+
+
+def test_reader_that_recovers_between_a_writers_two_renames_waits_for_the_writer(
+    tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "set"
+    with atomic_directory(path) as folder:
+        (folder / "one").write_text("one")
+    stepped_aside, read = threading.Event(), []
+
+    def reader() -> None:
+        stepped_aside.wait()
+        recover(path)
+        read.extend(p.name for p in path.iterdir())
+
+    rename = Path.rename
+
+    def slow(source: Path, target: Path) -> Path:
+        if source == path:
+            result = rename(source, target)
+            stepped_aside.set()
+            time.sleep(0.2)
+            return result
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", slow)
+    thread = threading.Thread(target=reader)
+    thread.start()
+    with atomic_directory(path) as folder:
+        (folder / "two").write_text("two")
+    thread.join(10)
+    assert read == ["two"]
+    assert visible(path) == ["two"]
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_directory])
+def test_two_threads_that_write_one_path_do_not_share_a_temporary(tmp_path: Path, write) -> None:
+    path, both = tmp_path / "a", threading.Barrier(2, timeout=10)
+
+    def writer(text: str) -> None:
+        with write(path) as temporary:
+            both.wait()
+            (temporary / "x" if write is atomic_directory else temporary).write_text(text)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(writer, ("first", "second")))
+    assert (path / "x" if write is atomic_directory else path).read_text() in ("first", "second")
+    assert visible(tmp_path) == ["a"]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_temporary_of_a_dead_process_with_our_number_is_swept_away(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_file(path) as temporary:
+        temporary.write_text("1")
+    namesake = temporary.with_name(temporary.name.replace(f"{os.getpid()}-", f"{os.getpid()}-9999"))
+    namesake.write_text("half")
+    with atomic_file(path) as temporary:
+        temporary.write_text("2")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 WRITER = """

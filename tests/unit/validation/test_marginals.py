@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 from fusion_pipeline.validation.distributions import compare_distributions
-from fusion_pipeline.validation.marginals import compare_marginals
+from fusion_pipeline.validation.marginals import comparable_donors, compare_marginals
 
 LEVELS = ["None", "Room", "Central"]
 REPLICATES = [f"rep_{r}" for r in range(1, 7)]
@@ -200,3 +200,27 @@ def test_a_variable_of_another_kind_is_refused():
     nothing = donor.set_column(1, "btung", pa.array(np.zeros(len(donor))))
     with pytest.raises(AnalysisError, match="no values but zero"):
         compare_distributions(nothing, fused, static, ["btung"])
+
+
+def _located(path, divisions: list[str], regions: list[str]) -> TableRef:
+    # The two sides may number the same levels differently.
+    columns = {
+        name: categorical(np.array([sorted(set(v)).index(x) for x in v]), sorted(set(v)))
+        for name, v in (("division", divisions), ("region", regions))
+    }
+    write_table(path, pa.table({"hid": np.arange(len(divisions)), **columns}))
+    return TableRef(path)
+
+
+def test_donors_of_locations_without_recipients_are_not_compared(tmp_path):
+    donor = _located(tmp_path / "d.parquet", ["A", "B", "C", "B"], ["1", "1", "2", "2"])
+    recipient = _located(tmp_path / "r.parquet", ["B", "C"], ["2", "2"])
+    assert comparable_donors(donor, recipient, ["division"])["hid"].to_pylist() == [1, 2, 3]
+    assert comparable_donors(donor, recipient, ["division", "region"])["hid"].to_pylist() == [2, 3]
+    assert comparable_donors(donor, recipient, [])["hid"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_all_donors_are_compared_where_none_shares_a_location(tmp_path):
+    donor = _located(tmp_path / "d.parquet", ["A", "B"], ["1", "1"])
+    recipient = _located(tmp_path / "r.parquet", ["C"], ["1"])
+    assert comparable_donors(donor, recipient, ["division"]).num_rows == 2

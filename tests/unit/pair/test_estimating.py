@@ -1,0 +1,60 @@
+"""Which implicates of a pair may be pooled."""
+
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.estimating import implicates_of
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import write_table
+
+PAIR = "RECS_2015__ACS_2015"
+ORIGIN = {"model_set": "a" * 64, "recipient": "b" * 64, "seed": 1, "stream": PAIR}
+
+
+@pytest.fixture
+def layout(tmp_path) -> Layout:
+    """Eleven implicates of one origin: more than sort as text."""
+    layout = Layout(tmp_path)
+    for implicate in range(1, 12):
+        write(layout, implicate, ORIGIN)
+    return layout
+
+
+def write(layout: Layout, implicate: int, provenance: dict | None) -> None:
+    table = pa.table({"year": [2015], "hid": [1], "btuel": [2.0]})
+    write_table(layout.implicate(PAIR, implicate), table, provenance)
+
+
+def test_implicates_of_one_origin_are_found_in_order(layout) -> None:
+    assert implicates_of(PAIR, layout) == [layout.implicate(PAIR, m) for m in range(1, 12)]
+
+
+@pytest.mark.parametrize(
+    ("key", "other"), [("model_set", "c" * 64), ("recipient", "c" * 64), ("seed", 2), ("stream", "other")]
+)
+def test_implicate_of_another_origin_is_named_with_the_remedy(layout, key, other) -> None:
+    write(layout, 11, ORIGIN | {key: other})
+    with pytest.raises(AnalysisError, match=rf"implicate=11.*same {key} as implicate=01.*Delete.*chunks"):
+        implicates_of(PAIR, layout)
+
+
+def test_implicate_without_provenance_is_not_pooled(layout) -> None:
+    write(layout, 11, None)
+    with pytest.raises(AnalysisError, match=r"implicate=11.*model_set.*unknown"):
+        implicates_of(PAIR, layout)
+
+
+def test_gap_in_the_numbers_is_named(layout) -> None:
+    layout.implicate(PAIR, 7).unlink()
+    with pytest.raises(AnalysisError, match=r"implicate=08.*implicate 7 should be.*make implicate 7 again"):
+        implicates_of(PAIR, layout)
+
+
+@pytest.mark.parametrize("name", ["implicate=1", "implicate=copy"])
+def test_folder_that_is_no_implicates_is_named(layout, name) -> None:
+    folder = layout.implicates(PAIR) / name
+    layout.implicate(PAIR, 1).parent.rename(folder) if name[-1] == "1" else folder.mkdir()
+    write_table(folder / "part-0.parquet", pa.table({"hid": [1]}), ORIGIN)
+    with pytest.raises(AnalysisError, match=rf"{name}/part-0"):
+        implicates_of(PAIR, layout)
