@@ -209,7 +209,7 @@ class Program:
         layout = _Layout(own, fused, placement, self._fused)
         for forest in forests:
             layout.add(forest)
-        self._trees = layout.trees()
+        self._arrays = layout.arrays()
 
     def sums(self, codes: np.ndarray, values: np.ndarray, active: np.ndarray, implicates: int) -> np.ndarray:
         """Add up the leaves of every row and implicate.
@@ -234,7 +234,7 @@ class Program:
         sums = np.zeros((len(codes), self.outputs, implicates))
         placed = self._fused
         compiled(walk)(
-            *self._trees, codes, values, placed.feature, placed.mode, placed.first, placed.cuts, active, sums
+            *self._arrays, codes, values, placed.feature, placed.mode, placed.first, placed.cuts, active, sums
         )
         return sums
 
@@ -262,55 +262,74 @@ class Program:
 
 
 class _Layout:
-    """Nodes, leaves and sets of a program while it is laid out.
+    """A program while it is laid out, in the arrays that `kernels.walk` describes.
 
-    A node is (what it reads, what it compares with, node to the left, node to the right). It reads an own column
-    (number; categories are marked by an offset of `_CATEGORIES`) or, marked by -1, an entry of the table of masks,
-    of which every threshold on a fused variable and every set of its categories has one.
+    The leaves of a tree are numbered from left to right, so that those below a node are a range, and start in a word
+    of their own.
     """
 
     def __init__(
         self, own: Mapping[int, int], fused: Mapping[int, int], shared: Placement, apart: Placement
     ) -> None:
         self._own, self._place, self._shared, self._apart = own, fused, shared, apart
-        self._nodes: list[tuple[int, int, int, int]] = []
-        self._leaves: list[np.ndarray] = []
-        self._roots: list[tuple[int, int]] = []
+        self._splits: dict[bool, list[tuple[int, ...]]] = {False: [], True: []}
+        self._full: list[int] = []
+        self._trees: list[tuple[int, int, int]] = []
+        self._leaves: list[float] = []
+        self._above: list[list[tuple[int, bool]]] = []
         self._words: list[int] = []
         self._known: dict[tuple[int, frozenset[int]], int] = {}
         self._conditions: dict[tuple[int, frozenset[int]], tuple[int, int]] = {}
-        self._thresholds = len(apart.cuts)
-        self._count = self._outputs = self._largest = 0
+        self._outputs = 0
 
     def add(self, forest: Forest) -> None:
         """Append a forest."""
-        base = len(self._nodes)
-        for node in range(len(forest.feature)):
-            left, right = (
-                int(child) + base if child >= 0 else int(child) - self._count
-                for child in (forest.left[node], forest.right[node])
-            )
-            self._nodes.append((*self._test(forest, node), left, right))
         for tree, root in enumerate(forest.roots.tolist()):
-            output = self._outputs + tree % forest.outputs
-            self._roots.append((root + base if root >= 0 else root - self._count, output))
-        self._leaves.append(forest.leaf)
-        self._count += len(forest.leaf)
+            first = len(self._full)
+            order, above, spans = _spread(forest, root)
+            tests = {node: self._test(forest, node) for node in spans}
+            for slot, (node, (start, middle, end)) in enumerate(spans.items()):
+                column, position = tests[node]
+                if column >= 0:
+                    is_set = bool(forest.decision[node] & _IS_CATEGORY)
+                    for word in range(start // 64, (end - 1) // 64 + 1):
+                        keep = [~_bits(a - 64 * word, b - 64 * word) for a, b in ((start, middle), (middle, end))]
+                        self._splits[is_set].append((slot, column, position, first + word, *keep))
+            words = -(-len(order) // 64)
+            self._full += [_bits(0, len(order) - 64 * word) for word in range(words)]
+            self._trees.append((first, first + words, self._outputs + tree % forest.outputs))
+            unused = 64 * words - len(order)
+            self._leaves += [*forest.leaf[order].tolist(), *[0.0] * unused]
+            self._above += [
+                [(tests[node][1], is_left) for node, is_left in path if tests[node][0] < 0] for path in above
+            ] + [[]] * unused
         self._outputs += forest.outputs
-        self._largest = max(self._largest, len(forest.feature))
 
-    def trees(self) -> tuple[np.ndarray, ...]:
-        """Return nodes, leaves, roots with outputs, category words, and the conditions on fused categories."""
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Return the arrays, in the order of the kernel's arguments."""
+        found: list[np.ndarray] = []
+        for splits in self._splits.values():
+            # By slot: neighbours belong to different trees and do not wait for each other's result.
+            splits.sort(key=lambda split: split[0])
+            found.append(np.array([s[1:4] for s in splits], dtype=np.int32).reshape(-1, 3))
+            keep = [(s[4] % _WORD, s[5] % _WORD) for s in splits]
+            found.append(np.array(keep, dtype=np.uint64).reshape(-1, 2))
+        entries = [entry for path in self._above for entry in path]
         conditions = [(column, *entry) for (column, _), entry in self._conditions.items()]
         return (
-            np.array(self._nodes, dtype=np.int32).reshape(-1, 4),
-            np.concatenate([np.empty(0), *self._leaves]),
-            np.array(self._roots, dtype=np.int32).reshape(-1, 2),
+            *found,
+            np.array(self._full, dtype=np.uint64),
+            np.array(self._trees, dtype=np.int64).reshape(-1, 3),
+            np.array(self._leaves),
+            np.cumsum([0, *(len(path) for path in self._above)], dtype=np.int64),
+            np.array([entry for entry, _ in entries], dtype=np.int64),
+            np.array([0 if is_left else _WORD - 1 for _, is_left in entries], dtype=np.uint64),
             np.array(self._words, dtype=np.uint32),
             np.array(sorted(conditions), dtype=np.int64).reshape(-1, 3),
         )
 
     def _test(self, forest: Forest, node: int) -> tuple[int, int]:
+        """Return (own column, position or first word) of a split, or (-1, entry of the table of masks)."""
         feature, decision = int(forest.feature[node]), int(forest.decision[node])
         threshold = float(forest.threshold[node])
         is_own = feature in self._own
@@ -319,27 +338,63 @@ class _Layout:
         if not decision & _IS_CATEGORY:
             position = placement.position(column, threshold)
             return (column, position) if is_own else (-1, int(placement.first[column]) + position)
-        chosen = forest.sets[int(threshold)]
-        if is_own:
-            return column + _CATEGORIES, self._bits((column, chosen), placement.categories(column))
-        key = (column, chosen)
-        if key not in self._conditions:
-            words = self._bits((~column, chosen), placement.categories(column))
-            self._conditions[key] = (words, self._thresholds + len(self._conditions))
-        return -1, self._conditions[key][1]
-
-    def _bits(self, key: tuple[int, frozenset[int]], categories: int) -> int:
-        """Return where the bits of a set start; the code after the last category is in no set."""
+        key = (column if is_own else ~column, forest.sets[int(threshold)])
         if key not in self._known:
+            # The code after the last category is in no set.
             self._known[key] = len(self._words)
-            words = [0] * (categories // 32 + 1)
+            words = [0] * (placement.categories(column) // 32 + 1)
             for category in key[1]:
                 words[category // 32] |= 1 << category % 32
             self._words += words
-        return self._known[key]
+        if is_own:
+            return column, self._known[key]
+        condition = (column, key[1])
+        if condition not in self._conditions:
+            entry = len(self._apart.cuts) + len(self._conditions)
+            self._conditions[condition] = (self._known[key], entry)
+        return -1, self._conditions[condition][1]
 
 
-_CATEGORIES = 1 << 20
+_WORD = 1 << 64
+
+
+def _spread(
+    forest: Forest, root: int
+) -> tuple[list[int], list[list[tuple[int, bool]]], dict[int, tuple[int, int, int]]]:
+    """Take a tree apart, without recursion because trees can be deep.
+
+    Returns
+    -------
+    Leaves from left to right; the nodes above each with the side it is on; and for every node where its leaves
+    start, where those on its right start, and where they end.
+    """
+    leaves: list[int] = []
+    above: list[list[tuple[int, bool]]] = []
+    spans: dict[int, tuple[int, int, int]] = {}
+    path: list[tuple[int, bool]] = []
+    node = root
+    while True:
+        while node >= 0:
+            spans[node] = (len(leaves), 0, 0)
+            path.append((node, True))
+            node = int(forest.left[node])
+        leaves.append(~node)
+        above.append(list(path))
+        while path and not path[-1][1]:
+            done, _ = path.pop()
+            spans[done] = (*spans[done][:2], len(leaves))
+        if not path:
+            return leaves, above, spans
+        turned, _ = path.pop()
+        spans[turned] = (spans[turned][0], len(leaves), 0)
+        path.append((turned, False))
+        node = int(forest.right[turned])
+
+
+def _bits(start: int, end: int) -> int:
+    """Return a word with the bits from `start` to `end` set, as far as it has them."""
+    start, end = max(0, min(start, 64)), max(0, min(end, 64))
+    return (1 << end) - (1 << start) if end > start else 0
 
 
 def _mode(decision: int) -> int:

@@ -12,6 +12,10 @@ CATEGORY = 6
 """Mode of a column that is read as a category; modes below are 2 x (none, zero, NaN is missing) + (goes left)."""
 ZERO = float(np.float32(1e-35))
 """Largest size of a number that LightGBM takes for zero."""
+SPREAD = np.uint64(0x03F79D71B4CB0A89)
+"""A de Bruijn sequence: times a power of two, its highest six bits tell the power."""
+PLACES = np.array([((int(SPREAD) << bit) % (1 << 64)) >> 58 for bit in range(64)]).argsort().astype(np.uint64)
+"""The power of two by these six bits."""
 
 
 def place_rows(features, feature, mode, first, cuts, codes):  # type: ignore[no-untyped-def]
@@ -44,22 +48,43 @@ def place_rows(features, feature, mode, first, cuts, codes):  # type: ignore[no-
 
 
 def walk(  # type: ignore[no-untyped-def]
-    nodes, leaves, roots, words, conditions, codes, values, feature, mode, first, cuts, active, sums
+    own,
+    own_keep,
+    sets,
+    sets_keep,
+    full,
+    trees,
+    leaves,
+    leaf_first,
+    leaf_entry,
+    leaf_flip,
+    words,
+    conditions,
+    codes,
+    values,
+    feature,
+    mode,
+    first,
+    cuts,
+    active,
+    sums,
 ):
-    """Add up leaves: every tree once per row, with a mask of the implicates that are together.
+    """Add up leaves: the leaves a row can reach are found once, those that depend on the implicate with masks.
 
-    `table` has, for each cut of a fused variable, the mask of implicates whose value is not greater, and for each
-    condition (column, words, entry) on a fused category the mask of implicates whose category is in the set.
+    `reach` has a bit for every leaf, 64 to a word. Splits on own predictors (`own`: column, position, word; `sets`:
+    column, first of its words, word) clear the leaves on the other side. A tree with one leaf left adds it to
+    all implicates; else `table` has the masks of implicates on the left of every split on a fused variable, and a
+    leaf's implicates are those on its side of all these splits above it (`leaf_entry`, `leaf_flip`).
     """
     implicates = sums.shape[2]
-    thresholds = len(cuts)
-    table = np.zeros(thresholds + len(conditions), dtype=np.uint64)
-    stacked = np.empty(len(nodes) + 1, dtype=np.int32)
-    masks = np.empty(len(nodes) + 1, dtype=np.uint64)
-    seen = np.empty(64, dtype=np.int64)
-    members = np.empty(64, dtype=np.uint64)
+    outputs = sums.shape[1]
     one = np.uint64(1)
     none = np.uint64(0)
+    table = np.zeros(len(cuts) + len(conditions), dtype=np.uint64)
+    reach = np.empty(len(full), dtype=np.uint64)
+    base = np.empty(outputs)
+    seen = np.empty(64, dtype=np.int64)
+    members = np.empty(64, dtype=np.uint64)
     for r in range(len(codes)):
         if active[r] == none:
             continue
@@ -109,38 +134,44 @@ def walk(  # type: ignore[no-untyped-def]
                     table[low] |= one << np.uint64(i)
             for k in range(a + 1, b):
                 table[k] |= table[k - 1]
-        for t in range(len(roots)):
-            output = roots[t, 1]
-            node = roots[t, 0]
-            mask = active[r]
-            top = 0
-            while True:
-                while node >= 0:
-                    c = nodes[node, 0]
-                    if c < 0:
-                        low_mask = mask & table[nodes[node, 1]]
-                        high_mask = mask ^ low_mask
-                        if low_mask == none:
-                            node = nodes[node, 3]
-                        elif high_mask == none:
-                            node = nodes[node, 2]
-                        else:
-                            stacked[top] = nodes[node, 3]
-                            masks[top] = high_mask
-                            top += 1
-                            mask = low_mask
-                            node = nodes[node, 2]
-                    elif c < 1048576:
-                        node = nodes[node, 2] if codes[r, c] <= nodes[node, 1] else nodes[node, 3]
-                    else:
-                        code = np.int64(codes[r, c - 1048576])
-                        word = words[nodes[node, 1] + (code >> 5)]
-                        node = nodes[node, 2 if (word >> np.uint32(code & 31)) & np.uint32(1) else 3]
-                value = leaves[~node]
-                for i in range(implicates):
-                    sums[r, output, i] += value if (mask >> np.uint64(i)) & one else 0.0
-                if top == 0:
-                    break
-                top -= 1
-                node = stacked[top]
-                mask = masks[top]
+        for w in range(len(full)):
+            reach[w] = full[w]
+        for j in range(len(own)):
+            goes_left = np.uint64(codes[r, np.uint64(own[j, 0])] <= own[j, 1])
+            reach[np.uint64(own[j, 2])] &= own_keep[j, goes_left]
+        for j in range(len(sets)):
+            code = np.uint64(codes[r, np.uint64(sets[j, 0])])
+            word = words[np.uint64(sets[j, 1]) + (code >> np.uint64(5))]
+            goes_left = (np.uint64(word) >> (code & np.uint64(31))) & one
+            reach[np.uint64(sets[j, 2])] &= sets_keep[j, goes_left]
+        for k in range(outputs):
+            base[k] = 0.0
+        for t in range(len(trees)):
+            a, b, output = trees[t, 0], trees[t, 1], trees[t, 2]
+            bits = reach[a]
+            only = a
+            several = (bits & (bits - one)) != none
+            for w in range(a + 1, b):
+                if reach[w] != none:
+                    several |= bits != none or (reach[w] & (reach[w] - one)) != none
+                    bits = reach[w]
+                    only = w
+            if not several:
+                base[output] += leaves[only * 64 + PLACES[(bits * SPREAD) >> np.uint64(58)]]
+                continue
+            for w in range(a, b):
+                bits = reach[w]
+                while bits != none:
+                    lowest = bits & (~bits + one)
+                    bits ^= lowest
+                    leaf = w * 64 + PLACES[(lowest * SPREAD) >> np.uint64(58)]
+                    mask = active[r]
+                    for k in range(leaf_first[leaf], leaf_first[leaf + 1]):
+                        mask &= table[leaf_entry[k]] ^ leaf_flip[k]
+                    if mask != none:
+                        value = leaves[leaf]
+                        for i in range(implicates):
+                            sums[r, output, i] += value if (mask >> np.uint64(i)) & one else 0.0
+        for k in range(outputs):
+            for i in range(implicates):
+                sums[r, k, i] += base[k]
