@@ -11,7 +11,7 @@ them, by their position among the thresholds of the models (decisions: LightGBM 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.fusion.compiling import compiled
-from fusion_pipeline.fusion.kernels import CATEGORY, place_rows, walk
+from fusion_pipeline.fusion.kernels import CATEGORY, place_values, walk
 
 TOGETHER = 64
 """Implicates walked through a tree at a time: the bits of a mask."""
@@ -61,6 +61,10 @@ class Forest:
     outputs: int
     transform: Literal["identity", "sigmoid", "softmax"]
     steepness: float = 1.0
+
+    def splits(self) -> Iterator[tuple[int, float, int]]:
+        """Yield (feature, threshold or number of the set, decision type) of every node."""
+        return zip(self.feature.tolist(), self.threshold.tolist(), self.decision.tolist(), strict=True)
 
 
 def read_forest(text: str, where: str) -> Forest:
@@ -135,50 +139,56 @@ class Placement:
 
     def __init__(self) -> None:
         self._columns: dict[tuple[int, int], set[float]] = {}
-        self._numbers: dict[tuple[int, int], int] = {}
+        self.finish()
 
     def collect(self, forest: Forest, place: Mapping[int, int]) -> None:
         """Take up the splits of a forest on the features in `place` (feature of the forest: column read)."""
-        for feature, threshold, decision in zip(
-            forest.feature.tolist(), forest.threshold.tolist(), forest.decision.tolist(), strict=True
-        ):
+        for feature, threshold, decision in forest.splits():
             if feature in place:
                 known = self._columns.setdefault((place[feature], _mode(decision)), set())
                 known.update(forest.sets[int(threshold)] if decision & _IS_CATEGORY else (threshold,))
 
     def finish(self) -> None:
         """Fix columns and positions; no forest can be collected afterwards."""
-        self._numbers = {key: number for number, key in enumerate(sorted(self._columns))}
-        self.feature = np.array([key[0] for key in self._numbers], dtype=np.int64)
-        self.mode = np.array([key[1] for key in self._numbers], dtype=np.int64)
+        keys = sorted(self._columns)
+        self._numbers = {key: number for number, key in enumerate(keys)}
+        self._features, self._modes = [key[0] for key in keys], [key[1] for key in keys]
         self._cuts = [
-            np.array([max(known, default=-1) + 1.0])
+            np.array([max(self._columns[key], default=-1) + 1.0])
             if key[1] == CATEGORY
-            else np.array(sorted(known), dtype=np.float64)
-            for key, known in ((key, self._columns[key]) for key in self._numbers)
+            else np.array(sorted(self._columns[key]), dtype=np.float64)
+            for key in keys
         ]
-        self.cuts = np.concatenate([np.empty(0), *self._cuts])
-        self.first = np.concatenate([[0], np.cumsum([len(c) for c in self._cuts])]).astype(np.int64)
 
-    def split(self, feature: int, decision: int) -> int:
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return len(self._cuts)
+
+    def column(self, feature: int, decision: int) -> int:
         """Return the column that a split reads."""
         return self._numbers[feature, _mode(decision)]
 
-    def position(self, column: int, threshold: float) -> int:
-        """Return the position of a threshold in its column."""
-        return int(np.searchsorted(self._cuts[column], threshold))
+    def cuts(self, column: int) -> np.ndarray:
+        """Return the thresholds of a column in order; for a category, how many categories are told apart."""
+        return self._cuts[column]
 
-    def categories(self, column: int) -> int:
-        """Return the number of categories that a column tells apart; all others share the next code."""
-        return int(self._cuts[column][0])
+    def is_category(self, column: int) -> bool:
+        """Whether a column is read as a category."""
+        return self._modes[column] == CATEGORY
+
+    def place(self, feature: int, values: np.ndarray, codes: np.ndarray) -> None:
+        """Place (n, m) values of a feature, read as float32, in its columns of (n, columns, m) uint16 `codes`."""
+        for column, known in enumerate(self._features):
+            if known == feature:
+                compiled(place_values)(values, self._modes[column], self._cuts[column], codes[:, column])
 
     def rows(self, features: np.ndarray) -> np.ndarray:
         """Place every row: (n, features) float32 to (n, columns) uint16 positions."""
-        codes = np.empty((len(features), len(self.feature)), dtype=np.uint16)
-        compiled(place_rows)(
-            np.ascontiguousarray(features), self.feature, self.mode, self.first, self.cuts, codes
-        )
-        return codes
+        codes = np.empty((len(features), self.columns, 1), dtype=np.uint16)
+        for feature in set(self._features):
+            self.place(feature, np.ascontiguousarray(features[:, feature])[:, None], codes)
+        return codes[:, :, 0]
 
 
 class Program:
@@ -188,77 +198,66 @@ class Program:
     ----------
     forests : sequence of Forest
         Their outputs follow one another.
-    own : mapping of int to int
-        Features that all implicates share: position in the forests to column of the recipient's features.
-    fused : mapping of int to int
-        The others: position in the forests to row of the fused values.
-    placement : Placement
-        Finished, of the recipient's features.
+    own, fused : mapping of int to int
+        Features that all implicates share, and the others: position in the forests to feature of the placement.
+    own_placement, fused_placement : Placement
+        Finished; both may have been collected from other programs too.
     """
 
     def __init__(
-        self, forests: Sequence[Forest], own: Mapping[int, int], fused: Mapping[int, int], placement: Placement
+        self,
+        forests: Sequence[Forest],
+        own: Mapping[int, int],
+        fused: Mapping[int, int],
+        own_placement: Placement,
+        fused_placement: Placement,
     ) -> None:
         self.forests = tuple(forests)
         self.outputs = sum(forest.outputs for forest in forests)
-        self._fused = Placement()
-        for forest in forests:
-            self._fused.collect(forest, fused)
-        self._fused.finish()
-        self.is_shared = len(self._fused.feature) == 0
-        layout = _Layout(own, fused, placement, self._fused)
+        layout = _Layout(own, fused, own_placement, fused_placement)
+        layout.collect(forests)
         for forest in forests:
             layout.add(forest)
         self._arrays = layout.arrays()
+        self.is_shared = not any(f in fused for forest in forests for f, _, _ in forest.splits())
 
-    def sums(self, codes: np.ndarray, values: np.ndarray, active: np.ndarray, implicates: int) -> np.ndarray:
-        """Add up the leaves of every row and implicate.
+    def predict(self, codes: np.ndarray, fused: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """Return what LightGBM's `predict` returns, for every row and implicate.
 
         Parameters
         ----------
         codes : (n, columns) uint16
-            Of the recipient, from its `Placement`.
-        values : (n, variables, implicates) float32
-            Fused before.
+            From the placement of own features.
+        fused : (n, columns, m) uint16
+            From the placement of fused features; m is the number of implicates, at most `TOGETHER`.
         active : (n,) uint64
-            Bit i: whether implicate i of the row is wanted. The others' sums mean nothing.
-        implicates : int
-            At most `TOGETHER`.
+            Bit i: whether implicate i of the row is wanted. What the others get means nothing.
 
         Returns
         -------
-        (n, outputs, implicates) float64; one implicate stands for all if the program `is_shared`.
+        (n, outputs, m) float64; (n, outputs, 1) if the program `is_shared`, one number for all implicates.
         """
         if self.is_shared:
-            active, implicates = (active != 0).astype(np.uint64), 1
-        sums = np.zeros((len(codes), self.outputs, implicates))
-        placed = self._fused
-        compiled(walk)(
-            *self._arrays, codes, values, placed.feature, placed.mode, placed.first, placed.cuts, active, sums
-        )
-        return sums
-
-    def predict(
-        self, codes: np.ndarray, values: np.ndarray, active: np.ndarray, implicates: int
-    ) -> np.ndarray:
-        """Return what LightGBM's `predict` returns, shaped as `sums`."""
-        sums = self.sums(codes, values, active, implicates)
+            active = (active != 0).astype(np.uint64)
+        sums = np.zeros((len(codes), self.outputs, 1 if self.is_shared else fused.shape[2]))
+        compiled(walk)(*self._arrays, np.ascontiguousarray(codes), fused, active, sums)
         first = 0
         for forest in self.forests:
-            part = sums[:, first : first + forest.outputs]
-            if forest.transform == "sigmoid":
-                np.negative(part, out=part)
-                part *= forest.steepness
-                with np.errstate(over="ignore"):
-                    np.exp(part, out=part)
-                part += 1
-                np.reciprocal(part, out=part)
-            elif forest.transform == "softmax":
-                part -= part.max(axis=1, keepdims=True)
-                np.exp(part, out=part)
-                part /= part.sum(axis=1, keepdims=True)
+            _transform_sums(sums[:, first : first + forest.outputs], forest)
             first += forest.outputs
         return sums
+
+
+def _transform_sums(sums: np.ndarray, forest: Forest) -> None:
+    """Turn sums of leaves into predictions, in place."""
+    if forest.transform == "sigmoid":
+        with np.errstate(over="ignore"):
+            np.exp(np.multiply(sums, -forest.steepness, out=sums), out=sums)
+        np.reciprocal(np.add(sums, 1, out=sums), out=sums)
+    elif forest.transform == "softmax":
+        sums -= sums.max(axis=1, keepdims=True)
+        np.exp(sums, out=sums)
+        sums /= sums.sum(axis=1, keepdims=True)
 
 
 class _Layout:
@@ -269,40 +268,75 @@ class _Layout:
     """
 
     def __init__(
-        self, own: Mapping[int, int], fused: Mapping[int, int], shared: Placement, apart: Placement
+        self,
+        own: Mapping[int, int],
+        fused: Mapping[int, int],
+        own_placement: Placement,
+        fused_placement: Placement,
     ) -> None:
-        self._own, self._place, self._shared, self._apart = own, fused, shared, apart
+        self._own, self._fused = own, fused
+        self._shared, self._apart = own_placement, fused_placement
         self._splits: dict[bool, list[tuple[int, ...]]] = {False: [], True: []}
         self._full: list[int] = []
         self._trees: list[tuple[int, int, int]] = []
         self._leaves: list[float] = []
-        self._above: list[list[tuple[int, bool]]] = []
+        self._above: list[list[int]] = []
         self._words: list[int] = []
-        self._known: dict[tuple[int, frozenset[int]], int] = {}
-        self._conditions: dict[tuple[int, frozenset[int]], tuple[int, int]] = {}
+        self._first_word: dict[tuple[bool, int, frozenset[int]], int] = {}
+        self._cuts: dict[int, np.ndarray] = {}
+        self._first_entry: dict[int, int] = {}
+        self._conditions: dict[tuple[int, frozenset[int]], int] = {}
+        self._entries = 1
         self._outputs = 0
 
+    def collect(self, forests: Sequence[Forest]) -> None:
+        """Give every cut of a fused variable that a split of these forests has two entries in the table of masks."""
+        found: dict[int, set[float]] = {}
+        for forest in forests:
+            for feature, threshold, decision in forest.splits():
+                if feature in self._fused and not decision & _IS_CATEGORY:
+                    column = self._apart.column(self._fused[feature], decision)
+                    found.setdefault(column, set()).add(threshold)
+        for column in sorted(found):
+            self._cuts[column] = np.array(sorted(found[column]))
+            self._first_entry[column] = self._entries
+            self._entries += 2 * len(found[column])
+
     def add(self, forest: Forest) -> None:
-        """Append a forest."""
+        """Append the trees of a forest."""
+        splits = list(forest.splits())
         for tree, root in enumerate(forest.roots.tolist()):
             first = len(self._full)
             order, above, spans = _spread(forest, root)
-            tests = {node: self._test(forest, node) for node in spans}
+            entries = {}
             for slot, (node, (start, middle, end)) in enumerate(spans.items()):
-                column, position = tests[node]
-                if column >= 0:
-                    is_set = bool(forest.decision[node] & _IS_CATEGORY)
-                    for word in range(start // 64, (end - 1) // 64 + 1):
-                        keep = [~_bits(a - 64 * word, b - 64 * word) for a, b in ((start, middle), (middle, end))]
-                        self._splits[is_set].append((slot, column, position, first + word, *keep))
+                feature, threshold, decision = splits[node]
+                if feature in self._fused:
+                    entries[node] = self._entry(forest, *splits[node])
+                    continue
+                column = self._shared.column(self._own[feature], decision)
+                is_set = bool(decision & _IS_CATEGORY)
+                at = (
+                    self._set(True, column, forest.sets[int(threshold)])
+                    if is_set
+                    else int(np.searchsorted(self._shared.cuts(column), threshold))
+                )
+                for word in range(start // 64, (end - 1) // 64 + 1):
+                    keep = [
+                        _WORD - 1 - _bits(a - 64 * word, b - 64 * word)
+                        for a, b in ((start, middle), (middle, end))
+                    ]
+                    self._splits[is_set].append((slot, column, at, first + word, *keep))
             words = -(-len(order) // 64)
             self._full += [_bits(0, len(order) - 64 * word) for word in range(words)]
             self._trees.append((first, first + words, self._outputs + tree % forest.outputs))
-            unused = 64 * words - len(order)
-            self._leaves += [*forest.leaf[order].tolist(), *[0.0] * unused]
+            self._leaves += forest.leaf[order].tolist()
             self._above += [
-                [(tests[node][1], is_left) for node, is_left in path if tests[node][0] < 0] for path in above
-            ] + [[]] * unused
+                [entries[node] + (not is_left) for node, is_left in path if node in entries] for path in above
+            ]
+            unused = 64 * words - len(order)
+            self._leaves += [0.0] * unused
+            self._above += [[]] * unused
         self._outputs += forest.outputs
 
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -312,47 +346,60 @@ class _Layout:
             # By slot: neighbours belong to different trees and do not wait for each other's result.
             splits.sort(key=lambda split: split[0])
             found.append(np.array([s[1:4] for s in splits], dtype=np.int32).reshape(-1, 3))
-            keep = [(s[4] % _WORD, s[5] % _WORD) for s in splits]
-            found.append(np.array(keep, dtype=np.uint64).reshape(-1, 2))
-        entries = [entry for path in self._above for entry in path]
-        conditions = [(column, *entry) for (column, _), entry in self._conditions.items()]
+            found.append(np.array([s[4:] for s in splits], dtype=np.uint64).reshape(-1, 2))
+        above = np.array([(*path[:4], *[0] * (4 - len(path))) for path in self._above], dtype=np.int32)
+        further = [entry for path in self._above for entry in path[4:]]
+        columns, entries = [], [np.empty(0, dtype=np.uint16)]
+        for column in sorted({*self._cuts, *(c for c, _ in self._conditions)}):
+            if self._apart.is_category(column):
+                columns.append((column, -1, 0, 0))
+                continue
+            cuts, every = self._cuts[column], self._apart.cuts(column)
+            columns.append((column, self._first_entry[column], len(cuts), sum(map(len, entries))))
+            # A value that is greater than k of every column's cuts is greater than this many of the program's.
+            entries.append(np.searchsorted(cuts, [-np.inf, *every], side="right").astype(np.uint16))
+        conditions = [
+            (column, self._first_word[False, column, chosen], entry)
+            for (column, chosen), entry in self._conditions.items()
+        ]
         return (
             *found,
             np.array(self._full, dtype=np.uint64),
             np.array(self._trees, dtype=np.int64).reshape(-1, 3),
             np.array(self._leaves),
-            np.cumsum([0, *(len(path) for path in self._above)], dtype=np.int64),
-            np.array([entry for entry, _ in entries], dtype=np.int64),
-            np.array([0 if is_left else _WORD - 1 for _, is_left in entries], dtype=np.uint64),
+            above.reshape(-1, 4),
+            np.cumsum([0, *(len(path[4:]) for path in self._above)], dtype=np.int64),
+            np.array(further, dtype=np.int64),
             np.array(self._words, dtype=np.uint32),
+            np.array(columns, dtype=np.int64).reshape(-1, 4),
+            np.concatenate(entries),
             np.array(sorted(conditions), dtype=np.int64).reshape(-1, 3),
         )
 
-    def _test(self, forest: Forest, node: int) -> tuple[int, int]:
-        """Return (own column, position or first word) of a split, or (-1, entry of the table of masks)."""
-        feature, decision = int(forest.feature[node]), int(forest.decision[node])
-        threshold = float(forest.threshold[node])
-        is_own = feature in self._own
-        placement = self._shared if is_own else self._apart
-        column = placement.split((self._own if is_own else self._place)[feature], decision)
+    def _entry(self, forest: Forest, feature: int, threshold: float, decision: int) -> int:
+        """Return the entry of those who go left at a split on a fused variable; the next one has the others."""
+        column = self._apart.column(self._fused[feature], decision)
         if not decision & _IS_CATEGORY:
-            position = placement.position(column, threshold)
-            return (column, position) if is_own else (-1, int(placement.first[column]) + position)
-        key = (column if is_own else ~column, forest.sets[int(threshold)])
-        if key not in self._known:
-            # The code after the last category is in no set.
-            self._known[key] = len(self._words)
-            words = [0] * (placement.categories(column) // 32 + 1)
-            for category in key[1]:
+            return self._first_entry[column] + 2 * int(np.searchsorted(self._cuts[column], threshold))
+        chosen = forest.sets[int(threshold)]
+        if (column, chosen) not in self._conditions:
+            self._set(False, column, chosen)
+            self._conditions[column, chosen] = self._entries
+            self._entries += 2
+        return self._conditions[column, chosen]
+
+    def _set(self, is_own: bool, column: int, chosen: frozenset[int]) -> int:
+        """Return the first word of a set of categories."""
+        key = (is_own, column, chosen)
+        if key not in self._first_word:
+            self._first_word[key] = len(self._words)
+            placement = self._shared if is_own else self._apart
+            # One bit more than categories: the code of all others, which is in no set.
+            words = [0] * (int(placement.cuts(column)[0]) // 32 + 1)
+            for category in chosen:
                 words[category // 32] |= 1 << category % 32
             self._words += words
-        if is_own:
-            return column, self._known[key]
-        condition = (column, key[1])
-        if condition not in self._conditions:
-            entry = len(self._apart.cuts) + len(self._conditions)
-            self._conditions[condition] = (self._known[key], entry)
-        return -1, self._conditions[condition][1]
+        return self._first_word[key]
 
 
 _WORD = 1 << 64

@@ -18,33 +18,32 @@ PLACES = np.array([((int(SPREAD) << bit) % (1 << 64)) >> 58 for bit in range(64)
 """The power of two by these six bits."""
 
 
-def place_rows(features, feature, mode, first, cuts, codes):  # type: ignore[no-untyped-def]
-    """Write the position of every value among its column's cuts: the number of cuts that are smaller.
+def place_values(values, mode, cuts, codes):  # type: ignore[no-untyped-def]
+    """Write the position of every value of (n, m) among the cuts of a column: the number of cuts that are smaller.
 
     A missing value that goes left has position 0, one that goes right the last. A category keeps its number as long
     as some set knows it; all others get the number after the last.
     """
-    for c in range(len(feature)):
-        a, b, how = first[c], first[c + 1], mode[c]
-        for r in range(len(features)):
-            x = np.float64(features[r, feature[c]])
-            if how == CATEGORY:
-                size = cuts[a]
-                codes[r, c] = np.uint16(x) if x > -1 and x < size else np.uint16(size)
+    size = cuts[0]
+    for r in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            x = np.float64(np.float32(values[r, i]))
+            if mode == CATEGORY:
+                codes[r, i] = np.uint16(x) if x > -1 and x < size else np.uint16(size)
                 continue
-            if abs(x) <= ZERO or (np.isnan(x) and how < 4):
+            if abs(x) <= ZERO or (np.isnan(x) and mode < 4):
                 x = 0.0
-            if np.isnan(x) or (x == 0.0 and (how == 2 or how == 3)):
-                codes[r, c] = 0 if how & 1 else b - a
+            if np.isnan(x) or (x == 0.0 and (mode == 2 or mode == 3)):
+                codes[r, i] = 0 if mode & 1 else len(cuts)
                 continue
-            low, high = a, b
+            low, high = 0, len(cuts)
             while low < high:
                 middle = (low + high) >> 1
                 if cuts[middle] < x:
                     low = middle + 1
                 else:
                     high = middle
-            codes[r, c] = low - a
+            codes[r, i] = low
 
 
 def walk(  # type: ignore[no-untyped-def]
@@ -55,17 +54,15 @@ def walk(  # type: ignore[no-untyped-def]
     full,
     trees,
     leaves,
-    leaf_first,
-    leaf_entry,
-    leaf_flip,
+    above,
+    further,
+    further_entry,
     words,
+    columns,
+    entries,
     conditions,
     codes,
-    values,
-    feature,
-    mode,
-    first,
-    cuts,
+    fused,
     active,
     sums,
 ):
@@ -73,30 +70,34 @@ def walk(  # type: ignore[no-untyped-def]
 
     `reach` has a bit for every leaf, 64 to a word. Splits on own predictors (`own`: column, position, word; `sets`:
     column, first of its words, word) clear the leaves on the other side. A tree with one leaf left adds it to
-    all implicates; else `table` has the masks of implicates on the left of every split on a fused variable, and a
-    leaf's implicates are those on its side of all these splits above it (`leaf_entry`, `leaf_flip`).
+    all implicates. Else a leaf's implicates are those on its side of the splits above it on fused variables: `table`
+    has a mask of implicates for either side of each of them, and `above` (and `further`, where four are not
+    enough) their places. Entry 0 is everyone.
+
+    `columns` of the fused codes have (column, first entry or -1 for a category, number of cuts, where `entries`
+    translates their codes to cuts of this program); `conditions` (column, first word, entry) are sets of categories.
     """
     implicates = sums.shape[2]
     outputs = sums.shape[1]
     one = np.uint64(1)
     none = np.uint64(0)
-    table = np.zeros(len(cuts) + len(conditions), dtype=np.uint64)
+    table = np.zeros(1 + 2 * (len(conditions) + columns[:, 2].sum()), dtype=np.uint64)
+    table[0] = ~none
     reach = np.empty(len(full), dtype=np.uint64)
     base = np.empty(outputs)
-    seen = np.empty(64, dtype=np.int64)
+    seen = np.empty(64, dtype=np.uint16)
     members = np.empty(64, dtype=np.uint64)
     for r in range(len(codes)):
-        if active[r] == none:
+        everyone = active[r]
+        if everyone == none:
             continue
         condition = 0
-        for c in range(len(feature)):
-            a, b, how = first[c], first[c + 1], mode[c]
-            if how == CATEGORY:
-                size = cuts[a]
+        for c in range(len(columns)):
+            column, start, count, translate = columns[c]
+            if start < 0:
                 distinct = 0
                 for i in range(implicates):
-                    x = values[r, feature[c], i]
-                    code = np.int64(x) if x > -1 and x < size else np.int64(size)
+                    code = fused[r, column, i]
                     k = 0
                     while k < distinct and seen[k] != code:
                         k += 1
@@ -105,44 +106,36 @@ def walk(  # type: ignore[no-untyped-def]
                         members[k] = none
                         distinct += 1
                     members[k] |= one << np.uint64(i)
-                while condition < len(conditions) and conditions[condition, 0] == c:
-                    start = conditions[condition, 1]
+                while condition < len(conditions) and conditions[condition, 0] == column:
+                    word = conditions[condition, 1]
                     mask = none
                     for k in range(distinct):
-                        if (words[start + (seen[k] >> 5)] >> np.uint32(seen[k] & 31)) & np.uint32(1):
+                        if (words[word + (seen[k] >> 5)] >> np.uint32(seen[k] & 31)) & np.uint32(1):
                             mask |= members[k]
                     table[conditions[condition, 2]] = mask
+                    table[conditions[condition, 2] + 1] = ~mask
                     condition += 1
                 continue
-            for k in range(a, b):
-                table[k] = none
+            for k in range(count):
+                table[start + 2 * k] = none
             for i in range(implicates):
-                x = np.float64(values[r, feature[c], i])
-                if abs(x) <= ZERO or (np.isnan(x) and how < 4):
-                    x = 0.0
-                if np.isnan(x) or (x == 0.0 and (how == 2 or how == 3)):
-                    low = a if how & 1 else b
-                else:
-                    low, high = a, b
-                    while low < high:
-                        middle = (low + high) >> 1
-                        if cuts[middle] < x:
-                            low = middle + 1
-                        else:
-                            high = middle
-                if low < b:
-                    table[low] |= one << np.uint64(i)
-            for k in range(a + 1, b):
-                table[k] |= table[k - 1]
+                k = np.int64(entries[translate + fused[r, column, i]])
+                if k < count:
+                    table[start + 2 * k] |= one << np.uint64(i)
+            mask = none
+            for k in range(count):
+                mask |= table[start + 2 * k]
+                table[start + 2 * k] = mask
+                table[start + 2 * k + 1] = ~mask
         for w in range(len(full)):
             reach[w] = full[w]
         for j in range(len(own)):
             goes_left = np.uint64(codes[r, np.uint64(own[j, 0])] <= own[j, 1])
             reach[np.uint64(own[j, 2])] &= own_keep[j, goes_left]
         for j in range(len(sets)):
-            code = np.uint64(codes[r, np.uint64(sets[j, 0])])
-            word = words[np.uint64(sets[j, 1]) + (code >> np.uint64(5))]
-            goes_left = (np.uint64(word) >> (code & np.uint64(31))) & one
+            category = np.uint64(codes[r, np.uint64(sets[j, 0])])
+            bits = np.uint64(words[np.uint64(sets[j, 1]) + (category >> np.uint64(5))])
+            goes_left = (bits >> (category & np.uint64(31))) & one
             reach[np.uint64(sets[j, 2])] &= sets_keep[j, goes_left]
         for k in range(outputs):
             base[k] = 0.0
@@ -164,10 +157,12 @@ def walk(  # type: ignore[no-untyped-def]
                 while bits != none:
                     lowest = bits & (~bits + one)
                     bits ^= lowest
-                    leaf = w * 64 + PLACES[(lowest * SPREAD) >> np.uint64(58)]
-                    mask = active[r]
-                    for k in range(leaf_first[leaf], leaf_first[leaf + 1]):
-                        mask &= table[leaf_entry[k]] ^ leaf_flip[k]
+                    leaf = np.uint64(w) * np.uint64(64) + PLACES[(lowest * SPREAD) >> np.uint64(58)]
+                    mask = (everyone & table[np.uint64(above[leaf, 0])] & table[np.uint64(above[leaf, 1])]) & (
+                        table[np.uint64(above[leaf, 2])] & table[np.uint64(above[leaf, 3])]
+                    )
+                    for k in range(further[leaf], further[leaf + one]):
+                        mask &= table[further_entry[k]]
                     if mask != none:
                         value = leaves[leaf]
                         for i in range(implicates):
