@@ -170,3 +170,132 @@ def walk(  # type: ignore[no-untyped-def]
         for k in range(outputs):
             for i in range(implicates):
                 sums[r, k, i] += base[k]
+
+
+def pack(wanted, masks):  # type: ignore[no-untyped-def]
+    """Write (n, m) booleans as (n,) masks."""
+    for r in range(wanted.shape[0]):
+        mask = np.uint64(0)
+        for i in range(wanted.shape[1]):
+            mask |= np.uint64(wanted[r, i]) << np.uint64(i)
+        masks[r] = mask
+
+
+def choose(probabilities, uniform, drawn):  # type: ignore[no-untyped-def]
+    """Draw classes by inverting cumulative distributions; a single probability is that of the second class of two."""
+    n, classes, own = probabilities.shape
+    for r in range(n):
+        for i in range(uniform.shape[1]):
+            j = i if own > 1 else 0
+            if classes == 1:
+                first = 1 - probabilities[r, 0, j]
+                drawn[r, i] = 1 if first <= uniform[r, i] * (first + probabilities[r, 0, j]) else 0
+                continue
+            total = 0.0
+            for k in range(classes):
+                total += probabilities[r, k, j]
+            target = uniform[r, i] * total
+            chosen = 0
+            total = probabilities[r, 0, j]
+            while total <= target and chosen < classes - 1:
+                chosen += 1
+                total += probabilities[r, chosen, j]
+            drawn[r, i] = chosen
+
+
+def draw(  # type: ignore[no-untyped-def]
+    expectations,
+    increasing,
+    shift,
+    scale,
+    centres,
+    near,
+    gap,
+    offsets,
+    cumulative,
+    donors,
+    active,
+    uniform,
+    drawn,
+):
+    """Draw a donor for every active row and implicate from the pool of its nearest centre; -1 for the others.
+
+    `increasing` has first and end of coordinates that are put in order first. The search starts at the centre found
+    last and looks at the other centres by their distance from it: `near`, with a quarter of the squared distance in
+    `gap`, a little reduced for rounding. Who is more than twice as far from it as the point is cannot be nearer to
+    the point. Where the list is too short to be sure, all centres are looked at. Of equally near ones the first wins,
+    so that the result does not depend on the start.
+    """
+    n, coordinates, own = expectations.shape
+    width = centres.shape[1]
+    point = np.zeros(width, dtype=np.float32)
+    sorted_values = np.empty(coordinates)
+    best = 0
+    for r in range(n):
+        for i in range(uniform.shape[1]):
+            if not (active[r] >> np.uint64(i)) & np.uint64(1):
+                drawn[r, i] = -1
+                continue
+            if own > 1 or i == 0 or not (active[r] & ((np.uint64(1) << np.uint64(i)) - np.uint64(1))):
+                j = i if own > 1 else 0
+                for k in range(coordinates):
+                    sorted_values[k] = expectations[r, k, j]
+                for s in range(len(increasing)):
+                    for k in range(increasing[s, 0] + 1, increasing[s, 1]):
+                        x = sorted_values[k]
+                        at = k
+                        while at > increasing[s, 0] and sorted_values[at - 1] > x:
+                            sorted_values[at] = sorted_values[at - 1]
+                            at -= 1
+                        sorted_values[at] = x
+                for k in range(coordinates):
+                    point[k] = np.float32((sorted_values[k] - shift[k]) / scale[k])
+                least = np.float32(0)
+                for k in range(0, width, 4):
+                    d0 = point[k] - centres[best, k]
+                    d1 = point[k + 1] - centres[best, k + 1]
+                    d2 = point[k + 2] - centres[best, k + 2]
+                    d3 = point[k + 3] - centres[best, k + 3]
+                    least += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+                start = best
+                position = 0
+                while position < near.shape[1] and gap[start, position] <= least:
+                    other = near[start, position]
+                    position += 1
+                    distance = np.float32(0)
+                    for k in range(0, width, 4):
+                        d0 = point[k] - centres[other, k]
+                        d1 = point[k + 1] - centres[other, k + 1]
+                        d2 = point[k + 2] - centres[other, k + 2]
+                        d3 = point[k + 3] - centres[other, k + 3]
+                        distance += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+                    if distance < least or (distance == least and other < best):
+                        best = other
+                        if distance < least:
+                            least = distance
+                            start = other
+                            position = 0
+                if position == near.shape[1] and position < len(centres):
+                    for other in range(len(centres)):
+                        distance = np.float32(0)
+                        for k in range(0, width, 4):
+                            d0 = point[k] - centres[other, k]
+                            d1 = point[k + 1] - centres[other, k + 1]
+                            d2 = point[k + 2] - centres[other, k + 2]
+                            d3 = point[k + 3] - centres[other, k + 3]
+                            distance += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+                        if distance < least or (distance == least and other < best):
+                            least = distance
+                            best = other
+            first, end = offsets[best], offsets[best + 1]
+            below = cumulative[first]
+            target = below + uniform[r, i] * (cumulative[end] - below)
+            # The last donor whose cumulative weight does not exceed the target.
+            low, high = first, end - 1
+            while low < high:
+                middle = (low + high + 1) >> 1
+                if cumulative[middle] <= target:
+                    low = middle
+                else:
+                    high = middle - 1
+            drawn[r, i] = donors[low]
