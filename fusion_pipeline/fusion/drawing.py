@@ -16,8 +16,8 @@ from fusion_pipeline.fusion.compiling import compiled
 from fusion_pipeline.fusion.kernels import choose, draw, pack
 from fusion_pipeline.fusion.matching import DonorPools
 
-NEIGHBOURS = 128
-"""Centres that are known by their distance to a centre; a longer list is needed less often and costs memory."""
+GROUP, GROUPS = 64, 2
+"""Centres compared with a point at a time, and how many such groups are known by distance to a centre."""
 _ROUNDING = 1e-4
 
 
@@ -61,18 +61,18 @@ class PoolDraw:
     def __init__(
         self, pools: DonorPools, weight: np.ndarray, increasing: Sequence[tuple[int, int]] = ()
     ) -> None:
-        from scipy.spatial import cKDTree
-
         self._pools = pools
         self._increasing = np.array(increasing, dtype=np.int64).reshape(-1, 2)
         # One cumulative sum over all pools: a draw is then one binary search, whatever the pool's size.
         self._cumulative = np.concatenate([[0.0], np.cumsum(weight[pools.donors])])
-        count, coordinates = pools.centres.shape
-        self._centres = np.zeros((count, -(-coordinates // 4) * 4), dtype=np.float32)
-        self._centres[:, :coordinates] = pools.centres
-        distance, near = cKDTree(self._centres).query(self._centres, [*range(1, min(NEIGHBOURS, count) + 1)])
-        self._near = near.astype(np.int32)
-        self._gap = ((distance / 2) ** 2 * (1 - _ROUNDING)).astype(np.float32)
+        size = pools.sizes
+        first = np.repeat(pools.offsets[:-1], size)
+        step = (np.arange(len(first)) - first) / np.repeat(size, size)
+        weights = np.repeat(np.diff(self._cumulative[pools.offsets]), size)
+        target = self._cumulative[first] + step * weights
+        self._guide = (np.searchsorted(self._cumulative, target, side="right") - 1).astype(np.int32)
+        np.clip(self._guide, first, first + np.repeat(size, size) - 1, out=self._guide, casting="unsafe")
+        self._near, self._reach, self._points = _neighbours(pools.centres)
 
     def donors(
         self, expectations: np.ndarray, uniform: np.ndarray, active: np.ndarray | None = None
@@ -100,14 +100,33 @@ class PoolDraw:
             self._increasing,
             pools.scaling.centre,
             pools.scaling.scale,
-            self._centres,
             self._near,
-            self._gap,
+            self._reach,
+            self._points,
             pools.offsets,
             self._cumulative,
+            self._guide,
             np.ascontiguousarray(pools.donors),
             active,
             uniform,
             drawn,
         )
         return drawn
+
+
+def _neighbours(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """List the centres nearest to each centre: `near`, `reach` and `points` as `kernels.draw` wants them."""
+    from scipy.spatial import cKDTree
+
+    count, coordinates = centres.shape
+    groups = min(GROUPS, -(-count // GROUP))
+    padded = np.full((-(-count // 16) * 16 + 1, -(-coordinates // 4) * 4), np.inf, dtype=np.float32)
+    padded[:count, :coordinates] = centres
+    padded[:count, coordinates:] = 0
+    ranks = np.arange(1, groups * GROUP + 1)
+    distance, near = cKDTree(centres).query(centres, ranks[ranks <= count].tolist())
+    near = np.pad(near, ((0, 0), (0, len(ranks) - near.shape[1])), constant_values=len(padded) - 1)
+    near = near.astype(np.int32).reshape(count, groups, GROUP)
+    reach = distance[:, ::GROUP] * (1 - _ROUNDING)
+    points = np.concatenate([np.moveaxis(padded[near], 3, 2).ravel(), padded[:-1].T.ravel()])
+    return near, reach.astype(np.float32), points

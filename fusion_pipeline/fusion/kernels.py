@@ -208,11 +208,12 @@ def draw(  # type: ignore[no-untyped-def]
     increasing,
     shift,
     scale,
-    centres,
     near,
-    gap,
+    reach,
+    points,
     offsets,
     cumulative,
+    guide,
     donors,
     active,
     uniform,
@@ -221,81 +222,103 @@ def draw(  # type: ignore[no-untyped-def]
     """Draw a donor for every active row and implicate from the pool of its nearest centre; -1 for the others.
 
     `increasing` has first and end of coordinates that are put in order first. The search starts at the centre found
-    last and looks at the other centres by their distance from it: `near`, with a quarter of the squared distance in
-    `gap`, a little reduced for rounding. Who is more than twice as far from it as the point is cannot be nearer to
-    the point. Where the list is too short to be sure, all centres are looked at. Of equally near ones the first wins,
-    so that the result does not depend on the start.
+    last and looks at the centres by their distance from it, a group at a time: `near` (centres, groups, group) are
+    their numbers, `reach` the distance of the nearest of a group, a little reduced for rounding. A centre nearer to
+    the point than the best is not farther from where the search started than start and best are from the point
+    together. Where the list is too short to be sure, all centres are looked at. Of equally near ones the first
+    wins, so the result does not depend on the start. `points` has the coordinates of all groups, and then of all
+    centres, coordinate by coordinate; those at infinity fill up. `guide` says for equal steps of a pool's weight
+    where in the pool to look.
     """
     n, coordinates, own = expectations.shape
-    width = centres.shape[1]
+    centres, groups, group = near.shape
+    width = (coordinates + 3) // 4 * 4
+    every = (len(points) - centres * groups * group * width) // width
     point = np.zeros(width, dtype=np.float32)
-    sorted_values = np.empty(coordinates)
+    distances = np.empty(max(group, every), dtype=np.float32)
+    bits = distances.view(np.int32)
+    values = np.empty(coordinates)
     best = 0
     for r in range(n):
+        is_placed = False
         for i in range(uniform.shape[1]):
             if not (active[r] >> np.uint64(i)) & np.uint64(1):
                 drawn[r, i] = -1
                 continue
-            if own > 1 or i == 0 or not (active[r] & ((np.uint64(1) << np.uint64(i)) - np.uint64(1))):
-                j = i if own > 1 else 0
+            if own > 1 or not is_placed:
+                is_placed = True
                 for k in range(coordinates):
-                    sorted_values[k] = expectations[r, k, j]
+                    values[k] = expectations[r, k, i if own > 1 else 0]
                 for s in range(len(increasing)):
                     for k in range(increasing[s, 0] + 1, increasing[s, 1]):
-                        x = sorted_values[k]
+                        x = values[k]
                         at = k
-                        while at > increasing[s, 0] and sorted_values[at - 1] > x:
-                            sorted_values[at] = sorted_values[at - 1]
+                        while at > increasing[s, 0] and values[at - 1] > x:
+                            values[at] = values[at - 1]
                             at -= 1
-                        sorted_values[at] = x
+                        values[at] = x
                 for k in range(coordinates):
-                    point[k] = np.float32((sorted_values[k] - shift[k]) / scale[k])
-                least = np.float32(0)
-                for k in range(0, width, 4):
-                    d0 = point[k] - centres[best, k]
-                    d1 = point[k + 1] - centres[best, k + 1]
-                    d2 = point[k + 2] - centres[best, k + 2]
-                    d3 = point[k + 3] - centres[best, k + 3]
-                    least += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+                    point[k] = np.float32((values[k] - shift[k]) / scale[k])
                 start = best
+                least = np.float32(np.inf)
+                from_start = np.float32(0)
                 position = 0
-                while position < near.shape[1] and gap[start, position] <= least:
-                    other = near[start, position]
-                    position += 1
-                    distance = np.float32(0)
+                while True:
+                    if position < groups:
+                        count = group
+                        at = (start * groups + position) * group * width
+                    else:
+                        count = every
+                        at = centres * groups * group * width
                     for k in range(0, width, 4):
-                        d0 = point[k] - centres[other, k]
-                        d1 = point[k + 1] - centres[other, k + 1]
-                        d2 = point[k + 2] - centres[other, k + 2]
-                        d3 = point[k + 3] - centres[other, k + 3]
-                        distance += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
-                    if distance < least or (distance == least and other < best):
-                        best = other
-                        if distance < least:
-                            least = distance
-                            start = other
-                            position = 0
-                if position == near.shape[1] and position < len(centres):
-                    for other in range(len(centres)):
-                        distance = np.float32(0)
-                        for k in range(0, width, 4):
-                            d0 = point[k] - centres[other, k]
-                            d1 = point[k + 1] - centres[other, k + 1]
-                            d2 = point[k + 2] - centres[other, k + 2]
-                            d3 = point[k + 3] - centres[other, k + 3]
-                            distance += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
-                        if distance < least or (distance == least and other < best):
-                            least = distance
-                            best = other
+                        p0, p1, p2, p3 = point[k], point[k + 1], point[k + 2], point[k + 3]
+                        c0 = points[at + k * count : at + (k + 1) * count]
+                        c1 = points[at + (k + 1) * count : at + (k + 2) * count]
+                        c2 = points[at + (k + 2) * count : at + (k + 3) * count]
+                        c3 = points[at + (k + 3) * count : at + (k + 4) * count]
+                        for g in range(count):
+                            d0 = p0 - c0[g]
+                            d1 = p1 - c1[g]
+                            d2 = p2 - c2[g]
+                            d3 = p3 - c3[g]
+                            part = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+                            distances[g] = part if k == 0 else distances[g] + part
+                    if position == 0 and least == np.inf:
+                        least = distances[0]
+                        from_start = np.sqrt(least)
+                    # Numbers that are not negative are in the order of their bits; integers have a fast minimum.
+                    smallest = bits[0]
+                    for g in range(count):
+                        smallest = min(smallest, bits[g])
+                    g = 0
+                    while bits[g] != smallest:
+                        g += 1
+                    if distances[g] <= least:
+                        for h in range(g, count):
+                            if bits[h] == smallest:
+                                other = near[start, position, h] if position < groups else h
+                                if distances[h] < least or other < best:
+                                    best = other
+                                    least = distances[h]
+                    if position >= groups:
+                        break
+                    position += 1
+                    from_best = np.sqrt(least)
+                    if position < groups and reach[start, position] > from_start + from_best:
+                        break
+                    if start != best:
+                        start = best
+                        from_start = from_best
+                        position = 0
+                    elif position == groups and groups * group >= every:
+                        break
             first, end = offsets[best], offsets[best + 1]
             below = cumulative[first]
             target = below + uniform[r, i] * (cumulative[end] - below)
             # The last donor whose cumulative weight does not exceed the target.
-            low, high = first, end - 1
-            while low < high:
-                middle = (low + high + 1) >> 1
-                if cumulative[middle] <= target:
-                    low = middle
-                else:
-                    high = middle - 1
+            low = guide[first + np.int64(uniform[r, i] * (end - first))]
+            while low > first and cumulative[low] > target:
+                low -= 1
+            while low < end - 1 and cumulative[low + 1] <= target:
+                low += 1
             drawn[r, i] = donors[low]
