@@ -43,7 +43,6 @@ class _Step:
 
     step: FusionStep
     variables: tuple[Variable, ...]
-    classes: np.ndarray
     chooser: Program | None
     expected: Program | None
     pools: PoolDraw | None
@@ -65,8 +64,9 @@ class Chain:
         self._variables = models.variables
         self._seed, self._stream_name = seed, stream_name
         self._weight = variables.numbers(models.donors[DONOR_WEIGHT])
-        self._donors = {
-            name: _values(models.donors[name], models.variables[name])
+        # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
+        self._values = {
+            name: _with_zero(_values(models.donors[name], models.variables[name]))
             for name in models.donors.column_names
             if name != DONOR_WEIGHT
         }
@@ -83,8 +83,11 @@ class Chain:
                 self._fused.collect(forest, fused)
             loaded.append(found)
             places.append((own, fused))
+            if self._plan.steps[position].variables[0] not in self._values:
+                self._values[found[0].variable.name] = found[0].classes
         self._own.finish()
         self._fused.finish()
+        self._places = {name: self._place_choices(name) for name in self._values}
         self._steps = [
             self._load_step(models, position, found, *place)
             for position, (found, place) in enumerate(zip(loaded, places, strict=True))
@@ -121,13 +124,15 @@ class Chain:
             choice, place = np.empty(shape), np.empty(shape)
             for i, m in enumerate(implicates):
                 choice[:, i], place[:, i] = self._uniform(step.step.name, m, block, shape[0])
-            values = self._draw_step(step, codes, fused, drawn, choice, place)
+            chosen = self._draw_step(step, codes, fused, drawn, choice, place)
+            for variable in step.variables:
+                drawn[variable.name] = self._values[variable.name][chosen]
+                for column, places in self._places[variable.name]:
+                    fused[:, column] = places[chosen]
             for product in step.products:
-                first, second = ((values | drawn)[name] for name in self._plan.products[product])
-                values[product] = first.astype(np.float64) * second
-            for name, column in values.items():
-                self._fused.place(self._fused_feature[name], column, fused)
-            drawn |= values
+                first, second = self._plan.products[product]
+                drawn[product] = drawn[first].astype(np.float64) * drawn[second]
+                self._fused.place(self._fused_feature[product], drawn[product], fused)
         columns = {name: np.ascontiguousarray(drawn[name].T) for name in self._plan.variables}
         return [
             {name: self._variables[name].to_arrow(column[i]) for name, column in columns.items()}
@@ -146,25 +151,27 @@ class Chain:
         drawn: dict[str, np.ndarray],
         choice: np.ndarray,
         place: np.ndarray,
-    ) -> dict[str, np.ndarray]:
-        """Return the step's variables, (n, implicates) each."""
+    ) -> np.ndarray:
+        """Return the donor, or the class, that gives the step its value: (n, implicates)."""
         wanted = np.ones(choice.shape, dtype=bool)
         if step.step.universe is not None:
             wanted = drawn[step.step.universe] > 0
         if step.chooser is not None:
             predicted = step.chooser.predict(codes, fused, pack_masks(wanted))
             if step.pools is None:
-                return {step.variables[0].name: step.classes[draw_classes(predicted, choice)]}
+                return draw_classes(predicted, choice)
             wanted &= choice >= predicted[:, 0]
         assert step.expected is not None and step.pools is not None
         active = pack_masks(wanted)
-        chosen = step.pools.donors(step.expected.predict(codes, fused, active), place, active)
-        values = {}
-        for variable in step.variables:
-            column = self._donors[variable.name][chosen]
-            column[~wanted] = 0
-            values[variable.name] = column
-        return values
+        return step.pools.donors(step.expected.predict(codes, fused, active), place, active)
+
+    def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
+        """Return the columns that later steps read a variable in, each with the position of every possible value."""
+        values = self._values[name][:, None]
+        codes = np.empty((len(values), self._fused.columns, 1), dtype=np.uint16)
+        self._fused.place(self._fused_feature[name], values, codes)
+        columns = self._fused.columns_of(self._fused_feature[name])
+        return [(column, np.ascontiguousarray(codes[:, column, 0])) for column in columns]
 
     def _load_step(
         self,
@@ -190,7 +197,6 @@ class Chain:
         return _Step(
             step,
             tuple(part.variable for part in found),
-            found[0].classes,
             programs[0],
             programs[1],
             None if pools is None else PoolDraw(pools, self._weight, increasing),
@@ -208,3 +214,7 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
 
 def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
     return variables.codes(column, variable) if variable.kind == "categorical" else variables.numbers(column)
+
+
+def _with_zero(values: np.ndarray) -> np.ndarray:
+    return np.append(values, np.zeros(1, values.dtype))

@@ -16,7 +16,7 @@ from fusion_pipeline.fusion.compiling import compiled
 from fusion_pipeline.fusion.kernels import choose, draw, pack
 from fusion_pipeline.fusion.matching import DonorPools
 
-GROUP, GROUPS = 64, 2
+GROUP, GROUPS = 48, 3
 """Centres compared with a point at a time, and how many such groups are known by distance to a centre."""
 _ROUNDING = 1e-4
 

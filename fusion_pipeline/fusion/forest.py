@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -91,7 +92,8 @@ def read_forest(text: str, where: str) -> Forest:
     parts: dict[str, list[np.ndarray]] = {
         name: [] for name in ("feature", "threshold", "decision", "left", "right", "leaf")
     }
-    roots, sets = [], []
+    roots: list[int] = []
+    sets: list[frozenset[int]] = []
     nodes = leaves = 0
     for block in blocks:
         tree = _fields(block.split("\nend of trees")[0])
@@ -179,9 +181,12 @@ class Placement:
 
     def place(self, feature: int, values: np.ndarray, codes: np.ndarray) -> None:
         """Place (n, m) values of a feature, read as float32, in its columns of (n, columns, m) uint16 `codes`."""
-        for column, known in enumerate(self._features):
-            if known == feature:
-                compiled(place_values)(values, self._modes[column], self._cuts[column], codes[:, column])
+        for column in self.columns_of(feature):
+            compiled(place_values)(values, self._modes[column], self._cuts[column], codes[:, column])
+
+    def columns_of(self, feature: int) -> list[int]:
+        """Return the columns that read a feature."""
+        return [column for column, known in enumerate(self._features) if known == feature]
 
     def rows(self, features: np.ndarray) -> np.ndarray:
         """Place every row: (n, features) float32 to (n, columns) uint16 positions."""
@@ -467,7 +472,7 @@ def _category_sets(tree: Mapping[str, str]) -> list[frozenset[int]]:
     words = [int(w) for w in tree["cat_threshold"].split()]
     return [
         frozenset(32 * i + bit for i, word in enumerate(words[a:b]) for bit in range(32) if word >> bit & 1)
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in pairwise(bounds)
     ]
 
 

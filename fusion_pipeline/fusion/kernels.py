@@ -18,7 +18,7 @@ PLACES = np.array([((int(SPREAD) << bit) % (1 << 64)) >> 58 for bit in range(64)
 """The power of two by these six bits."""
 
 
-def place_values(values, mode, cuts, codes):  # type: ignore[no-untyped-def]
+def place_values(values, mode, cuts, codes):
     """Write the position of every value of (n, m) among the cuts of a column: the number of cuts that are smaller.
 
     A missing value that goes left has position 0, one that goes right the last. A category keeps its number as long
@@ -32,7 +32,7 @@ def place_values(values, mode, cuts, codes):  # type: ignore[no-untyped-def]
                 codes[r, i] = np.uint16(x) if x > -1 and x < size else np.uint16(size)
                 continue
             if abs(x) <= ZERO or (np.isnan(x) and mode < 4):
-                x = 0.0
+                x = np.float64(0)
             if np.isnan(x) or (x == 0.0 and (mode == 2 or mode == 3)):
                 codes[r, i] = 0 if mode & 1 else len(cuts)
                 continue
@@ -46,7 +46,7 @@ def place_values(values, mode, cuts, codes):  # type: ignore[no-untyped-def]
             codes[r, i] = low
 
 
-def walk(  # type: ignore[no-untyped-def]
+def walk(
     own,
     own_keep,
     sets,
@@ -119,9 +119,9 @@ def walk(  # type: ignore[no-untyped-def]
             for k in range(count):
                 table[start + 2 * k] = none
             for i in range(implicates):
-                k = np.int64(entries[translate + fused[r, column, i]])
-                if k < count:
-                    table[start + 2 * k] |= one << np.uint64(i)
+                position = entries[translate + fused[r, column, i]]
+                if position < count:
+                    table[start + 2 * np.int64(position)] |= one << np.uint64(i)
             mask = none
             for k in range(count):
                 mask |= table[start + 2 * k]
@@ -158,9 +158,9 @@ def walk(  # type: ignore[no-untyped-def]
                     lowest = bits & (~bits + one)
                     bits ^= lowest
                     leaf = np.uint64(w) * np.uint64(64) + PLACES[(lowest * SPREAD) >> np.uint64(58)]
-                    mask = (everyone & table[np.uint64(above[leaf, 0])] & table[np.uint64(above[leaf, 1])]) & (
-                        table[np.uint64(above[leaf, 2])] & table[np.uint64(above[leaf, 3])]
-                    )
+                    mask = (
+                        everyone & table[np.uint64(above[leaf, 0])] & table[np.uint64(above[leaf, 1])]
+                    ) & (table[np.uint64(above[leaf, 2])] & table[np.uint64(above[leaf, 3])])
                     for k in range(further[leaf], further[leaf + one]):
                         mask &= table[further_entry[k]]
                     if mask != none:
@@ -172,7 +172,7 @@ def walk(  # type: ignore[no-untyped-def]
                 sums[r, k, i] += base[k]
 
 
-def pack(wanted, masks):  # type: ignore[no-untyped-def]
+def pack(wanted, masks):
     """Write (n, m) booleans as (n,) masks."""
     for r in range(wanted.shape[0]):
         mask = np.uint64(0)
@@ -181,7 +181,7 @@ def pack(wanted, masks):  # type: ignore[no-untyped-def]
         masks[r] = mask
 
 
-def choose(probabilities, uniform, drawn):  # type: ignore[no-untyped-def]
+def choose(probabilities, uniform, drawn):
     """Draw classes by inverting cumulative distributions; a single probability is that of the second class of two."""
     n, classes, own = probabilities.shape
     for r in range(n):
@@ -203,7 +203,7 @@ def choose(probabilities, uniform, drawn):  # type: ignore[no-untyped-def]
             drawn[r, i] = chosen
 
 
-def draw(  # type: ignore[no-untyped-def]
+def draw(
     expectations,
     increasing,
     shift,

@@ -16,7 +16,10 @@ def two_pools() -> DonorPools:
 
 
 def test_classes_come_with_their_probabilities():
-    drawn = draw_classes(np.tile([[[0.2], [0.0], [0.5], [0.3]]], (100_000, 1, 1)), (np.arange(100_000)[:, None] + 0.5) / 100_000)[:, 0]
+    drawn = draw_classes(
+        np.tile([[[0.2], [0.0], [0.5], [0.3]]], (100_000, 1, 1)),
+        (np.arange(100_000)[:, None] + 0.5) / 100_000,
+    )[:, 0]
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 100_000, [0.2, 0, 0.5, 0.3], atol=1e-4)
 
 

@@ -46,7 +46,9 @@ def make_model(random: np.random.Generator, objective: dict, **parameters: objec
     if objective["objective"] == "binary":
         label = label > np.median(label)
     elif objective["objective"] == "multiclass":
-        label = random.permutation(np.clip(label, 0, 3).astype(int)) if rows < 100 else np.clip(label, 0, 3) // 1
+        label = (
+            random.permutation(np.clip(label, 0, 3).astype(int)) if rows < 100 else np.clip(label, 0, 3) // 1
+        )
     settings = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 3, "min_data_per_group": 3, "seed": 1}
     data = lgb.Dataset(features, label, categorical_feature=list(NOMINAL), params=settings | parameters)
     return lgb.train(settings | objective | parameters, data, int(random.integers(1, 12)))
