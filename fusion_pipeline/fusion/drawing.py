@@ -61,9 +61,10 @@ class PoolDraw:
     def __init__(
         self, pools: DonorPools, weight: np.ndarray, increasing: Sequence[tuple[int, int]] = ()
     ) -> None:
-        self._pools = pools
+        self._scaling = pools.scaling
         self._increasing = np.array(increasing, dtype=np.int64).reshape(-1, 2)
-        # One cumulative sum over all pools: a draw is then one binary search, whatever the pool's size.
+        self._offsets, self._members = pools.offsets.astype(np.int64), pools.donors.astype(np.int32)
+        # One cumulative sum over all pools, and where in it a number is found: a draw is one look at either.
         self._cumulative = np.concatenate([[0.0], np.cumsum(weight[pools.donors])])
         size = pools.sizes
         first = np.repeat(pools.offsets[:-1], size)
@@ -94,19 +95,18 @@ class PoolDraw:
         if active is None:
             active = pack_masks(np.ones(uniform.shape, dtype=bool))
         drawn = np.empty(uniform.shape, dtype=np.int32)
-        pools = self._pools
         compiled(draw)(
             np.ascontiguousarray(expectations),
             self._increasing,
-            pools.scaling.centre,
-            pools.scaling.scale,
+            self._scaling.centre,
+            self._scaling.scale,
             self._near,
             self._reach,
             self._points,
-            pools.offsets,
+            self._offsets,
             self._cumulative,
             self._guide,
-            np.ascontiguousarray(pools.donors),
+            self._members,
             active,
             uniform,
             drawn,
