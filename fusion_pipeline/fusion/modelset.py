@@ -19,23 +19,21 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.forest import Forest, read_forest
 from fusion_pipeline.fusion.matching import DonorPools, Scaling
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.storage.tables import read_table, write_table
-
-if TYPE_CHECKING:
-    import lightgbm as lgb
 
 FORMAT = 1
 """Raised whenever a directory written before could no longer be read."""
@@ -81,7 +79,6 @@ class ModelSet:
     path: Path
     manifest: dict[str, Any]
     fingerprint: str
-    _boosters: dict[str, lgb.Booster] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def plan(self) -> FusionPlan:
@@ -111,10 +108,10 @@ class ModelSet:
         """Donor values of matched fusion variables, and `DONOR_WEIGHT`."""
         return read_table(self.path / "donors.parquet")
 
-    def models(self, step: int, variable: str) -> list[tuple[ModelRecord, lgb.Booster]]:
+    def forests(self, step: int, variable: str) -> list[tuple[ModelRecord, Forest]]:
         """Return the models of a variable in the order they were fitted: classes; or zero, mean, quantiles."""
         found = [r for r in self.records if r.step == step and r.variable == variable]
-        return [(r, self._booster(r)) for r in found]
+        return [(r, read_forest((self.path / r.file).read_text(), str(self.path / r.file))) for r in found]
 
     def pools(self, step: int) -> DonorPools | None:
         """Return the donor pools of a step; None for a solo categorical one, which needs none."""
@@ -154,14 +151,6 @@ class ModelSet:
             share = np.mean(gains, axis=0) if gains else np.zeros(len(names))
             rows += [(variable, name, float(value)) for name, value in zip(names, share, strict=True)]
         return pd.DataFrame(rows, columns=["variable", "predictor", "share"])
-
-    def _booster(self, record: ModelRecord) -> lgb.Booster:
-        import lightgbm as lgb
-
-        if record.file not in self._boosters:
-            text = (self.path / record.file).read_text()
-            self._boosters[record.file] = lgb.Booster(model_str=text)
-        return self._boosters[record.file]
 
 
 def model_file(step: int, variable: str, role: str) -> str:
