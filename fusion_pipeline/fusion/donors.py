@@ -20,6 +20,7 @@ from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.variables import Variable
+from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
 OUTLIER_NEIGHBOURS = 10
@@ -178,6 +179,30 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         encoded = pc.dictionary_encode(table[groups].combine_chunks(), null_encoding="encode")
         units = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
     return Donors(table, weight / weight.mean(), units)
+
+
+def bayesian_bootstrap(donors: Donors, seed: int, number: int) -> np.ndarray:
+    """Redraw the donors' weights: one draw from the posterior of how common each kind of donor is.
+
+    Parameters
+    ----------
+    donors : Donors
+    seed, number : int
+        `number` is that of the set, from 1.
+
+    Returns
+    -------
+    (n,) float64 with mean 1: Dirichlet(1, ..., 1) shares, one for each unit (of `groups`, else donor), times weights.
+
+    Notes
+    -----
+    Rubin 1981, "The Bayesian bootstrap". Drawing donors with such shares, drawn anew for each implicate, instead of
+    with fixed ones is what makes hot-deck imputation proper (Rubin & Schenker 1986, "approximate Bayesian bootstrap").
+    """
+    units = np.arange(donors.count) if donors.groups is None else donors.groups
+    share = stream(seed, "bootstrap", number).standard_exponential(int(units.max()) + 1)
+    weight = donors.weight * share[units]
+    return weight / weight.mean()
 
 
 def _weights(table: pa.Table, name: str | None) -> np.ndarray:

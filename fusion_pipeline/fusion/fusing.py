@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
-from fusion_pipeline.fusion.chain import Chain
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.proper import SetChains
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode
@@ -86,7 +86,7 @@ def fuse(
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     numbers = _numbers(implicates)
     source = open_recipient(recipient, opened, retain)
-    chain = Chain(opened, seed, stream_name)
+    chain = SetChains(opened, seed, stream_name)
     if out is None:
         collected: dict[int, list[pa.Table]] = {m: [] for m in numbers}
         for _, m, table in _fused_blocks(source, chain, numbers, threads, memory_limit):
@@ -134,7 +134,7 @@ def implicate_file(out: Path, implicate: int) -> Path:
 
 
 def _fused_blocks(
-    source: Recipient, chain: Chain, implicates: Sequence[int], threads: int, memory_limit: int
+    source: Recipient, chain: SetChains, implicates: Sequence[int], threads: int, memory_limit: int
 ) -> Iterator[tuple[int, int, pa.Table]]:
     """Yield (block, implicate, table), blocks in order for every implicate."""
     threads = max(1, threads)

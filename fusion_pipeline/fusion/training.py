@@ -25,15 +25,15 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
 from fusion_pipeline.fusion.boosting import FittedModel, Tuning
-from fusion_pipeline.fusion.donors import Donors, load_donors
+from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
-    DONOR_WEIGHT,
     ModelRecord,
     ModelSet,
     load_model_set,
     model_file,
     versions,
+    weight_column,
     write_manifest,
     write_pools,
 )
@@ -46,6 +46,8 @@ from fusion_pipeline.storage.tables import TableRef, write_table
 
 VERSION = "1"
 """Raised when the same donor and settings would give another model set."""
+REDRAWN = ("classes", "zero")
+"""Parts whose models are fitted again on every set of redrawn weights."""
 log = logging.getLogger(__name__)
 
 
@@ -62,11 +64,12 @@ def train(
     folds: int = 5,
     groups: str | None = None,
     quantiles: Sequence[float] = (1 / 6, 1 / 2, 5 / 6),
-    leaves: Sequence[int] = (16, 32, 64),
+    leaves: Sequence[int] = (4, 8, 16, 32, 64),
     learning_rate: float = 0.1,
     patience: int = 30,
     neighbours: int = 500,
     centres: int = 2000,
+    bootstraps: int = 10,
 ) -> ModelSet:
     """Fit every conditional expectation of a plan, build the donor pools, and write the model set.
 
@@ -97,6 +100,9 @@ def train(
         Largest donor pool (K).
     centres : int
         Largest number of points of conditional-expectation space that have a pool.
+    bootstraps : int
+        Number of sets of Bayesian-bootstrap weights that implicates are drawn with in turn; 0: the donors' own
+        weights for all.
 
     Returns
     -------
@@ -116,9 +122,10 @@ def train(
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
-    _check(quantiles, leaves, folds, neighbours)
-    tuning = Tuning(folds, tuple(leaves), learning_rate, patience)
+    _check(quantiles, leaves, folds, neighbours, bootstraps)
+    tuning = Tuning(folds, tuple(sorted(leaves)), learning_rate, patience)
     donors = load_donors(donor, plan, groups)
+    redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
     tasks = [
         task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
     ]
@@ -126,7 +133,7 @@ def train(
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
     work = [
         _Fitted(task, fit)
-        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads), strict=True)
+        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads, redrawn), strict=True)
     ]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
@@ -141,7 +148,9 @@ def train(
             else:
                 pools.append(None)
         matched = [v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None]
-        table = donors.table.select(matched).append_column(DONOR_WEIGHT, pa.array(donors.weight))
+        table = donors.table.select(matched)
+        for number, weight_of_set in enumerate([donors.weight, *redrawn]):
+            table = table.append_column(weight_column(number), pa.array(weight_of_set))
         write_table(folder / "donors.parquet", table)
         known = plan.known_after(len(plan.steps))
         products = {name: Variable(name, "continuous", "double") for name in plan.products}
@@ -159,6 +168,7 @@ def train(
                     **asdict(tuning),
                 },
                 "donors": donors.count,
+                "bootstraps": bootstraps,
                 "plan": asdict(plan),
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
@@ -192,7 +202,9 @@ class _Fitted:
         return result
 
 
-def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int) -> None:
+def _check(
+    quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int, bootstraps: int
+) -> None:
     increasing = list(quantiles) == sorted(set(quantiles))
     if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
         raise TrainingError(
@@ -206,17 +218,27 @@ def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighb
             f"got folds={folds}, leaves={tuple(leaves)}, neighbours={neighbours}.",
             f"Give 2 folds or more, trees of 2 leaves or more, {matching.K_RANGE[0]} neighbours or more.",
         )
+    if bootstraps < 0:
+        raise TrainingError("train, bootstraps", f"is {bootstraps}.", "Give 0 or more.")
 
 
 def _fit(
-    donors: Donors, plan: FusionPlan, tasks: Sequence[Task], tuning: Tuning, threads: int
+    donors: Donors,
+    plan: FusionPlan,
+    tasks: Sequence[Task],
+    tuning: Tuning,
+    threads: int,
+    redrawn: Sequence[np.ndarray],
 ) -> list[list[FittedModel]]:
     """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
 
     def fit(task: Task) -> list[FittedModel]:
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
-        return boosting.fit_models(features, nominal, task.label, weight, task.fold, task.objectives, tuning)
+        again = [w[task.rows] for w in redrawn] if task.part in REDRAWN else []
+        return boosting.fit_models(
+            features, nominal, task.label, weight, task.fold, task.objectives, tuning, again
+        )
 
     results: list[list[FittedModel]] = [[] for _ in tasks]
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -281,21 +303,23 @@ def _build_pools(
 def _write_models(folder: Path, done: _Fitted) -> list[ModelRecord]:
     records = []
     for model in done.models:
-        name = model_file(done.task.step, done.task.variable.name, model.role)
-        (folder / name).write_text(model.booster.model_to_string())
-        records.append(
-            ModelRecord(
-                step=done.task.step,
-                variable=done.task.variable.name,
-                role=model.role,
-                file=name,
-                donors=len(done.task.rows),
-                classes=done.task.classes,
-                loss=model.loss,
-                rounds=model.rounds,
-                leaves=model.leaves,
-                losses={str(leaves): loss for leaves, loss in model.losses.items()},
-                importance=tuple(float(g) for g in model.booster.feature_importance("gain")),
+        for number, booster in enumerate([model.booster, *model.redrawn]):
+            name = model_file(done.task.step, done.task.variable.name, model.role, number)
+            (folder / name).write_text(booster.model_to_string())
+            records.append(
+                ModelRecord(
+                    step=done.task.step,
+                    variable=done.task.variable.name,
+                    role=model.role,
+                    set=number,
+                    file=name,
+                    donors=len(done.task.rows),
+                    classes=done.task.classes,
+                    loss=model.loss,
+                    rounds=model.rounds,
+                    leaves=model.leaves,
+                    losses={str(leaves): loss for leaves, loss in model.losses.items()},
+                    importance=tuple(float(g) for g in booster.feature_importance("gain")),
+                )
             )
-        )
     return records
