@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusion_pipeline.fusion.calibration import fit_calibration, write_into
+
 if TYPE_CHECKING:
     import lightgbm as lgb
 
 MAX_ROUNDS = 2500
 """No model needs more trees at these learning rates; reached, it is reported as a warning."""
+PROBABILITIES = ("classes", "zero")
+"""Roles whose predictions are probabilities, and are calibrated."""
 STRATA = 10
 """Rank bins that folds are balanced on, for continuous labels."""
 
@@ -111,6 +115,7 @@ def fit_models(
         "num_threads": 1,
         "min_data_in_leaf": smallest_leaf(len(label)),
         "feature_fraction": 0.8,
+        "extra_trees": True,
         "learning_rate": tuning.learning_rate,
     }
     full = lgb.Dataset(
@@ -141,6 +146,11 @@ def fit_models(
         out_of_fold = np.empty((len(label), *predicted[0].shape[1:]))
         for r, p in zip(held_out, predicted, strict=True):
             out_of_fold[r] = p
+        if objective.role in PROBABILITIES:
+            correction = fit_calibration(out_of_fold, label, weight)
+            out_of_fold = correction.apply(out_of_fold)
+            for model in (booster, *again):
+                write_into(model, correction)
         losses = {size: row[0] for size, row in sorted(grown.items())}
         fitted.append(
             FittedModel(objective.role, booster, tuple(again), out_of_fold, loss, losses, rounds, leaves)

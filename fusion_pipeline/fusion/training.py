@@ -25,6 +25,7 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
 from fusion_pipeline.fusion.boosting import FittedModel, Tuning
+from fusion_pipeline.fusion.calibration import observed_levels
 from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
@@ -67,7 +68,7 @@ def train(
     leaves: Sequence[int] = (4, 8, 16, 32, 64),
     learning_rate: float = 0.1,
     patience: int = 30,
-    neighbours: int = 500,
+    neighbours: int = 100,
     centres: int = 2000,
     bootstraps: int = 10,
 ) -> ModelSet:
@@ -287,13 +288,16 @@ def _build_pools(
         columns.append(expected)
         is_probability += [part.task.part != "value"] * expected.shape[1]
     rows = used[0].task.everyone if solo is None else solo.task.rows
+    levels = tuple(quantiles)
+    if solo is not None:
+        levels = observed_levels(columns[0][:, 1:], solo.task.label, donors.weight[rows], levels)
     return matching.build_pools(
         np.column_stack(columns),
         is_probability,
         rows,
         donors.weight[rows],
         values=None if solo is None else solo.task.label,
-        levels=quantiles,
+        levels=levels,
         neighbours=neighbours,
         centres=centres,
         seed=int(stream(seed, "centres", step.name).integers(1 << 31)),
