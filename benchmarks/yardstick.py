@@ -69,7 +69,7 @@ def measure(
 
 
 def _marginal(truth: np.ndarray, drawn: np.ndarray, w: np.ndarray, binary: bool) -> Figures:
-    m, n = drawn.shape
+    m = len(drawn)
     spread = np.sqrt(np.cov(truth, aweights=w))
     ordered = np.sort(drawn, axis=0)
     k = np.arange(1, m + 1)[:, None]
@@ -135,13 +135,7 @@ def _subsets(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, w: np.ndarr
 
 
 def _slopes(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, own: Sequence[str]) -> Figures:
-    x = [
-        (by[[c]].apply(lambda s: s.cat.codes) if isinstance(by[c].dtype, pd.CategoricalDtype) else by[[c]])
-        if not isinstance(by[c].dtype, pd.CategoricalDtype) or by[c].cat.ordered
-        else pd.get_dummies(by[c], prefix=c)
-        for c in by
-    ]
-    beside = pd.concat([part.reset_index(drop=True) for part in x], axis=1).to_numpy(float)
+    beside = np.column_stack([column for name in by for column in _numeric(by[name])])
 
     def correlations(values: np.ndarray) -> np.ndarray:
         return np.corrcoef(pd.DataFrame(np.column_stack([values, beside])).rank().to_numpy().T)
@@ -154,3 +148,13 @@ def _slopes(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, own: Sequenc
         "fused-fused slope": float(np.polyfit(real[i, j], found[i, j], 1)[0]),
         "fused-predictor slope": float(np.polyfit(real[:c, c:].ravel(), found[:c, c:].ravel(), 1)[0]),
     }
+
+
+def _numeric(predictor: pd.Series) -> list[np.ndarray]:
+    """Return a number or ordered class as one column, an unordered class as one indicator a level."""
+    if not isinstance(predictor.dtype, pd.CategoricalDtype):
+        return [predictor.to_numpy(float)]
+    codes = predictor.cat.codes.to_numpy()
+    if predictor.cat.ordered:
+        return [codes.astype(float)]
+    return [(codes == level).astype(float) for level in range(len(predictor.cat.categories))]

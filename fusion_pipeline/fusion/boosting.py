@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusion_pipeline.fusion.calibration import fit_calibration, write_into
+from fusion_pipeline.fusion.calibration import fit_calibration, move, write_into
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -149,8 +149,9 @@ def fit_models(
         if objective.role in PROBABILITIES:
             correction = fit_calibration(out_of_fold, label, weight)
             out_of_fold = correction.apply(out_of_fold)
-            for model in (booster, *again):
-                write_into(model, correction)
+            write_into(booster, correction)
+            for model, other in zip(again, redrawn, strict=True):
+                write_into(model, move(correction, label, weight, other))
         losses = {size: row[0] for size, row in sorted(grown.items())}
         fitted.append(
             FittedModel(objective.role, booster, tuple(again), out_of_fold, loss, losses, rounds, leaves)

@@ -84,6 +84,30 @@ def fit_calibration(probabilities: np.ndarray, label: np.ndarray, weight: np.nda
     return Calibration(float(found.x[0]), found.x[1:])
 
 
+def move(calibration: Calibration, label: np.ndarray, weight: np.ndarray, other: np.ndarray) -> Calibration:
+    """Carry a correction over to a model fitted on other weights.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Fitted with `weight`.
+    label : (n,) class numbers
+    weight, other : (n,) float64
+
+    Notes
+    -----
+    The slope is to change how far scores are from the classes' shares, not the shares: the shift follows these by
+    (1 - slope) times the change of their score.
+    """
+    classes = max(2, len(calibration.shift))
+    shares = [np.bincount(label.astype(np.intp), w, classes) / w.sum() for w in (weight, other)]
+    if len(calibration.shift) == 1:
+        before, after = (_score(share[1:]) for share in shares)
+    else:
+        before, after = (_score(share[None])[0] for share in shares)
+    return Calibration(calibration.slope, calibration.shift + (1 - calibration.slope) * (after - before))
+
+
 def write_into(booster: lgb.Booster, calibration: Calibration) -> None:
     """Correct a model in place: scale every leaf, and shift the leaves of each class's first tree."""
     classes = len(calibration.shift)
@@ -110,7 +134,7 @@ def observed_levels(
     (p,) levels; `levels` as they were given if what is observed is not increasing between 0 and 1.
     """
     found = tuple(float(s) for s in np.average(values[:, None] <= quantiles, axis=0, weights=weight))
-    sensible = 0 < found[0] and found[-1] < 1 and list(found) == sorted(set(found))
+    sensible = found[0] > 0 and found[-1] < 1 and list(found) == sorted(set(found))
     return found if sensible else levels
 
 

@@ -31,7 +31,7 @@ from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipie
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode
 
-VERSION = "1"
+VERSION = "2"
 """Raised when the same model set, recipient and seed would give other implicates."""
 IMPLICATES_AT_ONCE = 10
 """Implicates written side by side: what is finished after a kill comes in groups of this many."""

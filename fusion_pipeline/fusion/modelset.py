@@ -5,7 +5,8 @@ Belongs here: layout, manifest, checksums, loading. Does not belong here: fittin
 
     manifest.json            plan, variables, predictors, settings, versions, per-model report, sha256 of all files
     models/*.txt             LightGBM text models
-    donors.parquet           values of the matched fusion variables and the weight, one row a donor, no ids
+    donors.parquet           values of the matched fusion variables, the weight, and the weights redrawn for each set;
+                             one row a donor, no ids
     pools/NN-centres.parquet scaled centres of step NN
     pools/NN-donors.parquet  one row a centre: the rows of donors.parquet in its pool, nearest first
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Raised whenever a directory written before could no longer be read."""
 DONOR_WEIGHT = "donor weight"
-"""Column of donors.parquet. No survey has a column with a blank in its name. Set b's weights are in `donor weight b`."""
+"""Column of donors.parquet; set b's weights are in `donor weight b`. No survey's column has a blank in its name."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
-VERSION = "1"
+VERSION = "2"
 """Raised when the same donor and settings would give another model set."""
 REDRAWN = ("classes", "zero")
 """Parts whose models are fitted again on every set of redrawn weights."""
