@@ -3,12 +3,18 @@
 Belongs here: folds, cross-validation, early stopping, the final fit, out-of-fold predictions. Does not belong
 here: which variables and donors (`training.py`), what the predictions are for (`matching.py`, `drawing.py`).
 
-Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees; tree sizes of 16,
-32 and 64 leaves are compared; 80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20).
-Two deviations. Early stopping waits for `patience` rounds, not 2, because with sampled predictors the loss is
-noisy and an early stop under-fits. And the predictions of the fold models for the donors they have not seen are
-kept: donors are placed among each other by these, because predictions for donors a model was fitted on are
-spread wider than those for recipients, which it has never seen.
+Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees and their size;
+80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20). Deviations, each measured
+(`benchmarks/quality.py`):
+
+- early stopping waits for `patience` rounds, not 2: with sampled predictors the loss is noisy, and an early stop
+  under-fits;
+- trees may be as small as 4 leaves, and their thresholds are drawn at random (extremely randomized trees, Geurts et
+  al. 2006): many small effects are then found beside the few large ones, which correlations and subset means need;
+- the predictions of the fold models for the donors they have not seen are kept: donors are placed among each other
+  by these, because predictions for donors a model was fitted on are spread wider than those for recipients, which
+  it has never seen;
+- probabilities are calibrated on these predictions (`calibration.py`).
 """
 
 from __future__ import annotations

@@ -94,11 +94,11 @@ def train(
     quantiles : sequence of float
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
-        Tree sizes compared.
+        Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
     learning_rate, patience
         See `boosting.Tuning`.
     neighbours : int
-        Largest donor pool (K).
+        Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
     centres : int
         Largest number of points of conditional-expectation space that have a pool.
     bootstraps : int
@@ -118,6 +118,11 @@ def train(
     -----
     Donors of zero weight are left out. Donors are placed in conditional-expectation space by out-of-fold
     predictions; the paper places them by the predictions of the models they were fitted on.
+
+    With `bootstraps`, implicate m is drawn from set (m - 1) mod bootstraps + 1 of donor weights redrawn by the Bayesian
+    bootstrap (Rubin 1981): its donors are drawn with these weights, and its class and zero models are fitted again
+    on them, with the size and number of trees found once. Mean and quantile models are not: donors and recipients must
+    be placed by the same models.
     """
     if plan is None:
         if not y or not x:
