@@ -48,7 +48,7 @@ from fusion_pipeline.storage.tables import TableRef, write_table
 VERSION = "2"
 """Raised when the same donor and settings would give another model set."""
 REDRAWN = ("classes", "zero")
-"""Parts whose models are fitted again on every set of redrawn weights."""
+"""Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
 log = logging.getLogger(__name__)
 
 
@@ -241,7 +241,9 @@ def _fit(
     def fit(task: Task) -> list[FittedModel]:
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
-        again = [w[task.rows] for w in redrawn] if task.part in REDRAWN else []
+        # In a block they place donors, as means do: see Notes of `train`.
+        drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
+        again = [w[task.rows] for w in redrawn] if drawn_from else []
         return boosting.fit_models(
             features, nominal, task.label, weight, task.fold, task.objectives, tuning, again
         )

@@ -113,6 +113,13 @@ def test_reports_count_a_model_once_and_sets_share_size_and_rounds(donor, tmp_pa
     assert set(models.donors[DONOR_WEIGHT].to_pylist()) == {1.0}
 
 
+def test_models_that_place_donors_are_not_fitted_again(donor, tmp_path):
+    block = train(donor, y=[["value", "class"]], x=["x"], out=tmp_path / "m", bootstraps=2, **QUICK)
+    assert {r.set for r in block.records} == {0}
+    solo = trained(donor, tmp_path / "n", bootstraps=2)
+    assert {r.set for r in solo.records if r.variable == "value"} == {0}
+
+
 def test_a_negative_number_of_sets_is_refused(donor, tmp_path):
     with pytest.raises(TrainingError, match="bootstraps: is -1"):
         trained(donor, tmp_path / "m", bootstraps=-1)
