@@ -9,8 +9,9 @@ the fusion variables of a block come from one donor; zero inflation is drawn fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,14 @@ from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes, pack_masks
 from fusion_pipeline.fusion.forest import Forest, Placement, Program
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, ModelSet
+from fusion_pipeline.fusion.proper import columns_by_set, set_numbers
 from fusion_pipeline.fusion.specification import FusionStep
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
+
+CHOOSERS = ("classes", "zero")
+"""Roles of models whose probabilities are drawn from."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -32,20 +38,23 @@ class _Models:
     classes: np.ndarray
     choosers: tuple[Forest, ...]
     values: tuple[Forest, ...]
+    redrawn: tuple[Forest, ...]
+    """The chooser of every set of redrawn weights; none where the choosers are not fitted again."""
 
 
 @dataclass(frozen=True)
 class _Step:
     """A step with everything loaded.
 
-    `chooser` predicts classes or zeros of a step of one variable, `expected` all that donors are matched on.
+    `choosers` predict classes or zeros of a step of one variable and `pools` draw donors, one for every set of donor
+    weights or one for all; `expected` predicts what donors are matched on.
     """
 
     step: FusionStep
     variables: tuple[Variable, ...]
-    chooser: Program | None
+    choosers: tuple[Program, ...]
     expected: Program | None
-    pools: PoolDraw | None
+    pools: tuple[PoolDraw, ...]
     products: tuple[str, ...]
 
 
@@ -63,7 +72,8 @@ class Chain:
         self._plan = models.plan
         self._variables = models.variables
         self._seed, self._stream_name = seed, stream_name
-        self._weight = variables.numbers(models.donors[DONOR_WEIGHT])
+        self._sets = set_numbers(models.bootstraps)
+        self._weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in self._sets]
         # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
         self._values = {
             name: _with_zero(_values(models.donors[name], models.variables[name]))
@@ -78,7 +88,7 @@ class Chain:
             found = [_load_models(models, position, name) for name in step.variables]
             own = {j: own_feature[p] for j, p in enumerate(step.predictors) if p in own_feature}
             fused = {j: self._fused_feature[p] for j, p in enumerate(step.predictors) if j not in own}
-            for forest in (f for m in found for f in (*m.choosers, *m.values)):
+            for forest in (f for m in found for f in (*m.choosers, *m.values, *m.redrawn)):
                 self._own.collect(forest, own)
                 self._fused.collect(forest, fused)
             loaded.append(found)
@@ -96,7 +106,7 @@ class Chain:
     @property
     def bytes_per_row(self) -> int:
         """Estimate of the memory one row of one implicate takes at most while it is in work."""
-        programs = [p for s in self._steps for p in (s.chooser, s.expected) if p is not None]
+        programs = [p for s in self._steps for p in (*s.choosers, s.expected) if p is not None]
         widest = max(program.outputs for program in programs)
         return 2 * 8 * widest + 2 * 8 * len(self._variables) + 2 * self._fused.columns + 64
 
@@ -120,11 +130,12 @@ class Chain:
         codes = self._own.rows(features)
         fused = np.empty((shape[0], self._fused.columns, shape[1]), dtype=np.uint16)
         drawn: dict[str, np.ndarray] = {}
+        sets = columns_by_set(implicates, len(self._sets))
         for step in self._steps:
             choice, place = np.empty(shape), np.empty(shape)
             for i, m in enumerate(implicates):
                 choice[:, i], place[:, i] = self._uniform(step.step.name, m, block, shape[0])
-            chosen = self._draw_step(step, codes, fused, drawn, choice, place)
+            chosen = self._draw_step(step, codes, fused, drawn, choice, place, sets)
             for variable in step.variables:
                 drawn[variable.name] = self._values[variable.name][chosen]
                 for column, places in self._places[variable.name]:
@@ -151,19 +162,28 @@ class Chain:
         drawn: dict[str, np.ndarray],
         choice: np.ndarray,
         place: np.ndarray,
+        sets: Mapping[int, np.ndarray],
     ) -> np.ndarray:
         """Return the donor, or the class, that gives the step its value: (n, implicates)."""
         wanted = np.ones(choice.shape, dtype=bool)
         if step.step.universe is not None:
             wanted = drawn[step.step.universe] > 0
-        if step.chooser is not None:
-            predicted = step.chooser.predict(codes, fused, pack_masks(wanted))
-            if step.pools is None:
-                return draw_classes(predicted, choice)
-            wanted &= choice >= predicted[:, 0]
-        assert step.expected is not None and step.pools is not None
-        active = pack_masks(wanted)
-        return step.pools.donors(step.expected.predict(codes, fused, active), place, active)
+        chosen = np.empty(choice.shape, dtype=np.int32)
+        for chooser, columns in _shared(step.choosers, sets):
+            predicted = chooser.predict(codes, _some(fused, columns), pack_masks(_some(wanted, columns)))
+            if not step.pools:
+                chosen[:, columns] = draw_classes(predicted, _some(choice, columns))
+            else:
+                wanted[:, columns] &= choice[:, columns] >= predicted[:, 0]
+        if not step.pools:
+            return chosen
+        assert step.expected is not None
+        expected = step.expected.predict(codes, fused, pack_masks(wanted))
+        for pools, columns in _shared(step.pools, sets):
+            matched = expected if expected.shape[2] == 1 else _some(expected, columns)
+            active = pack_masks(_some(wanted, columns))
+            chosen[:, columns] = pools.donors(matched, _some(place, columns), active)
+        return chosen
 
     def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
         """Return the columns that later steps read a variable in, each with the position of every possible value."""
@@ -189,27 +209,40 @@ class Chain:
                 end = sum(forest.outputs for forest in matched)
                 increasing.append((end - len(part.values) + 1, end))
         pools = models.pools(position)
-        choosers = () if step.is_block else found[0].choosers
-        programs = [
-            Program(forests, own, fused, self._own, self._fused) if forests else None
-            for forests in (choosers, matched)
-        ]
+        first = found[0]
+        choosers = () if step.is_block else tuple(f for f in first.redrawn or first.choosers)
+        draw = None if pools is None else PoolDraw(pools, self._weights[0], increasing)
         return _Step(
             step,
             tuple(part.variable for part in found),
-            programs[0],
-            programs[1],
-            None if pools is None else PoolDraw(pools, self._weight, increasing),
+            tuple(Program((forest,), own, fused, self._own, self._fused) for forest in choosers),
+            Program(matched, own, fused, self._own, self._fused) if matched else None,
+            () if draw is None else (draw, *(draw.reweighted(weight) for weight in self._weights[1:])),
             self._plan.products_after(position),
         )
 
 
+def _shared(things: Sequence[_T], sets: Mapping[int, np.ndarray]) -> Iterator[tuple[_T, np.ndarray | slice]]:
+    """Pair what draws with its implicates' columns: one thing with all, or every set's with its own."""
+    if len(things) == 1:
+        yield things[0], slice(None)
+    elif things:
+        for position, columns in sets.items():
+            yield things[position], columns
+
+
+def _some(values: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
+    return values if isinstance(columns, slice) else np.ascontiguousarray(values[..., columns])
+
+
 def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     found = models.forests(position, name)
-    choosers = tuple(f for r, f in found if r.role in ("classes", "zero"))
-    values = tuple(f for r, f in found if r.role not in ("classes", "zero"))
+    choosers = tuple(f for r, f in found if r.role in CHOOSERS)
+    values = tuple(f for r, f in found if r.role not in CHOOSERS)
     classes = np.array(found[0][0].classes, dtype=np.int32)
-    return _Models(models.variables[name], classes, choosers, values)
+    sets = [models.redrawn(k).forests(position, name) for k in set_numbers(models.bootstraps) if k]
+    redrawn = tuple(f for pairs in sets for r, f in pairs if r.role in CHOOSERS)
+    return _Models(models.variables[name], classes, choosers, values, redrawn)
 
 
 def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:

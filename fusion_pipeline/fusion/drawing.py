@@ -9,6 +9,7 @@ Arrays are (n, m): row, implicate. What is the same for all implicates may be gi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -64,6 +65,18 @@ class PoolDraw:
         self._scaling = pools.scaling
         self._increasing = np.array(increasing, dtype=np.int64).reshape(-1, 2)
         self._offsets, self._members = pools.offsets.astype(np.int64), pools.donors.astype(np.int32)
+        self._near, self._reach, self._points = _neighbours(pools.centres)
+        self._pools = pools
+        self._weigh(weight)
+
+    def reweighted(self, weight: np.ndarray) -> PoolDraw:
+        """Return the same pools drawn from with other weights."""
+        other = copy(self)
+        other._weigh(weight)
+        return other
+
+    def _weigh(self, weight: np.ndarray) -> None:
+        pools = self._pools
         # One cumulative sum over all pools, and where in it a number is found: a draw is one look at either.
         self._cumulative = np.concatenate([[0.0], np.cumsum(weight[pools.donors])])
         size = pools.sizes
@@ -73,7 +86,6 @@ class PoolDraw:
         target = self._cumulative[first] + step * weights
         self._guide = (np.searchsorted(self._cumulative, target, side="right") - 1).astype(np.int32)
         np.clip(self._guide, first, first + np.repeat(size, size) - 1, out=self._guide, casting="unsafe")
-        self._near, self._reach, self._points = _neighbours(pools.centres)
 
     def donors(
         self, expectations: np.ndarray, uniform: np.ndarray, active: np.ndarray | None = None
