@@ -11,7 +11,9 @@ from fusion_pipeline.raw import from_table, verify
 from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys.codebook import RespondentName, load_codebook
+from fusion_pipeline.surveys.imputing import impute_missing
 from fusion_pipeline.surveys.ingest import RawPart, ingest_with_report
+from resources.compute import Compute
 
 
 def descriptions(vintage: SurveyVintage, respondent: RespondentName) -> dict[str, str]:
@@ -21,18 +23,27 @@ def descriptions(vintage: SurveyVintage, respondent: RespondentName) -> dict[str
 
 
 def ingest_recorded(
-    raw: TableRef, vintage: SurveyVintage, respondent: RespondentName
+    raw: TableRef, vintage: SurveyVintage, respondent: RespondentName, compute: Compute
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """Ingest the recorded raw files of one respondent; return the table and the account for the UI."""
+    """Ingest the recorded raw files of one respondent, impute what is missing; return table and account."""
     files = [file for file in from_table(raw.read()) if file.role == respondent]
     for file in files:
         verify(file)
     parts = [RawPart(file.path, file.absent) for file in files]
-    table, report = ingest_with_report(parts, load_codebook(vintage.codebook), respondent)
+    codebook = load_codebook(vintage.codebook)
+    table, report = ingest_with_report(parts, codebook, respondent)
+    table, imputed = impute_missing(
+        table,
+        codebook.respondent(respondent),
+        seed=compute.seed,
+        threads=compute.threads,
+        stream_name=f"impute/{vintage.folder}/{respondent}",
+    )
     return table, {
         "rows read": report.rows_read,
         "rows kept": report.rows_kept,
         "dropped": dg.MetadataValue.json(dict(report.dropped)),
         "missing answers": dg.MetadataValue.json(dict(report.missing)),
+        "imputed answers": dg.MetadataValue.json(imputed),
         "variables left out": dg.MetadataValue.json(dict(report.left_out)),
     }

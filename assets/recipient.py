@@ -8,7 +8,8 @@ from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys import ingest
+from fusion_pipeline.surveys import imputing, ingest
+from resources.compute import Compute
 from resources.raw_files import RawFiles
 
 
@@ -32,13 +33,15 @@ def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Materi
     partitions_def=ACS_YEARS,
     owners=["team:surveys"],
     kinds={"arrow", "parquet"},
-    code_version=ingest.VERSION,
+    code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["acs", "raw"])},
 )
-def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
+def acs_households(
+    context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
+) -> dg.MaterializeResult[Artefact]:
     """Occupied households of one ACS year, with PUMA, weight and 80 replicate weights."""
     vintage = REGISTRY.recipients[context.partition_key]
-    table, account = ingest_recorded(raw, vintage, "households")
+    table, account = ingest_recorded(raw, vintage, "households", compute)
     return publish(
         context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
     )
@@ -50,15 +53,15 @@ def acs_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.Mater
     partitions_def=ACS_YEARS,
     owners=["team:surveys"],
     kinds={"arrow", "parquet"},
-    code_version=ingest.VERSION,
+    code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["acs", "raw"]), "households": dg.AssetIn(["acs", "households"])},
 )
 def acs_persons(
-    context: dg.AssetExecutionContext, raw: TableRef, households: TableRef
+    context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:
     """Persons of the occupied households of one ACS year; person 1 is the reference person."""
     vintage = REGISTRY.recipients[context.partition_key]
-    everyone, account = ingest_recorded(raw, vintage, "persons")
+    everyone, account = ingest_recorded(raw, vintage, "persons", compute)
     table = ingest.match_persons(everyone, households.read(["hid"]))
     outside = {"persons outside occupied households": everyone.num_rows - table.num_rows}
     return publish(

@@ -8,8 +8,9 @@ from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys import dictionary, ingest
+from fusion_pipeline.surveys import dictionary, imputing, ingest
 from fusion_pipeline.surveys.codebook import load_codebook
+from resources.compute import Compute
 from resources.raw_files import RawFiles
 
 
@@ -33,13 +34,15 @@ def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Mat
     partitions_def=SURVEY_YEARS,
     owners=["team:surveys"],
     kinds={"arrow", "parquet"},
-    code_version=ingest.VERSION,
+    code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["survey", "raw"])},
 )
-def survey_households(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
+def survey_households(
+    context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
+) -> dg.MaterializeResult[Artefact]:
     """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
     vintage = REGISTRY.surveys[context.partition_key]
-    table, account = ingest_recorded(raw, vintage, "households")
+    table, account = ingest_recorded(raw, vintage, "households", compute)
     return publish(
         context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
     )

@@ -19,7 +19,7 @@ SECTIONS = {
     "Harmonizing, and imputing donor PUMAs": ["harmonize.py"],
     "Screening and training": ["train.py"],
     "Fusing": ["fuse.py"],
-    "Coverage of 90 % margins on the simulated truth": ["coverage.py"],
+    "Coverage of 90 % margins on the simulated truth": ["margins.py"],
 }
 
 

@@ -3,12 +3,18 @@
 Belongs here: folds, cross-validation, early stopping, the final fit, out-of-fold predictions. Does not belong
 here: which variables and donors (`training.py`), what the predictions are for (`matching.py`, `drawing.py`).
 
-Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees; tree sizes of 16,
-32 and 64 leaves are compared; 80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20).
-Two deviations. Early stopping waits for `patience` rounds, not 2, because with sampled predictors the loss is
-noisy and an early stop under-fits. And the predictions of the fold models for the donors they have not seen are
-kept: donors are placed among each other by these, because predictions for donors a model was fitted on are
-spread wider than those for recipients, which it has never seen.
+Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees and their size;
+80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20). Deviations, each measured
+(`benchmarks/quality.py`):
+
+- early stopping waits for `patience` rounds, not 2: with sampled predictors the loss is noisy, and an early stop
+  under-fits;
+- trees may be as small as 4 leaves, and their thresholds are drawn at random (extremely randomized trees, Geurts et
+  al. 2006): many small effects are then found beside the few large ones, which correlations and subset means need;
+- the predictions of the fold models for the donors they have not seen are kept: donors are placed among each other
+  by these, because predictions for donors a model was fitted on are spread wider than those for recipients, which
+  it has never seen;
+- probabilities are calibrated on these predictions (`calibration.py`).
 """
 
 from __future__ import annotations
@@ -19,11 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusion_pipeline.fusion.calibration import fit_calibration, move, write_into
+
 if TYPE_CHECKING:
     import lightgbm as lgb
 
 MAX_ROUNDS = 2500
-"""No model needs more trees at these learning rates; reached, it is reported as a warning."""
+"""No model needs more trees at these learning rates."""
+PROBABILITIES = ("classes", "zero")
+"""Roles whose predictions are probabilities, and are calibrated."""
 STRATA = 10
 """Rank bins that folds are balanced on, for continuous labels."""
 
@@ -36,14 +46,14 @@ class Tuning:
     ----------
     folds : int
     leaves : tuple of int
-        Tree sizes compared.
+        Tree sizes to choose from, increasing.
     learning_rate : float
     patience : int
         Rounds without improvement of the averaged loss before a model stops growing.
     """
 
     folds: int = 5
-    leaves: tuple[int, ...] = (16, 32, 64)
+    leaves: tuple[int, ...] = (4, 8, 16, 32, 64)
     learning_rate: float = 0.1
     patience: int = 30
 
@@ -62,11 +72,13 @@ class FittedModel:
     """A model fitted on all donors, and what cross-validation said of it.
 
     `out_of_fold` is (n,) or (n, classes): the prediction for each donor by the fold model that has not seen it.
-    `losses` has the best averaged loss of each tree size.
+    `losses` has the best averaged loss of each tree size tried. `redrawn` has the model fitted again on each set of
+    redrawn weights.
     """
 
     role: str
     booster: lgb.Booster
+    redrawn: tuple[lgb.Booster, ...]
     out_of_fold: np.ndarray
     loss: float
     losses: dict[int, float]
@@ -82,6 +94,7 @@ def fit_models(
     fold: np.ndarray,
     objectives: Sequence[Objective],
     tuning: Tuning,
+    redrawn: Sequence[np.ndarray] = (),
 ) -> list[FittedModel]:
     """Fit the models of one label. Features are binned once and shared by all of them.
 
@@ -91,6 +104,8 @@ def fit_models(
     nominal : positions of the features that are unordered categories
     label, weight : (n,) float64
     fold : (n,) int, 0-based
+    redrawn : sequence of (n,) float64
+        Other weights to fit the models on again, with the size and number of trees found once.
 
     Returns
     -------
@@ -106,6 +121,7 @@ def fit_models(
         "num_threads": 1,
         "min_data_in_leaf": smallest_leaf(len(label)),
         "feature_fraction": 0.8,
+        "extra_trees": True,
         "learning_rate": tuning.learning_rate,
     }
     full = lgb.Dataset(
@@ -119,14 +135,16 @@ def fit_models(
     fitted = []
     for objective in objectives:
         parameters = shared | dict(objective.parameters) | {"seed": objective.seed}
-        rows = [
-            _grow(splits, parameters | {"num_leaves": leaves}, tuning.patience) for leaves in tuning.leaves
-        ]
-        best = min(range(len(rows)), key=lambda i: rows[i][0])
-        loss, rounds, boosters = rows[best]
-        booster = lgb.Booster(parameters | {"num_leaves": tuning.leaves[best]}, full)
-        for _ in range(rounds):
-            booster.update()
+        grown = _choose_size(splits, parameters, tuning)
+        leaves = min(grown, key=lambda size: grown[size][0])
+        loss, rounds, boosters = grown[leaves]
+        parameters["num_leaves"] = leaves
+        booster = _fit_again(full, parameters, rounds)
+        again = []
+        for other in redrawn:
+            full.set_weight(other)
+            again.append(_fit_again(full, parameters, rounds))
+        full.set_weight(weight)
         predicted = [
             np.asarray(b.predict(features[r], num_iteration=rounds, num_threads=1))
             for b, r in zip(boosters, held_out, strict=True)
@@ -134,9 +152,15 @@ def fit_models(
         out_of_fold = np.empty((len(label), *predicted[0].shape[1:]))
         for r, p in zip(held_out, predicted, strict=True):
             out_of_fold[r] = p
-        losses = {leaves: row[0] for leaves, row in zip(tuning.leaves, rows, strict=True)}
+        if objective.role in PROBABILITIES:
+            correction = fit_calibration(out_of_fold, label, weight)
+            out_of_fold = correction.apply(out_of_fold)
+            write_into(booster, correction)
+            for model, other in zip(again, redrawn, strict=True):
+                write_into(model, move(correction, label, weight, other))
+        losses = {size: row[0] for size, row in sorted(grown.items())}
         fitted.append(
-            FittedModel(objective.role, booster, out_of_fold, loss, losses, rounds, tuning.leaves[best])
+            FittedModel(objective.role, booster, tuple(again), out_of_fold, loss, losses, rounds, leaves)
         )
     return fitted
 
@@ -177,6 +201,35 @@ def rank_bins(values: np.ndarray, bins: int = STRATA) -> np.ndarray:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts / 2
     return np.minimum((below * bins / len(values)).astype(np.int32), bins - 1)[inverse]
+
+
+def _choose_size(
+    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]], parameters: dict[str, Any], tuning: Tuning
+) -> dict[int, tuple[float, int, list[lgb.Booster]]]:
+    """Climb the tree sizes from the second one: upwards while the loss falls, else downwards.
+
+    The loss has one valley over tree sizes, up to chance, so sizes beyond a worse one are not tried.
+    """
+    sizes, start = tuning.leaves, min(1, len(tuning.leaves) - 1)
+    grown = {sizes[start]: _grow(splits, parameters | {"num_leaves": sizes[start]}, tuning.patience)}
+    for direction in (range(start + 1, len(sizes)), range(start - 1, -1, -1)):
+        for i in direction:
+            best = min(row[0] for row in grown.values())
+            grown[sizes[i]] = _grow(splits, parameters | {"num_leaves": sizes[i]}, tuning.patience)
+            if grown[sizes[i]][0] >= best:
+                break
+        if grown[sizes[start]][0] > min(row[0] for row in grown.values()):
+            break
+    return grown
+
+
+def _fit_again(full: lgb.Dataset, parameters: dict[str, Any], rounds: int) -> lgb.Booster:
+    import lightgbm as lgb
+
+    booster = lgb.Booster(parameters, full)
+    for _ in range(rounds):
+        booster.update()
+    return booster
 
 
 def _grow(

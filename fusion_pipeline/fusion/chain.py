@@ -1,7 +1,7 @@
 """One block of the recipient through all steps of a model set, for several implicates at a time.
 
 Belongs here: predictions of a step, universes, products, and the values handed from step to step. Does not belong
-here: blocks, threads and files (`fusing.py`), the draws (`drawing.py`).
+here: blocks, threads and files (`fusing.py`), trees (`forest.py`), the draws (`drawing.py`).
 
 Method: Ummel et al. 2024, "General strategy": steps in fusion order, each drawn value a predictor of later steps;
 the fusion variables of a block come from one donor; zero inflation is drawn first, then the value.
@@ -9,48 +9,52 @@ the fusion variables of a block come from one donor; zero inflation is drawn fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.fusion import variables
-from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes
+from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes, pack_masks
+from fusion_pipeline.fusion.forest import Forest, Placement, Program
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, ModelSet
+from fusion_pipeline.fusion.proper import columns_by_set, set_numbers
 from fusion_pipeline.fusion.specification import FusionStep
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 
-if TYPE_CHECKING:
-    import lightgbm as lgb
+CHOOSERS = ("classes", "zero")
+"""Roles of models whose probabilities are drawn from."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class _Models:
-    """Boosters of a fusion variable: class or zero probabilities (`choosers`: one or none), mean and quantiles."""
+    """Models of a fusion variable: class or zero probabilities (`choosers`: one or none), mean and quantiles."""
 
     variable: Variable
     classes: np.ndarray
-    choosers: tuple[lgb.Booster, ...]
-    values: tuple[lgb.Booster, ...]
+    choosers: tuple[Forest, ...]
+    values: tuple[Forest, ...]
+    redrawn: tuple[Forest, ...]
+    """The chooser of every set of redrawn weights; none where the choosers are not fitted again."""
 
 
 @dataclass(frozen=True)
 class _Step:
     """A step with everything loaded.
 
-    The models' features are the recipient's features `own` at positions `own_at`, and the fused variables named in
-    `fused`, with their positions.
+    `choosers` predict classes or zeros of a step of one variable and `pools` draw donors, one for every set of donor
+    weights or one for all; `expected` predicts what donors are matched on.
     """
 
     step: FusionStep
-    own: np.ndarray
-    own_at: np.ndarray
-    fused: tuple[tuple[str, int], ...]
-    models: tuple[_Models, ...]
-    pools: PoolDraw | None
+    variables: tuple[Variable, ...]
+    choosers: tuple[Program, ...]
+    expected: Program | None
+    pools: tuple[PoolDraw, ...]
     products: tuple[str, ...]
 
 
@@ -68,21 +72,43 @@ class Chain:
         self._plan = models.plan
         self._variables = models.variables
         self._seed, self._stream_name = seed, stream_name
-        weight = variables.numbers(models.donors[DONOR_WEIGHT])
-        self._donors = {
-            name: _values(models.donors[name], models.variables[name])
+        self._sets = set_numbers(models.bootstraps)
+        self._weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in self._sets]
+        # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
+        self._values = {
+            name: _with_zero(_values(models.donors[name], models.variables[name]))
             for name in models.donors.column_names
             if name != DONOR_WEIGHT
         }
-        position = {name: j for j, name in enumerate(models.predictors)}
-        self._steps = [_load_step(models, i, position, weight) for i in range(len(self._plan.steps))]
+        self._own, self._fused = Placement(), Placement()
+        self._fused_feature = {name: j for j, name in enumerate(models.variables)}
+        own_feature = {name: j for j, name in enumerate(models.predictors)}
+        loaded, places = [], []
+        for position, step in enumerate(self._plan.steps):
+            found = [_load_models(models, position, name) for name in step.variables]
+            own = {j: own_feature[p] for j, p in enumerate(step.predictors) if p in own_feature}
+            fused = {j: self._fused_feature[p] for j, p in enumerate(step.predictors) if j not in own}
+            for forest in (f for m in found for f in (*m.choosers, *m.values, *m.redrawn)):
+                self._own.collect(forest, own)
+                self._fused.collect(forest, fused)
+            loaded.append(found)
+            places.append((own, fused))
+            if self._plan.steps[position].variables[0] not in self._values:
+                self._values[found[0].variable.name] = found[0].classes
+        self._own.finish()
+        self._fused.finish()
+        self._places = {name: self._place_choices(name) for name in self._values}
+        self._steps = [
+            self._load_step(models, position, found, *place)
+            for position, (found, place) in enumerate(zip(loaded, places, strict=True))
+        ]
 
     @property
     def bytes_per_row(self) -> int:
         """Estimate of the memory one row of one implicate takes at most while it is in work."""
-        widest = max(len(s.step.predictors) for s in self._steps)
-        coordinates = max(sum(len(m.values) + len(m.classes) + 1 for m in s.models) for s in self._steps)
-        return 2 * 4 * widest + 3 * 8 * coordinates + 2 * 8 * len(self._variables) + 64
+        programs = [p for s in self._steps for p in (*s.choosers, s.expected) if p is not None]
+        widest = max(program.outputs for program in programs)
+        return 2 * 8 * widest + 2 * 8 * len(self._variables) + 2 * self._fused.columns + 64
 
     def run(self, features: np.ndarray, block: int, implicates: Sequence[int]) -> list[dict[str, pa.Array]]:
         """Draw all fusion variables of a block.
@@ -94,23 +120,33 @@ class Chain:
         block : int
             Number of the block, which names its random streams.
         implicates : sequence of int
+            At most `forest.TOGETHER`.
 
         Returns
         -------
         One dict of columns per implicate: the plan's output variables in fusion order.
         """
-        shape = (len(implicates), len(features))
+        shape = (len(features), len(implicates))
+        codes = self._own.rows(features)
+        fused = np.empty((shape[0], self._fused.columns, shape[1]), dtype=np.uint16)
         drawn: dict[str, np.ndarray] = {}
+        sets = columns_by_set(implicates, len(self._sets))
         for step in self._steps:
-            uniform = np.stack(
-                [self._uniform(step.step.name, m, block, shape[1]) for m in implicates], axis=1
-            )
-            _draw_step(step, self._donors, features, drawn, uniform)
+            choice, place = np.empty(shape), np.empty(shape)
+            for i, m in enumerate(implicates):
+                choice[:, i], place[:, i] = self._uniform(step.step.name, m, block, shape[0])
+            chosen = self._draw_step(step, codes, fused, drawn, choice, place, sets)
+            for variable in step.variables:
+                drawn[variable.name] = self._values[variable.name][chosen]
+                for column, places in self._places[variable.name]:
+                    fused[:, column] = places[chosen]
             for product in step.products:
                 first, second = self._plan.products[product]
                 drawn[product] = drawn[first].astype(np.float64) * drawn[second]
+                self._fused.place(self._fused_feature[product], drawn[product], fused)
+        columns = {name: np.ascontiguousarray(drawn[name].T) for name in self._plan.variables}
         return [
-            {name: self._variables[name].to_arrow(drawn[name][i]) for name in self._plan.variables}
+            {name: self._variables[name].to_arrow(column[i]) for name, column in columns.items()}
             for i in range(len(implicates))
         ]
 
@@ -118,105 +154,100 @@ class Chain:
         # Always two numbers a row, so that a row's draw does not depend on what other rows drew.
         return stream(self._seed, self._stream_name, "fuse", step, implicate, block).random((2, rows))
 
+    def _draw_step(
+        self,
+        step: _Step,
+        codes: np.ndarray,
+        fused: np.ndarray,
+        drawn: dict[str, np.ndarray],
+        choice: np.ndarray,
+        place: np.ndarray,
+        sets: Mapping[int, np.ndarray],
+    ) -> np.ndarray:
+        """Return the donor, or the class, that gives the step its value: (n, implicates)."""
+        wanted = np.ones(choice.shape, dtype=bool)
+        if step.step.universe is not None:
+            wanted = drawn[step.step.universe] > 0
+        chosen = np.empty(choice.shape, dtype=np.int32)
+        for chooser, columns in _shared(step.choosers, sets):
+            predicted = chooser.predict(codes, _some(fused, columns), pack_masks(_some(wanted, columns)))
+            if not step.pools:
+                chosen[:, columns] = draw_classes(predicted, _some(choice, columns))
+            else:
+                wanted[:, columns] &= choice[:, columns] >= predicted[:, 0]
+        if not step.pools:
+            return chosen
+        assert step.expected is not None
+        expected = step.expected.predict(codes, fused, pack_masks(wanted))
+        for pools, columns in _shared(step.pools, sets):
+            matched = expected if expected.shape[2] == 1 else _some(expected, columns)
+            active = pack_masks(_some(wanted, columns))
+            chosen[:, columns] = pools.donors(matched, _some(place, columns), active)
+        return chosen
 
-def _load_step(models: ModelSet, position: int, place: dict[str, int], weight: np.ndarray) -> _Step:
-    step = models.plan.steps[position]
-    own = [(place[name], j) for j, name in enumerate(step.predictors) if name in place]
-    loaded = []
-    for name in step.variables:
-        variable = models.variables[name]
-        found = models.models(position, name)
-        choosers = tuple(b for r, b in found if r.role in ("classes", "zero"))
-        values = tuple(b for r, b in found if r.role not in ("classes", "zero"))
-        loaded.append(_Models(variable, np.array(found[0][0].classes, dtype=np.int32), choosers, values))
-    pools = models.pools(position)
-    return _Step(
-        step,
-        np.array([source for source, _ in own], dtype=np.intp),
-        np.array([target for _, target in own], dtype=np.intp),
-        tuple((name, j) for j, name in enumerate(step.predictors) if name not in place),
-        tuple(loaded),
-        None if pools is None else PoolDraw(pools, weight),
-        models.plan.products_after(position),
-    )
+    def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
+        """Return the columns that later steps read a variable in, each with the position of every possible value."""
+        values = self._values[name][:, None]
+        codes = np.empty((len(values), self._fused.columns, 1), dtype=np.uint16)
+        self._fused.place(self._fused_feature[name], values, codes)
+        columns = self._fused.columns_of(self._fused_feature[name])
+        return [(column, np.ascontiguousarray(codes[:, column, 0])) for column in columns]
+
+    def _load_step(
+        self,
+        models: ModelSet,
+        position: int,
+        found: Sequence[_Models],
+        own: dict[int, int],
+        fused: dict[int, int],
+    ) -> _Step:
+        step = self._plan.steps[position]
+        matched, increasing = [], []
+        for part in found:
+            matched += [*(part.choosers if step.is_block else ()), *part.values]
+            if part.values:
+                end = sum(forest.outputs for forest in matched)
+                increasing.append((end - len(part.values) + 1, end))
+        pools = models.pools(position)
+        first = found[0]
+        choosers = () if step.is_block else tuple(f for f in first.redrawn or first.choosers)
+        draw = None if pools is None else PoolDraw(pools, self._weights[0], increasing)
+        return _Step(
+            step,
+            tuple(part.variable for part in found),
+            tuple(Program((forest,), own, fused, self._own, self._fused) for forest in choosers),
+            Program(matched, own, fused, self._own, self._fused) if matched else None,
+            () if draw is None else (draw, *(draw.reweighted(weight) for weight in self._weights[1:])),
+            self._plan.products_after(position),
+        )
+
+
+def _shared(things: Sequence[_T], sets: Mapping[int, np.ndarray]) -> Iterator[tuple[_T, np.ndarray | slice]]:
+    """Pair what draws with its implicates' columns: one thing with all, or every set's with its own."""
+    if len(things) == 1:
+        yield things[0], slice(None)
+    elif things:
+        for position, columns in sets.items():
+            yield things[position], columns
+
+
+def _some(values: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
+    return values if isinstance(columns, slice) else np.ascontiguousarray(values[..., columns])
+
+
+def _load_models(models: ModelSet, position: int, name: str) -> _Models:
+    found = models.forests(position, name)
+    choosers = tuple(f for r, f in found if r.role in CHOOSERS)
+    values = tuple(f for r, f in found if r.role not in CHOOSERS)
+    classes = np.array(found[0][0].classes, dtype=np.int32)
+    sets = [models.redrawn(k).forests(position, name) for k in set_numbers(models.bootstraps) if k]
+    redrawn = tuple(f for pairs in sets for r, f in pairs if r.role in CHOOSERS)
+    return _Models(models.variables[name], classes, choosers, values, redrawn)
 
 
 def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
     return variables.codes(column, variable) if variable.kind == "categorical" else variables.numbers(column)
 
 
-def _draw_step(
-    step: _Step,
-    donors: dict[str, np.ndarray],
-    features: np.ndarray,
-    drawn: dict[str, np.ndarray],
-    uniform: np.ndarray,
-) -> None:
-    """Add the step's variables, (implicates, n) each, to `drawn`; `uniform` is (2, implicates, n)."""
-    choice, place = uniform
-    active = np.ones(choice.shape, dtype=bool)
-    if step.step.universe is not None:
-        active = drawn[step.step.universe] > 0
-    if step.pools is None:
-        models = step.models[0]
-        [predicted] = _predict(step, models.choosers, features, drawn, active)
-        probabilities = predicted if predicted.ndim == 2 else np.column_stack([1 - predicted, predicted])
-        drawn[models.variable.name] = models.classes[draw_classes(probabilities, choice[active])].reshape(
-            choice.shape
-        )
-        return
-    if not step.step.is_block:
-        models = step.models[0]
-        if models.choosers:
-            [zero] = _predict(step, models.choosers, features, drawn, active)
-            active[active] = choice[active] >= zero
-        expected = np.column_stack(_predict(step, models.values, features, drawn, active))
-        expected[:, 1:].sort(axis=1)
-    else:
-        expected = _block_expectations(step, features, drawn, active)
-    result = {m.variable.name: np.zeros(choice.shape, donors[m.variable.name].dtype) for m in step.models}
-    ends = np.cumsum(active.sum(axis=1))
-    for i, end in enumerate(ends):
-        rows = np.flatnonzero(active[i])
-        # Searched per implicate: what a search returns must not depend on what else is in the batch.
-        chosen = step.pools.donors(expected[end - len(rows) : end], place[i, rows])
-        for name, values in result.items():
-            values[i, rows] = donors[name][chosen]
-    drawn.update(result)
-
-
-def _block_expectations(
-    step: _Step, features: np.ndarray, drawn: dict[str, np.ndarray], active: np.ndarray
-) -> np.ndarray:
-    columns = []
-    for models in step.models:
-        expected = np.column_stack(_predict(step, models.choosers + models.values, features, drawn, active))
-        if models.values:
-            expected[:, -len(models.values) + 1 :].sort(axis=1)
-        columns.append(expected)
-    return np.column_stack(columns)
-
-
-def _predict(
-    step: _Step,
-    boosters: Sequence[lgb.Booster],
-    features: np.ndarray,
-    drawn: dict[str, np.ndarray],
-    active: np.ndarray,
-) -> list[np.ndarray]:
-    """Predict for the active rows, implicate after implicate: (rows,) or (rows, classes) per booster."""
-    implicate, row = np.nonzero(active)
-    if step.fused:
-        matrix = np.empty((len(row), len(step.step.predictors)), dtype=np.float32)
-        matrix[:, step.own_at] = features[np.ix_(row, step.own)]
-        for name, j in step.fused:
-            matrix[:, j] = drawn[name][implicate, row]
-        back = np.arange(len(row))
-    else:
-        # Nothing fused among the predictors: the same for all implicates, so predicted once.
-        anywhere = np.flatnonzero(active.any(axis=0))
-        matrix = features[np.ix_(anywhere, step.own)]
-        back = np.searchsorted(anywhere, row)
-    if len(matrix) == 0:
-        return [np.empty(0) for _ in boosters]
-    return [np.asarray(booster.predict(matrix, num_threads=1))[back] for booster in boosters]
+def _with_zero(values: np.ndarray) -> np.ndarray:
+    return np.append(values, np.zeros(1, values.dtype))

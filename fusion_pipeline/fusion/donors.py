@@ -7,7 +7,6 @@ Belongs here: reading and checking the donor table. Does not belong here: models
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.variables import Variable
+from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
 OUTLIER_NEIGHBOURS = 10
@@ -123,16 +123,21 @@ class Donors:
         for code in np.unique(group):
             members = np.flatnonzero(group == code)
             if len(members) > OUTLIER_NEIGHBOURS:
-                factor = LocalOutlierFactor(n_neighbors=OUTLIER_NEIGHBOURS)
-                with warnings.catch_warnings():
-                    # Repeated values make some factors meaningless large, never small: the warning has no remedy.
-                    warnings.simplefilter("ignore", UserWarning)
-                    factor.fit(values[members, None])
-                keep[members] = factor.negative_outlier_factor_ >= OUTLIER_FACTOR
+                # Prices that are one price but for rounding make their neighbourhood endlessly dense, and every
+                # other price an outlier: a price counts once, to three digits.
+                prices, of_price = np.unique(_three_digits(values[members]), return_inverse=True)
+                if len(prices) > OUTLIER_NEIGHBOURS:
+                    factor = LocalOutlierFactor(n_neighbors=OUTLIER_NEIGHBOURS).fit(prices[:, None])
+                    keep[members] = (factor.negative_outlier_factor_ >= OUTLIER_FACTOR)[of_price]
         log.info(
             "%s: %d of %d donors are local outliers and not used", step.name, int((~keep).sum()), len(rows)
         )
         return rows[keep]
+
+
+def _three_digits(values: np.ndarray) -> np.ndarray:
+    unit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(values), 1e-300))) - 2)
+    return np.round(values / unit) * unit
 
 
 def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, groups: str | None) -> Donors:
@@ -178,6 +183,30 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         encoded = pc.dictionary_encode(table[groups].combine_chunks(), null_encoding="encode")
         units = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
     return Donors(table, weight / weight.mean(), units)
+
+
+def bayesian_bootstrap(donors: Donors, seed: int, number: int) -> np.ndarray:
+    """Redraw the donors' weights: one draw from the posterior of how common each kind of donor is.
+
+    Parameters
+    ----------
+    donors : Donors
+    seed, number : int
+        `number` is that of the set, from 1.
+
+    Returns
+    -------
+    (n,) float64 with mean 1: Dirichlet(1, ..., 1) shares, one for each unit (of `groups`, else donor), times weights.
+
+    Notes
+    -----
+    Rubin 1981, "The Bayesian bootstrap". Drawing donors with such shares, drawn anew for each implicate, instead of
+    with fixed ones is what makes hot-deck imputation proper (Rubin & Schenker 1986, "approximate Bayesian bootstrap").
+    """
+    units = np.arange(donors.count) if donors.groups is None else donors.groups
+    share = stream(seed, "bootstrap", number).standard_exponential(int(units.max()) + 1)
+    weight = donors.weight * share[units]
+    return weight / weight.mean()
 
 
 def _weights(table: pa.Table, name: str | None) -> np.ndarray:

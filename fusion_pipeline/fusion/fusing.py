@@ -26,14 +26,15 @@ import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
 from fusion_pipeline.fusion.chain import Chain
+from fusion_pipeline.fusion.forest import TOGETHER
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode
 
-VERSION = "1"
+VERSION = "2"
 """Raised when the same model set, recipient and seed would give other implicates."""
-IMPLICATES_AT_ONCE = 10
+IMPLICATES_AT_ONCE = TOGETHER
 """Implicates written side by side: what is finished after a kill comes in groups of this many."""
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _fused_blocks(
     threads = max(1, threads)
     share = memory_limit // (threads + 1)
     rows = min(BLOCK_ROWS, source.rows)
-    at_once = int(np.clip(share // (rows * chain.bytes_per_row), 1, len(implicates)))
+    at_once = int(np.clip(share // (rows * chain.bytes_per_row), 1, min(TOGETHER, len(implicates))))
     # Few blocks: threads get implicates of one and the same block.
     at_once = min(at_once, -(-len(implicates) // -(-threads // source.block_count)))
     parts = [implicates[i : i + at_once] for i in range(0, len(implicates), at_once)]

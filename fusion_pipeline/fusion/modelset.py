@@ -5,7 +5,8 @@ Belongs here: layout, manifest, checksums, loading. Does not belong here: fittin
 
     manifest.json            plan, variables, predictors, settings, versions, per-model report, sha256 of all files
     models/*.txt             LightGBM text models
-    donors.parquet           values of the matched fusion variables and the weight, one row a donor, no ids
+    donors.parquet           values of the matched fusion variables, the weight, and the weights redrawn for each set;
+                             one row a donor, no ids
     pools/NN-centres.parquet scaled centres of step NN
     pools/NN-donors.parquet  one row a centre: the rows of donors.parquet in its pool, nearest first
 
@@ -19,28 +20,26 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.forest import Forest, read_forest
 from fusion_pipeline.fusion.matching import DonorPools, Scaling
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.storage.tables import read_table, write_table
 
-if TYPE_CHECKING:
-    import lightgbm as lgb
-
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a directory written before could no longer be read."""
 DONOR_WEIGHT = "donor weight"
-"""Column of donors.parquet. No survey has a column with a blank in its name."""
+"""Column of donors.parquet; set b's weights are in `donor weight b`. No survey's column has a blank in its name."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,14 @@ class ModelRecord:
 
     `role` is ``"classes"``, ``"zero"``, ``"mean"`` or ``"quantile i"`` (1-based); `importance` is the gain of each
     predictor, in the order of the step's predictors; `losses` has the best averaged loss per tree size; `classes`
-    are the codes of the variable's levels that occur among donors, in the order of the model's classes.
+    are the codes of the variable's levels that occur among donors, in the order of the model's classes. `set` is 0 for
+    a model fitted on the donors' own weights, and b for one fitted on the weights redrawn for set b.
     """
 
     step: int
     variable: str
     role: str
+    set: int
     file: str
     donors: int
     classes: tuple[int, ...]
@@ -76,12 +77,14 @@ class ModelSet:
         As in manifest.json.
     fingerprint : str
         SHA-256 of the manifest, and so of all files.
+    number : int
+        Which of the sets of redrawn weights draws are made from; 0: the donors' own weights.
     """
 
     path: Path
     manifest: dict[str, Any]
     fingerprint: str
-    _boosters: dict[str, lgb.Booster] = field(default_factory=dict, repr=False, compare=False)
+    number: int = 0
 
     @cached_property
     def plan(self) -> FusionPlan:
@@ -106,15 +109,33 @@ class ModelSet:
             for r in self.manifest["models"]
         ]
 
+    @property
+    def bootstraps(self) -> int:
+        """Number of sets of redrawn weights; 0: all implicates are drawn from the donors' own."""
+        return int(self.manifest["bootstraps"])
+
+    def redrawn(self, number: int) -> ModelSet:
+        """Return the model set as set `number` sees it: its weights, and its models where these were fitted again."""
+        return replace(self, number=number)
+
     @cached_property
     def donors(self) -> pa.Table:
-        """Donor values of matched fusion variables, and `DONOR_WEIGHT`."""
-        return read_table(self.path / "donors.parquet")
+        """Donor values of matched fusion variables, and `DONOR_WEIGHT`: the weight draws are made with."""
+        table = read_table(self.path / "donors.parquet")
+        weight = table[weight_column(self.number)]
+        names = [n for n in table.column_names if not n.startswith(DONOR_WEIGHT)]
+        return table.select(names).append_column(DONOR_WEIGHT, weight)
 
-    def models(self, step: int, variable: str) -> list[tuple[ModelRecord, lgb.Booster]]:
-        """Return the models of a variable in the order they were fitted: classes; or zero, mean, quantiles."""
-        found = [r for r in self.records if r.step == step and r.variable == variable]
-        return [(r, self._booster(r)) for r in found]
+    def forests(self, step: int, variable: str) -> list[tuple[ModelRecord, Forest]]:
+        """Return the models of a variable in the order they were fitted: classes; or zero, mean, quantiles.
+
+        Of a set of redrawn weights, those that were fitted again on it.
+        """
+        return [
+            (r, read_forest((self.path / r.file).read_text(), str(self.path / r.file)))
+            for r in self.records
+            if r.step == step and r.variable == variable and r.set == self.number
+        ]
 
     def pools(self, step: int) -> DonorPools | None:
         """Return the donor pools of a step; None for a solo categorical one, which needs none."""
@@ -133,7 +154,7 @@ class ModelSet:
     def report(self) -> pd.DataFrame:
         """Return one row a model: variable, role, donors, leaves, rounds, loss, the three predictors that gain most."""
         rows = []
-        for record in self.records:
+        for record in (r for r in self.records if r.set == 0):
             names = self.plan.steps[record.step].predictors
             order = np.argsort(record.importance, kind="stable")[::-1][:3]
             top = ", ".join(names[i] for i in order if record.importance[i] > 0)
@@ -148,26 +169,23 @@ class ModelSet:
         """Return each predictor's share of the gain per fusion variable, averaged over its models."""
         rows = []
         for variable in dict.fromkeys(r.variable for r in self.records):
-            records = [r for r in self.records if r.variable == variable]
+            records = [r for r in self.records if r.variable == variable and r.set == 0]
             gains = [np.array(r.importance) / sum(r.importance) for r in records if sum(r.importance) > 0]
             names = self.plan.steps[records[0].step].predictors
             share = np.mean(gains, axis=0) if gains else np.zeros(len(names))
             rows += [(variable, name, float(value)) for name, value in zip(names, share, strict=True)]
         return pd.DataFrame(rows, columns=["variable", "predictor", "share"])
 
-    def _booster(self, record: ModelRecord) -> lgb.Booster:
-        import lightgbm as lgb
 
-        if record.file not in self._boosters:
-            text = (self.path / record.file).read_text()
-            self._boosters[record.file] = lgb.Booster(model_str=text)
-        return self._boosters[record.file]
-
-
-def model_file(step: int, variable: str, role: str) -> str:
-    """Return the name of a model's file, such as `models/03-btuel-mean.txt`."""
+def model_file(step: int, variable: str, role: str, number: int = 0) -> str:
+    """Return the name of a model's file, such as `models/03-btuel_mean.txt`, or `models/03-btuel_zero-set_2.txt`."""
     plain = re.sub(r"\W+", "_", f"{variable}-{role}".replace("-", " "))
-    return f"models/{step + 1:02d}-{plain}.txt"
+    return f"models/{step + 1:02d}-{plain}{f'-set_{number}' if number else ''}.txt"
+
+
+def weight_column(number: int) -> str:
+    """Return the column of donors.parquet that has the weights of a set."""
+    return f"{DONOR_WEIGHT} {number}" if number else DONOR_WEIGHT
 
 
 def write_pools(folder: Path, step: int, pools: DonorPools) -> dict[str, Any]:

@@ -25,15 +25,16 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
 from fusion_pipeline.fusion.boosting import FittedModel, Tuning
-from fusion_pipeline.fusion.donors import Donors, load_donors
+from fusion_pipeline.fusion.calibration import observed_levels
+from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
-    DONOR_WEIGHT,
     ModelRecord,
     ModelSet,
     load_model_set,
     model_file,
     versions,
+    weight_column,
     write_manifest,
     write_pools,
 )
@@ -44,8 +45,10 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
-VERSION = "1"
+VERSION = "2"
 """Raised when the same donor and settings would give another model set."""
+REDRAWN = ("classes", "zero")
+"""Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
 log = logging.getLogger(__name__)
 
 
@@ -62,11 +65,12 @@ def train(
     folds: int = 5,
     groups: str | None = None,
     quantiles: Sequence[float] = (1 / 6, 1 / 2, 5 / 6),
-    leaves: Sequence[int] = (16, 32, 64),
+    leaves: Sequence[int] = (4, 8, 16, 32, 64),
     learning_rate: float = 0.1,
     patience: int = 30,
-    neighbours: int = 500,
+    neighbours: int = 100,
     centres: int = 2000,
+    bootstraps: int = 10,
 ) -> ModelSet:
     """Fit every conditional expectation of a plan, build the donor pools, and write the model set.
 
@@ -90,13 +94,16 @@ def train(
     quantiles : sequence of float
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
-        Tree sizes compared.
+        Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
     learning_rate, patience
         See `boosting.Tuning`.
     neighbours : int
-        Largest donor pool (K).
+        Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
     centres : int
         Largest number of points of conditional-expectation space that have a pool.
+    bootstraps : int
+        Number of sets of Bayesian-bootstrap weights that implicates are drawn with in turn; 0: the donors' own
+        weights for all.
 
     Returns
     -------
@@ -111,14 +118,20 @@ def train(
     -----
     Donors of zero weight are left out. Donors are placed in conditional-expectation space by out-of-fold
     predictions; the paper places them by the predictions of the models they were fitted on.
+
+    With `bootstraps`, implicate m is drawn from set (m - 1) mod bootstraps + 1 of donor weights redrawn by the Bayesian
+    bootstrap (Rubin 1981): its donors are drawn with these weights, and its class and zero models are fitted again
+    on them, with the size and number of trees found once. Mean and quantile models are not: donors and recipients must
+    be placed by the same models.
     """
     if plan is None:
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
-    _check(quantiles, leaves, folds, neighbours)
-    tuning = Tuning(folds, tuple(leaves), learning_rate, patience)
+    _check(quantiles, leaves, folds, neighbours, bootstraps)
+    tuning = Tuning(folds, tuple(sorted(leaves)), learning_rate, patience)
     donors = load_donors(donor, plan, groups)
+    redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
     tasks = [
         task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
     ]
@@ -126,7 +139,7 @@ def train(
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
     work = [
         _Fitted(task, fit)
-        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads), strict=True)
+        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads, redrawn), strict=True)
     ]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
@@ -141,7 +154,9 @@ def train(
             else:
                 pools.append(None)
         matched = [v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None]
-        table = donors.table.select(matched).append_column(DONOR_WEIGHT, pa.array(donors.weight))
+        table = donors.table.select(matched)
+        for number, weight_of_set in enumerate([donors.weight, *redrawn]):
+            table = table.append_column(weight_column(number), pa.array(weight_of_set))
         write_table(folder / "donors.parquet", table)
         known = plan.known_after(len(plan.steps))
         products = {name: Variable(name, "continuous", "double") for name in plan.products}
@@ -159,6 +174,7 @@ def train(
                     **asdict(tuning),
                 },
                 "donors": donors.count,
+                "bootstraps": bootstraps,
                 "plan": asdict(plan),
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
@@ -192,7 +208,9 @@ class _Fitted:
         return result
 
 
-def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int) -> None:
+def _check(
+    quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int, bootstraps: int
+) -> None:
     increasing = list(quantiles) == sorted(set(quantiles))
     if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
         raise TrainingError(
@@ -206,17 +224,29 @@ def _check(quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighb
             f"got folds={folds}, leaves={tuple(leaves)}, neighbours={neighbours}.",
             f"Give 2 folds or more, trees of 2 leaves or more, {matching.K_RANGE[0]} neighbours or more.",
         )
+    if bootstraps < 0:
+        raise TrainingError("train, bootstraps", f"is {bootstraps}.", "Give 0 or more.")
 
 
 def _fit(
-    donors: Donors, plan: FusionPlan, tasks: Sequence[Task], tuning: Tuning, threads: int
+    donors: Donors,
+    plan: FusionPlan,
+    tasks: Sequence[Task],
+    tuning: Tuning,
+    threads: int,
+    redrawn: Sequence[np.ndarray],
 ) -> list[list[FittedModel]]:
     """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
 
     def fit(task: Task) -> list[FittedModel]:
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
-        return boosting.fit_models(features, nominal, task.label, weight, task.fold, task.objectives, tuning)
+        # In a block they place donors, as means do: see Notes of `train`.
+        drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
+        again = [w[task.rows] for w in redrawn] if drawn_from else []
+        return boosting.fit_models(
+            features, nominal, task.label, weight, task.fold, task.objectives, tuning, again
+        )
 
     results: list[list[FittedModel]] = [[] for _ in tasks]
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -265,13 +295,16 @@ def _build_pools(
         columns.append(expected)
         is_probability += [part.task.part != "value"] * expected.shape[1]
     rows = used[0].task.everyone if solo is None else solo.task.rows
+    levels = tuple(quantiles)
+    if solo is not None:
+        levels = observed_levels(columns[0][:, 1:], solo.task.label, donors.weight[rows], levels)
     return matching.build_pools(
         np.column_stack(columns),
         is_probability,
         rows,
         donors.weight[rows],
         values=None if solo is None else solo.task.label,
-        levels=quantiles,
+        levels=levels,
         neighbours=neighbours,
         centres=centres,
         seed=int(stream(seed, "centres", step.name).integers(1 << 31)),
@@ -281,21 +314,23 @@ def _build_pools(
 def _write_models(folder: Path, done: _Fitted) -> list[ModelRecord]:
     records = []
     for model in done.models:
-        name = model_file(done.task.step, done.task.variable.name, model.role)
-        (folder / name).write_text(model.booster.model_to_string())
-        records.append(
-            ModelRecord(
-                step=done.task.step,
-                variable=done.task.variable.name,
-                role=model.role,
-                file=name,
-                donors=len(done.task.rows),
-                classes=done.task.classes,
-                loss=model.loss,
-                rounds=model.rounds,
-                leaves=model.leaves,
-                losses={str(leaves): loss for leaves, loss in model.losses.items()},
-                importance=tuple(float(g) for g in model.booster.feature_importance("gain")),
+        for number, booster in enumerate([model.booster, *model.redrawn]):
+            name = model_file(done.task.step, done.task.variable.name, model.role, number)
+            (folder / name).write_text(booster.model_to_string())
+            records.append(
+                ModelRecord(
+                    step=done.task.step,
+                    variable=done.task.variable.name,
+                    role=model.role,
+                    set=number,
+                    file=name,
+                    donors=len(done.task.rows),
+                    classes=done.task.classes,
+                    loss=model.loss,
+                    rounds=model.rounds,
+                    leaves=model.leaves,
+                    losses={str(leaves): loss for leaves, loss in model.losses.items()},
+                    importance=tuple(float(g) for g in booster.feature_importance("gain")),
+                )
             )
-        )
     return records

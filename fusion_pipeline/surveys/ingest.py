@@ -3,9 +3,8 @@
 Belongs here: which rows and columns are read, keys and weights, and the account of everything dropped,
 missing or left out. The meaning of codes is in `coding.py` and the codebooks.
 
-A true missing answer (Refused, Don't know, suppressed) stays null. This departs from fusionData, which
-imputes it once and then treats the imputation as data: here trees and distances handle missing values, and
-nothing invented enters the donor. A valid skip is not missing: it becomes the value that the codebook gives.
+A true missing answer (Refused, Don't know, suppressed) is null here and filled afterwards (`imputing.py`). A valid skip
+is not missing: it becomes the value that the codebook gives.
 """
 
 from __future__ import annotations

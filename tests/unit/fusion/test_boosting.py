@@ -45,7 +45,7 @@ def test_out_of_fold_predictions_are_not_fitted_to_the_donor_itself():
     mean = Objective("mean", {"objective": "regression", "metric": "l2"}, 1)
     [model] = boosting.fit_models(features, [], label, np.ones(600), fold, [mean], tuning)
     fitted = model.booster.predict(features)
-    assert np.corrcoef(fitted, label)[0, 1] > 0.2
+    assert np.corrcoef(fitted, label)[0, 1] > 0.15
     assert abs(np.corrcoef(model.out_of_fold, label)[0, 1]) < 0.12
 
 

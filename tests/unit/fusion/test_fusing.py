@@ -129,6 +129,13 @@ def test_threads_memory_and_splitting_over_calls_change_no_byte(recipient, model
         assert digests(tmp_path / name) == expected, name
 
 
+def test_more_implicates_than_a_mask_has_bits_are_drawn_as_each_would_be_alone(recipient, models):
+    part = recipient.head(60)
+    drawn = fuse(part, models, implicates=70, threads=2)
+    assert drawn.slice(64 * 60, 60).equals(fuse(part, models, implicates=[65]))
+    assert drawn.slice(0, 120).equals(fuse(part, models, implicates=2))
+
+
 def test_equal_households_in_different_blocks_draw_independently(recipient, models, small_blocks):
     twins = pd.concat([recipient.head(256)] * 2)
     drawn = fuse(twins, models, implicates=1)["size"].to_numpy()

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 ORCHESTRATION = {"definitions", "partitions", "jobs", "running", "cli", "__main__"}
-HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy"}
+HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "numba"}
 
 
 def imported(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""How often 90 % margins cover the simulated truth, by size of area: `python benchmarks/coverage.py`.
+"""How often 90 % margins cover the simulated truth, by size of area: `python benchmarks/margins.py`.
 
 Needs the demo's run (`make demo`). Prints one row an area: estimates, share covered, and the share per variable.
 """

@@ -1,0 +1,58 @@
+"""Missing answers are filled with what similar records answered; everything else stays as it was."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.randomness import stream
+from fusion_pipeline.storage.tables import categorical, codes_of
+from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.surveys.imputing import impute_missing
+
+RACES = load_codebook("recs_2015").households.variables["householder_race"].labels
+
+
+@pytest.fixture(scope="module")
+def survey() -> tuple[pa.Table, np.ndarray]:
+    random = stream(1, "test", "imputing")
+    n = 1_200
+    income = random.integers(0, 8, n)
+    race = (random.random(n) < 0.1 + 0.1 * income).astype(int)
+    hidden = race.copy()
+    hidden[random.random(n) < 0.25] = -1
+    entry = load_codebook("recs_2015").households
+    table = pa.table(
+        {
+            "hid": np.arange(n),
+            "weight": random.uniform(1, 3, n),
+            "moneypy": categorical(income, entry.variables["moneypy"].labels, ordered=True),
+            "nhsldmem": pa.array(random.integers(1, 6, n), pa.int8()),
+            "householder_race": categorical(hidden, RACES),
+            "hhage": pa.array([None] * n, pa.int16()),
+        }
+    )
+    return table, race
+
+
+def test_answers_given_stay_and_missing_ones_follow_similar_records(survey) -> None:
+    table, truth = survey
+    filled, counts = impute_missing(table, load_codebook("recs_2015").households, seed=1)
+    before, after = (codes_of(t["householder_race"]) for t in (table, filled))
+    absent = before < 0
+    assert counts == {"householder_race": int(absent.sum())}
+    assert (after[~absent] == before[~absent]).all()
+    assert set(after[absent]) <= {0, 1}
+    income = codes_of(table["moneypy"])
+    for group in (income < 4, income >= 4):
+        drawn, real = after[absent & group].mean(), truth[absent & group].mean()
+        assert abs(drawn - real) < 4 * np.sqrt(0.5 / (absent & group).sum())
+    assert filled.drop_columns(["householder_race"]).equals(table.drop_columns(["householder_race"]))
+
+
+def test_variable_nobody_answered_stays_missing_and_the_seed_decides(survey) -> None:
+    table, _ = survey
+    entry = load_codebook("recs_2015").households
+    first, again = (impute_missing(table, entry, seed=1)[0] for _ in range(2))
+    assert first["hhage"].null_count == table.num_rows
+    assert first.equals(again)
+    assert not first.equals(impute_missing(table, entry, seed=2)[0])
