@@ -77,9 +77,11 @@ def _fill(
             threads=threads,
             bootstraps=0,
         )
-        drawn = fuse(
+        fused = fuse(
             recipient, models, implicates=1, seed=seed, retain=(), threads=threads, stream_name=stream_name
-        )[name]
+        )
+    assert isinstance(fused, pa.Table)
+    drawn = fused[name]
     rows = np.flatnonzero(~known.to_numpy())
     position = table.column_names.index(name)
     column = table[name]

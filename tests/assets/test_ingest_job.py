@@ -8,7 +8,7 @@ import pytest
 
 from fusion_pipeline.errors import CheckError, IngestError, RawFileError
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys import ingest
+from fusion_pipeline.surveys import imputing, ingest
 from fusion_pipeline.validation import specifications
 from fusion_pipeline.validation.expectations import TableSpec
 from tests.assets.conftest import HOUSEHOLDS, INGEST, recs_columns, write_recs
@@ -63,7 +63,7 @@ def test_provenance_lists_the_versions_of_the_inputs_in_metadata_and_file(ingest
     assert shown == {
         "asset": "survey/households",
         "partition": "RECS_2015",
-        "code_version": ingest.VERSION,
+        "code_version": f"{ingest.VERSION}.{imputing.VERSION}",
         "inputs": {"survey/raw[RECS_2015]": version["survey/raw"]},
     }
     for name, upstream in (("households", "raw"), ("dictionary", "households")):
