@@ -238,13 +238,15 @@ def fusion_models(
         seed=compute.seed,
         threads=compute.threads,
     )
+    report = models.report()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(models.fingerprint[:32]),
         metadata={
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
-            "models": len(models.records),
+            "models": len(report),
+            "sets of redrawn donor weights": models.bootstraps,
             "importance": figures.image(drawing.importance(models.importance(), source=pair)),
-            "report": figures.frame_table(models.report()),
+            "report": figures.frame_table(report),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/plan[{pair}]": store.plan_version(pair)})
             ),
