@@ -54,7 +54,7 @@ bench: install   ## measure everything, one after another, into docs/benchmarks.
 	$(BIN)/python benchmarks/run.py
 
 lock:            ## resolve pyproject.toml into requirements.lock (names, versions, hashes; no address)
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
+	uv pip compile pyproject.toml --extra dev --extra production --extra ray --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --no-strip-extras --python-version 3.11 --output-file requirements.lock
 
 images: install  ## the README's figure, from the demo's report
