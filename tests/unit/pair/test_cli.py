@@ -8,7 +8,10 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from fusion_pipeline import cli
+from fusion_pipeline import estimating
+from fusion_pipeline.cli import main
+from fusion_pipeline.cli.root import console
+from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import categorical, write_table
@@ -23,12 +26,12 @@ def run(tmp_path, monkeypatch):
     for name in ("FUSION_RAW", "FUSION_SOURCE", "FUSION_SEED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FUSION_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(cli, "_console", cli.Console(width=250))
+    monkeypatch.setattr(console, "_width", 250)
 
     logger = logging.getLogger("fusion_pipeline")
     handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
     # The console writes to whatever standard output is at the time.
-    yield lambda *arguments: CliRunner().invoke(cli.main, ["--quiet", *arguments])
+    yield lambda *arguments: CliRunner().invoke(main, ["--quiet", *arguments])
     logger.handlers[:], logger.propagate = handlers, propagate
     logger.setLevel(level)
 
@@ -62,11 +65,11 @@ def test_help_lists_every_command(run) -> None:
         assert f"\n  {name} " in result.output
 
 
-@pytest.mark.parametrize("command", sorted(cli.main.commands))
+@pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_explains_itself(run, command) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
-    assert cli.main.commands[command].help.split("\n")[0][:40] in " ".join(result.output.split())
+    assert main.commands[command].help.split("\n")[0][:40] in " ".join(result.output.split())
 
 
 def test_inspect_lists_the_pairs_of_the_registry(run) -> None:
@@ -108,10 +111,10 @@ def test_wrong_setting_is_one_line_with_its_variable_and_exit_code_1(run, monkey
 
 
 def test_message_with_square_brackets_is_printed_as_it_is(run, monkeypatch) -> None:
-    def refuse(*_arguments):
-        raise cli.FusionError("survey/raw[RECS_2015]", "is [bold]wrong.", "Fix it.")
+    def refuse(*_arguments, **_options):
+        raise FusionError("survey/raw[RECS_2015]", "is [bold]wrong.", "Fix it.")
 
-    monkeypatch.setattr(cli, "_estimates", refuse)
+    monkeypatch.setattr(estimating, "estimate_pair", refuse)
     result = run("analyze", PAIR, "-e", "mean(btuel)")
     assert result.exit_code == 1
     assert "survey/raw[RECS_2015]: is [bold]wrong. Fix it." in result.output
@@ -126,21 +129,21 @@ def test_analyze_prints_the_estimates(run, fused) -> None:
 
 
 def test_analyze_on_a_narrow_screen_cuts_no_number_and_no_word(run, fused, monkeypatch) -> None:
-    monkeypatch.setattr(cli, "_console", cli.Console(width=45))
+    monkeypatch.setattr(console, "_width", 45)
     result = run("analyze", PAIR, "-e", "mean(btuel)", "--by", "division", "--by", "puma10")
     assert result.exit_code == 0
     assert "…" not in result.output
     first, *lines = result.output.splitlines()
     assert first == f"{PAIR}, simulated data, 2 implicates; ± margin of error at 90 %"
     [numbers] = [line.split() for line in lines if "±" in line and "margin" not in line]
-    frame = cli._estimates(PAIR, cli.load_settings(), ["mean(btuel)"], ["division", "puma10"], 0.9)
+    frame = estimating.estimate_pair(PAIR, fused, ["mean(btuel)"], ["division", "puma10"])
     [row] = frame.itertuples()
     shown = [as_text(row.estimate), f"±{as_text(row.margin)}", as_text(row.standard_error)]
     assert numbers[-3:] == shown
 
 
 def test_inspect_on_a_narrow_screen_shows_origin_and_whole_names(run, fused, monkeypatch) -> None:
-    monkeypatch.setattr(cli, "_console", cli.Console(width=60))
+    monkeypatch.setattr(console, "_width", 60)
     result = run("inspect", PAIR)
     assert result.exit_code == 0
     first, *lines = result.output.splitlines()

@@ -1,0 +1,50 @@
+"""The root command, its progress on the screen, and mistakes shown as one message without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from fusion_pipeline.errors import FusionError
+
+console = Console(highlight=False)
+"""Where every command prints its results."""
+
+
+class _Progress(logging.Handler):
+    """The library's progress, one dim line a message, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console, self._started = Console(stderr=True, highlight=False), time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        elapsed = time.monotonic() - self._started
+        self._console.print(f"[dim]{elapsed:6.1f} s  {escape(record.getMessage())}[/]", soft_wrap=True)
+
+
+class _Fusion(click.Group):
+    """Show a user's mistakes as one message, without a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except FusionError as error:
+            console.print(f"[bold red]{type(error).__name__}[/] {escape(str(error))}", soft_wrap=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Fusion)
+@click.option("--quiet", is_flag=True, help="Only results, no progress.")
+def main(quiet: bool) -> None:
+    """Data fusion of US household surveys onto the American Community Survey."""
+    logger = logging.getLogger("fusion_pipeline")
+    logger.addHandler(_Progress())
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,45 @@
+"""`fusion run`: a fusion pair from raw files to report."""
+
+from __future__ import annotations
+
+import click
+
+from fusion_pipeline.cli.analyze import demo_table
+from fusion_pipeline.cli.root import console
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+
+
+@click.command()
+@click.argument("pair")
+@click.option("--simulate", is_flag=True, help="Use the simulated surveys whatever FUSION_RAW says.")
+@click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
+def run(pair: str, simulate: bool, demo: bool) -> None:
+    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress."""
+    from fusion_pipeline.running import local_instance, run_pair
+
+    load_registry().pair(pair)
+    settings = load_settings(**({"source": "simulated"} if simulate else {}))
+    layout = Layout(settings.root)
+    console.print(
+        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}"
+    )
+    with local_instance() as instance:
+        for job, outcome in run_pair(pair, settings, instance):
+            label = f"{job.job} {job.partition or ''}"
+            if outcome is None:
+                console.print(f"[dim]▸ {label}[/]")
+                continue
+            failed = [check for check in outcome.checks if not check.passed]
+            verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
+            console.print(
+                f"[green]✓[/] {label}  [dim]{len(outcome.materialized)} assets, {verdict}, {outcome.seconds:.1f} s[/]"
+            )
+            for check in failed:
+                where = f"{check.asset_key.to_user_string()} {check.check_name}"
+                console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")
+    if demo:
+        console.print(demo_table(pair, settings))
+    console.print(f"implicates  {layout.implicates(pair)}")
+    console.print(f"report      {layout.report(pair)}")
