@@ -47,6 +47,7 @@ MADE_UP_SUBSETS = ["rank_0", "rank_1", "rank_2", "class_0", "class_1"]
 MADE_UP_ROWS = 6_000
 RECS_SHARES = ["heating_share", "cooling_share", "other_share"]
 OPINIONS = ["PLACE", "PRICE", "PTRANS", "TRAVEL"]
+TO_SAVE = ["BIKE2SAVE", "WALK2SAVE"]
 NHTS_NUMBERS = ["HHSIZE", "HHVEHCNT", "DRVRCNT", "NUMADLT", "YOUNGCHILD", "WRKCOUNT"]
 NHTS_ORDERED = ["HHFAMINC", "MSASIZE", "HTPPOPDN"]
 NHTS_CLASSES = ["HOMEOWN", "LIF_CYC", "RAIL", "URBAN", "CENSUS_D", "HH_RACE", "HH_HISP", "HBHUR"]
@@ -122,10 +123,14 @@ def _shares(shared: Path) -> Data:
 
 
 def _nhts(shared: Path) -> Data:
-    """Households that answered all four questions; negative codes are refusals and the like."""
-    columns = [*OPINIONS, *NHTS_NUMBERS, *NHTS_ORDERED, *NHTS_CLASSES, "WTHHFIN"]
+    """Households that answered all questions; negative codes are refusals and the like.
+
+    TRAVEL: strongly agrees (1) to walk or to bike to save money.
+    """
+    columns = [*OPINIONS[:3], *TO_SAVE, *NHTS_NUMBERS, *NHTS_ORDERED, *NHTS_CLASSES, "WTHHFIN"]
     everyone = pd.read_csv(shared / "data" / "nhts_2017" / "hhpub.csv.gz", usecols=columns)
-    everyone = everyone[(everyone[OPINIONS] > 0).all(axis=1)].reset_index(drop=True)
+    everyone = everyone[(everyone[[*OPINIONS[:3], *TO_SAVE]] > 0).all(axis=1)].reset_index(drop=True)
+    everyone["TRAVEL"] = (everyone[TO_SAVE] == 1).any(axis=1).astype(int)
     for name in (*OPINIONS, *NHTS_ORDERED, *NHTS_CLASSES):
         everyone[name] = pd.Categorical(everyone[name], ordered=name not in NHTS_CLASSES).rename_categories(
             str
