@@ -372,7 +372,7 @@ def fusion_microdata(
         threads=compute.threads,
     )
     far = beyond(marginals.table)
-    inputs = [prepared, *donors.values(), households]
+    inputs: list[TableRef | PairTables] = [prepared, *donors.values(), households]
     versions = {
         f"fusion/plan[{pair}]": store.plan_version(pair),
         **{

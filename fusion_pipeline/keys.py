@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import ArrayLike
 
 
-def positions(known: ArrayLike, wanted: ArrayLike) -> np.ndarray:
+def positions(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Find wanted keys among known ones.
 
     Parameters

@@ -93,7 +93,7 @@ def compare_marginals(
         numeric = [c for c in columns if c.numeric]
         categorical = [c for c in columns if not c.numeric]
         donors = {c.name: _donor_estimates(frame[c.name], c, everyone) for c in columns}
-        fused_estimates = {}
+        fused_estimates: dict[str, Estimates] = {}
         if numeric:
             scales = [_scale(donors[c.name]) for c in numeric]
             fused_estimates |= _fused_moments(relation, numeric, scales, fused_weight)
@@ -109,8 +109,11 @@ def compare_marginals(
             parts.append((name, level, *(number for estimate in three for number in estimate)))
     sides = [part for side in ("fused", "donor", "comparable") for part in (side, f"{side}_standard_error")]
     result = pd.DataFrame(parts, columns=["variable", "level", *sides])
-    gap = (result["fused"] - result["comparable"]).to_numpy()
-    error = np.hypot(result["fused_standard_error"], result["comparable_standard_error"]).to_numpy()
+    fused_value, value, *errors = (
+        result[name].to_numpy(np.float64)
+        for name in ("fused", "comparable", "fused_standard_error", "comparable_standard_error")
+    )
+    gap, error = fused_value - value, np.hypot(*errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         result["z"] = np.where(gap == 0, 0.0, gap / error)
     return result
