@@ -25,7 +25,8 @@ from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
-from fusion_pipeline.validation.marginals import comparable_donors, compare_marginals
+from fusion_pipeline.validation.comparable import beyond
+from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
 from resources.store import FusionStore
 
@@ -36,6 +37,19 @@ def _donors(asset: str) -> dg.AssetIn:
 
 def _recipient(asset: str) -> dg.AssetIn:
     return dg.AssetIn(["acs", asset], partition_mapping=ACS_TO_PAIR)
+
+
+def _check(
+    asset: str,
+    name: str,
+    description: str,
+    *,
+    partitions: dg.PartitionsDefinition = PAIRS,
+    blocking: bool = False,
+) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name, asset=["fusion", asset], description=description, partitions_def=partitions, blocking=blocking
+    )
 
 
 @dg.asset(
@@ -49,11 +63,10 @@ def _recipient(asset: str) -> dg.AssetIn:
         "persons": _recipient("persons"),
     },
     check_specs=[
-        dg.AssetCheckSpec(
+        _check(
+            "harmonized",
             "similarity",
-            asset=["fusion", "harmonized"],
-            partitions_def=PAIRS,
-            description="Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
+            "Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
         )
     ],
     group_name="fusion",
@@ -263,13 +276,7 @@ def fusion_models(
     ins={"prepared": dg.AssetIn(["fusion", "prepared"], partition_mapping=PAIR_TO_CHUNKS)},
     deps=[dg.AssetDep(["fusion", "models"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec(
-            name,
-            asset=["fusion", "implicates"],
-            blocking=True,
-            partitions_def=PAIR_CHUNKS,
-            description=description,
-        )
+        _check("implicates", name, description, partitions=PAIR_CHUNKS, blocking=True)
         for name, description in validity.CHECKS.items()
     ],
     group_name="fusion",
@@ -320,22 +327,21 @@ def fusion_implicates(
     code_version=validity.VERSION,
     ins={
         "prepared": dg.AssetIn(["fusion", "prepared"]),
+        "donors": _donors("households"),
         "households": _recipient("households"),
     },
     deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec(
+        _check(
+            "microdata",
             "complete",
-            asset=["fusion", "microdata"],
+            "Every implicate has one row for every recipient household.",
             blocking=True,
-            partitions_def=PAIRS,
-            description="Every implicate has one row for every recipient household.",
         ),
-        dg.AssetCheckSpec(
+        _check(
+            "microdata",
             "marginals",
-            asset=["fusion", "microdata"],
-            partitions_def=PAIRS,
-            description="Weighted means and shares of the fused variables against donors of the same locations.",
+            "Weighted means, spreads and shares of the fused variables against those of comparable donors.",
         ),
     ],
     group_name="fusion",
@@ -346,6 +352,7 @@ def fusion_microdata(
     compute: Compute,
     store: FusionStore,
     prepared: PairTables,
+    donors: dict[str, TableRef],
     households: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
@@ -353,32 +360,39 @@ def fusion_microdata(
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
-    locations = REGISTRY.pair(pair).locations
-    donors = comparable_donors(prepared.donor, prepared.recipient, locations)
-    marginals = compare_marginals(
-        donors,
+    marginals = pair_marginals(
+        pair,
         files,
-        households.read(["year", "hid", "weight"]),
-        store.plan(pair).variables,
+        prepared=prepared,
+        donors=donors,
+        households=households,
+        plan=store.plan(pair),
+        seed=compute.seed,
         memory_limit=compute.memory_limit,
         threads=compute.threads,
     )
-    far = validity.beyond(marginals)
+    far = beyond(marginals.table)
+    inputs: list[TableRef | PairTables] = [prepared, *donors.values(), households]
+    versions = {
+        f"fusion/plan[{pair}]": store.plan_version(pair),
+        **{
+            f"fusion/implicates[{pair}|{chunk}]": validity.digest(card[card["implicate"].isin(members)])
+            for chunk, members in IMPLICATES.chunks.items()
+        },
+    }
+    store.write_marginals(
+        pair,
+        pa.Table.from_pandas(marginals.table, preserve_index=False),
+        provenance(context, inputs, versions),
+    )
     return publish(
         context,
         pa.Table.from_pandas(card, preserve_index=False),
-        inputs=[prepared, households],
-        versions={
-            f"fusion/plan[{pair}]": store.plan_version(pair),
-            **{
-                f"fusion/implicates[{pair}|{chunk}]": validity.digest(card[card["implicate"].isin(members)])
-                for chunk, members in IMPLICATES.chunks.items()
-            },
-        },
+        inputs=inputs,
+        versions=versions,
         metadata={
             "dagster/row_count": int(card["rows"].sum()),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
-            "marginals": figures.frame_table(marginals),
         },
         checks=[
             dg.AssetCheckResult(
@@ -390,8 +404,8 @@ def fusion_microdata(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "beyond": ", ".join(far) or "none",
-                    "donors": f"{donors.num_rows:,} of {prepared.donor.num_rows:,}, where there are recipients",
-                    "marginals": figures.frame_table(marginals),
+                    "comparable donors": marginals.donors.words,
+                    "marginals": figures.frame_table(marginals.table),
                 },
             ),
         ],

@@ -1,7 +1,7 @@
 """One block of the recipient through all steps of a model set, for several implicates at a time.
 
 Belongs here: predictions of a step, universes, products, and the values handed from step to step. Does not belong
-here: blocks, threads and files (`fusing.py`), trees (`forest.py`), the draws (`drawing.py`).
+here: blocks, threads and files (`fusing.py`), trees (`program.py`), the draws (`drawing.py`).
 
 Method: Ummel et al. 2024, "General strategy": steps in fusion order, each drawn value a predictor of later steps;
 the fusion variables of a block come from one donor; zero inflation is drawn first, then the value.
@@ -18,8 +18,10 @@ import pyarrow as pa
 
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes, pack_masks
-from fusion_pipeline.fusion.forest import Forest, Placement, Program
+from fusion_pipeline.fusion.forest import Forest
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, ModelSet
+from fusion_pipeline.fusion.placement import Placement
+from fusion_pipeline.fusion.program import Program
 from fusion_pipeline.fusion.proper import columns_by_set, set_numbers
 from fusion_pipeline.fusion.specification import FusionStep
 from fusion_pipeline.fusion.variables import Variable

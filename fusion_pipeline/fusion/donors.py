@@ -144,12 +144,13 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     """Read the columns a plan needs, check the weights, and leave donors of zero weight out.
 
     A factor that the donor does not have is computed where its product and the other factor are there:
-    price = expenditure / quantity, missing where the quantity is not positive.
+    see `price`.
 
     Raises
     ------
     TrainingError
-        If a column is missing or cannot be modelled, or a weight is missing, negative, or all are zero.
+        If a column is missing or cannot be modelled, or a weight is missing, negative, or all are zero; or as
+        `price` does.
     """
     present = set(donor.column_names if isinstance(donor, pa.Table) else donor.columns)
     ratios = {}
@@ -167,10 +168,7 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     wanted += [name for name in (plan.weight, groups) if name is not None]
     table = variables.as_table(donor, list(dict.fromkeys(wanted)), "donor", TrainingError)
     for factor, (product, other) in ratios.items():
-        quantity = variables.numbers(table[other])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            price = np.where(quantity > 0, variables.numbers(table[product]) / quantity, np.nan)
-        table = table.append_column(factor, pa.array(price, mask=np.isnan(price)))
+        table = table.append_column(factor, price(table, product, other))
     weight = _weights(table, plan.weight)
     keep = weight > 0
     if not keep.all():
@@ -183,6 +181,31 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         encoded = pc.dictionary_encode(table[groups].combine_chunks(), null_encoding="encode")
         units = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
     return Donors(table, weight / weight.mean(), units)
+
+
+def price(table: pa.Table, expenditure: str, quantity: str) -> pa.Array:
+    """Divide an expenditure by its quantity.
+
+    Returns
+    -------
+    Price in the expenditure's unit per unit of the quantity: 0 where the quantity is not positive, missing where
+    either is missing.
+
+    Raises
+    ------
+    TrainingError
+        If an expenditure stands beside a zero quantity.
+    """
+    paid, used = variables.numbers(table[expenditure]), variables.numbers(table[quantity])
+    contradictory = int(((used == 0) & (paid != 0) & ~np.isnan(paid)).sum())
+    if contradictory:
+        raise TrainingError(
+            f"fusion variable {expenditure}",
+            f"is not 0 in {contradictory} households whose {quantity} is 0.",
+            "Fuse it as a variable of its own, or correct the survey's codebook.",
+        )
+    found = np.divide(paid, used, out=np.zeros_like(used), where=~(used <= 0))
+    return pa.array(found, mask=np.isnan(found))
 
 
 def bayesian_bootstrap(donors: Donors, seed: int, number: int) -> np.ndarray:

@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
 from fusion_pipeline.fusion.chain import Chain
-from fusion_pipeline.fusion.forest import TOGETHER
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.program import TOGETHER
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode

@@ -43,6 +43,10 @@ class Layout:
         """One implicate's Parquet file."""
         return self.implicates(pair) / f"implicate={implicate:02d}" / "part-0.parquet"
 
+    def marginals(self, pair: str) -> Path:
+        """Marginals of a pair's implicates, held against its donors'."""
+        return self.root / "fusion" / "marginals" / f"{pair}.parquet"
+
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"

@@ -19,7 +19,7 @@ from fusion_pipeline.errors import StorageError
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 CHECKS = {
     "complete": "Every recipient household is there once, in order, with every fusion variable.",
     "no_missing": "No fusion variable has a missing or infinite value.",
@@ -50,17 +50,18 @@ def check_implicates(
     support = {name: donor.read([name])[name].unique() for name in drawn}
     for file in files:
         implicate = TableRef(file)
-        table = implicate.read()
         label = file.parent.name
-        absent = [name for name in plan.variables if name not in table.column_names]
-        if absent or not table["hid"].combine_chunks().equals(households.combine_chunks()):
+        absent = [name for name in plan.variables if name not in implicate.columns]
+        if absent or not implicate.read(["hid"])["hid"].combine_chunks().equals(households.combine_chunks()):
             found["complete"].append(f"{label}: {f'lacks {absent}' if absent else 'other households'}")
             continue
         for name in plan.variables:
-            if count := _missing(table[name]):
+            column = implicate.read([name])[name]
+            if count := _missing(column):
                 found["no_missing"].append(f"{label}: {count} of {name}")
-        for name in drawn:
-            known = pc.is_in(_plain(table[name].drop_null()), value_set=_plain(support[name]))
+            if name not in support:
+                continue
+            known = pc.is_in(_plain(column.drop_null()), value_set=_plain(support[name]))
             if count := pc.sum(pc.invert(known)).as_py():
                 found["within_support"].append(f"{label}: {count} values of {name} no donor has")
     return {name: "; ".join(texts) for name, texts in found.items()}
@@ -95,19 +96,6 @@ def incomplete(card: pd.DataFrame, households: int) -> str:
     """Name the implicates that have not one row a recipient household; empty text if all have."""
     short = card.loc[card["rows"] != households, "implicate"]
     return "" if short.empty else f"implicates {short.tolist()} do not have {households} rows"
-
-
-def beyond(marginals: pd.DataFrame, standard_errors: float = 5.0) -> list[str]:
-    """Name the marginals that lie further from the donor's than a few of its standard errors.
-
-    Parameters
-    ----------
-    marginals : of `marginals.compare_marginals`
-    standard_errors : float
-        Generous, because donor and recipient may sample other populations and years.
-    """
-    far = marginals[marginals["difference"].abs() > standard_errors]
-    return [f"{row.variable} {row.level}" for row in far.itertuples()]
 
 
 def digest(card: pd.DataFrame) -> str:

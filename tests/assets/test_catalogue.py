@@ -31,7 +31,10 @@ GRAPH = {
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
         "fusion/models": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "fusion/implicates": ("pair | chunk", ["fusion/models", "fusion/prepared"]),
-        "fusion/microdata": (PAIRS, ["acs/households", "fusion/implicates", "fusion/prepared"]),
+        "fusion/microdata": (
+            PAIRS,
+            ["acs/households", "fusion/implicates", "fusion/prepared", "survey/households"],
+        ),
     },
     "quality": {
         "quality/report": (PAIRS, ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared"]),

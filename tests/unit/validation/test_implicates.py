@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -14,7 +13,6 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 from fusion_pipeline.validation.implicates import (
     CHECKS,
-    beyond,
     check_implicates,
     data_card,
     digest,
@@ -149,15 +147,3 @@ def test_data_version_follows_content_and_order(store) -> None:
     card = data_card(store(implicate(), implicate(gas=[0.0, 9.0, 9.0])))
     assert digest(card) == digest(card.copy())
     assert len({digest(card), digest(card.iloc[::-1]), digest(card.iloc[:1])}) == 3
-
-
-def test_marginals_far_from_the_donor_are_named() -> None:
-    marginals = pd.DataFrame(
-        {
-            "variable": ["gas", "gas", "cooling", "cooling"],
-            "level": ["mean", "sd", "Room", "Central"],
-            "difference": [-5.1, 4.9, np.inf, np.nan],
-        }
-    )
-    assert beyond(marginals) == ["gas mean", "cooling Room"]
-    assert beyond(marginals, standard_errors=4) == ["gas mean", "gas sd", "cooling Room"]
