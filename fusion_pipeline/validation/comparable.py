@@ -28,8 +28,9 @@ Array = NDArray[np.float64]
 
 MOST_RECIPIENTS = 50_000
 """Recipients beyond this many add nothing to the model; a sample is taken."""
-BEYOND = 4.0
-"""Combined standard errors from which a marginal is called different: among 60 marginals, 1 in 300 by chance."""
+BEYOND = 3.0
+"""Combined standard errors from which a marginal is called different. Rarely so by chance, though there are dozens of
+marginals: what is fused was learned from the same donors, so that the combined error counts theirs twice."""
 LEAST_EFFECTIVE = 100.0
 """Effective number of comparable donors below which a comparison says little."""
 MOST_UNLIKE = 0.2

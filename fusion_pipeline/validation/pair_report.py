@@ -127,7 +127,8 @@ def write_pair_report(
             "Fused against donor",
             "Over all implicates, all donors, and comparable donors: those of the recipient's disclosed locations, "
             "weighted by their odds of being recipients given the harmonized predictors. z counts the difference "
-            f"between fused and comparable donors in combined standard errors; beyond {BEYOND:g} it is no chance.",
+            f"between fused and comparable donors in combined standard errors; "
+            f"beyond {BEYOND:g} chance seldom explains it.",
             figure=None,
             table=marginals,
         ),
