@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 Kind = Literal["number", "share"]
 FEWEST_AREAS = 10
 FEWEST_PROXIES = 3
-PRIOR_PROXIES = 1.0
+PRIOR_PROXIES = 2.0
 """How many proxies of the kind the proxies of all kinds together count for."""
 LEAST_ICC = 5e-4
 """Below this an icc cannot be told from zero; logarithms start here."""
