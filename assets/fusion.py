@@ -7,6 +7,7 @@ from assets import figures
 from assets.publishing import provenance, publish
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import fusing, screening, training
+from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.pairs import harmonize_pair
@@ -245,7 +246,7 @@ def fusion_models(
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
-            "importance": figures.image(drawing.importance(models.importance(), source=pair)),
+            "importance": figures.image(drawing.importance(importance(models), source=pair)),
             "report": figures.frame_table(report),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/plan[{pair}]": store.plan_version(pair)})

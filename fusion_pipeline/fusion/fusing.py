@@ -148,7 +148,7 @@ def _fused_blocks(
     unseen: dict[tuple[str, str], int] = {}
 
     def work(number: int, block: pa.Table, part: Sequence[int]) -> list[tuple[int, int, pa.Table]]:
-        values = chain.run(source.features(block), number, part)
+        values = chain.run(source.features(block), number, part, source.lookup(block))
         kept = block.select(list(source.retain))
         return [(number, m, _join(kept, columns)) for m, columns in zip(part, values, strict=True)]
 
@@ -171,6 +171,8 @@ def _fused_blocks(
                 )
         while waiting:
             yield from waiting.popleft().result()
+    for text, count in sorted(chain.enforced.items()):
+        log.info("rule `%s`: %d values were drawn again", text, count)
     for (name, level), count in sorted(unseen.items()):
         log.warning(
             "recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count

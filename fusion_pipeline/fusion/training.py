@@ -175,7 +175,7 @@ def train(
                 },
                 "donors": donors.count,
                 "bootstraps": bootstraps,
-                "plan": asdict(plan),
+                "plan": plan.to_dict(),
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
                 "pools": pools,

@@ -14,7 +14,7 @@ from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.storage.tables import TableRef, read_table, write_table
 
-from .conftest import make_population
+from fusion_pipeline.examples import make_population
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from fusion_pipeline.errors import StorageError, TrainingError
+from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
@@ -115,7 +116,7 @@ def test_kinds_levels_order_and_report_are_in_the_manifest(models):
     assert [r.role for r in models.records if r.variable == "fuel" and r.set == 0] == [
         "zero", "mean", "quantile 1", "quantile 2", "quantile 3",
     ]  # fmt: skip
-    share = models.importance().query("variable == 'size'").set_index("predictor").share
+    share = importance(models).query("variable == 'size'").set_index("predictor").share
     assert share.sum() == pytest.approx(1) and share.idxmax() == "group"
     assert set(models.report().columns) >= {"variable", "rounds", "leaves", "loss"}
 
