@@ -81,7 +81,7 @@ class PoolDraw:
         return other
 
     def _weigh(self, weight: np.ndarray) -> None:
-        pools = self._pools
+        pools, self.weight = self._pools, weight
         # One cumulative sum over all pools, and where in it a number is found: a draw is one look at either.
         self._cumulative = np.concatenate([[0.0], np.cumsum(weight[pools.donors])])
         size = pools.sizes
