@@ -83,6 +83,16 @@ def fuse(
         If the recipient does not fit the model set; the message names the column.
     StorageError
         If the model set is damaged or `out` cannot be written.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, bootstraps=0)
+    >>> fused = fp.fuse(recipient, models, implicates=2)
+    >>> fused.column_names, fused.num_rows
+    (['implicate', 'year', 'hid', 'size'], 600)
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     numbers = _numbers(implicates)

@@ -222,6 +222,15 @@ def load_model_set(path: Path) -> ModelSet:
     ------
     StorageError
         If the directory, the manifest or a file is missing, damaged or of another format; the message names it.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> trained = fp.train(donor, y=["cool"], x=["group"], weight="weight", out=folder, bootstraps=0)
+    >>> fp.load_model_set(folder).fingerprint == trained.fingerprint
+    True
     """
     path = Path(path)
     file = path / "manifest.json"

@@ -37,6 +37,11 @@ class FusionStep:
         The level that a category has outside its universe.
     outliers_by : str, optional
         A categorical column of the donor. Within its groups, donors whose value is a local outlier are not used.
+
+    Examples
+    --------
+    >>> FusionStep(("share_1", "share_2"), ("income",)).is_block
+    True
     """
 
     variables: tuple[str, ...]
@@ -83,6 +88,12 @@ class FusionPlan:
     ------
     TrainingError
         If the plan contradicts itself; the message names step and column.
+
+    Examples
+    --------
+    >>> plan = FusionPlan.chained(["size", ["share_1", "share_2"]], ["group", "income"], "weight")
+    >>> plan.steps[1].predictors, plan.predictors
+    (('group', 'income', 'size'), ('group', 'income'))
     """
 
     steps: tuple[FusionStep, ...]
