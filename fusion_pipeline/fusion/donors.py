@@ -74,7 +74,7 @@ class Donors:
         Raises
         ------
         TrainingError
-            If a fusion variable is missing there, or fewer than `least` donors are left.
+            If a fusion variable is missing or infinite there, or fewer than `least` donors are left.
         """
         inside = np.ones(self.count, dtype=bool)
         if step.condition is not None:
@@ -89,6 +89,14 @@ class Donors:
                     f"is missing for {absent} of {int(inside.sum())} donors; a fusion variable must be complete.",
                     "Impute it or drop these donors before training.",
                 )
+            if self.describe(name).kind != "categorical":
+                infinite = int((np.isinf(variables.numbers(self.table[name])) & inside).sum())
+                if infinite:
+                    raise TrainingError(
+                        f"donor, column {name}",
+                        f"is infinite for {infinite} of {int(inside.sum())} donors.",
+                        "Correct it or drop these donors before training.",
+                    )
         rows = np.flatnonzero(inside)
         if step.outliers_by is not None:
             rows = self._without_outliers(step, rows)
