@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ GRID, BINS = 1000, 20
 FAR = 0.99
 """A recipient is far from any centre beyond this quantile of the distances between neighbouring centres."""
 _ROWS = 1 << 17
-Source = pd.DataFrame | pa.Table | TableRef
+Source: TypeAlias = pd.DataFrame | pa.Table | TableRef
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def common_support(
     classes of about equal donor weight and two for what lies beyond all donors); `ks`, the largest difference of the
     distribution functions (None for unordered categories); `difference`, recipient minus donor mean in pooled standard
     deviations (of the level where it is largest); `outside`, the share of recipients beyond the smallest or largest
-    donor or of a level that no donor has; `donor_missing`, `recipient_missing`. Shares are of weight and of known values.
+    donor or of a level that no donor has; `donor_missing`, `recipient_missing`. Shares are of weight.
     """
     table = variables.as_table(donor, _listed(predictors, weight), "donor", TrainingError)
     own = _weights(table, weight)
@@ -137,8 +138,7 @@ def common_support(
         for position, (variable, grid, _) in enumerate(compared):
             found[position] += _Tally.of(block[variable.name], variable, grid, mass)
     rows = [
-        _compare(variable, mine, theirs)
-        for (variable, _, mine), theirs in zip(compared, found, strict=True)
+        _compare(variable, mine, theirs) for (variable, _, mine), theirs in zip(compared, found, strict=True)
     ]
     return pd.DataFrame(rows)
 
@@ -165,8 +165,8 @@ def watch_draws(
 
     Returns
     -------
-    reach : one row a step that draws donors: `step`; `centres`; `spacing`, the 99 % quantile of the distance of a centre
-        to the next one in scaled conditional expectations; `far`, the share of records farther than that from every
+    reach : one row a step that draws donors: `step`; `centres`; `spacing`, the 99 % quantile of the distance of a
+        centre to the next one in scaled conditional expectations; `far`, the share of records farther than that from every
         centre; `very_far`, farther than twice that; `farthest`, in spacings, and `farthest_row`, the recipient's row.
     use : `step`; `draws`; `donors` in any pool; `used`; `effective`, (sum c)^2 / sum c^2 of the draws c of each donor;
         `possible`, the same of the donors' weights; `largest_share` of a donor in the draws.
@@ -260,7 +260,9 @@ class _Tally:
         return cls(np.zeros(size), 0.0, 0.0, np.zeros(2))
 
     @classmethod
-    def of(cls, column: pa.ChunkedArray, variable: Variable, grid: np.ndarray | None, mass: np.ndarray) -> _Tally:
+    def of(
+        cls, column: pa.ChunkedArray, variable: Variable, grid: np.ndarray | None, mass: np.ndarray
+    ) -> _Tally:
         tally = cls.empty(variable, grid)
         absent = variables.missing(column)
         tally.missing = float(mass[absent].sum())
@@ -337,7 +339,9 @@ def _compare(variable: Variable, ours: _Tally, theirs: _Tally) -> dict[str, obje
     if is_number:
         overlap = _overlap(p, q)
         means = [t.sums[0] / n for t, n in zip((ours, theirs), total, strict=True)]
-        variance = [max(t.sums[1] / n - m**2, 0.0) for t, n, m in zip((ours, theirs), total, means, strict=True)]
+        variance = [
+            max(t.sums[1] / n - m**2, 0.0) for t, n, m in zip((ours, theirs), total, means, strict=True)
+        ]
         difference = _standardised(means[1] - means[0], sum(variance) / 2)
     else:
         overlap = float(np.minimum(p, q).sum())

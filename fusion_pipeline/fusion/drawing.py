@@ -130,7 +130,6 @@ class PoolDraw:
         )
         return drawn
 
-
     def place(self, expectations: np.ndarray) -> np.ndarray:
         """Return (k, c) unscaled expectations as points among the centres, quantiles in order."""
         points = expectations.copy()

@@ -69,7 +69,7 @@ def limits(rules: Sequence[Rule], variable: Variable, lookup: Lookup, shape: tup
         for rule in mine:
             applies = np.broadcast_to(rule.applies(lookup), shape)
             classes[applies] &= rule.allowed(variable)
-        empty = ~classes.any(axis=2)
+        empty: np.ndarray = ~classes.any(axis=2)
         found = Limits(variable, None, None, classes)
     else:
         lower, upper = np.full(shape, -np.inf), np.full(shape, np.inf)
@@ -85,7 +85,7 @@ def limits(rules: Sequence[Rule], variable: Variable, lookup: Lookup, shape: tup
         texts = ", ".join(f"`{rule.text}`" for rule in mine)
         raise FusingError(
             f"recipient, rules {texts}",
-            f"leave {variable.name} no value in {int(empty.any(axis=1).sum())} of {shape[0]} rows of a block.",
+            f"leave {variable.name} no value in {len(np.unique(np.nonzero(empty)[0]))} of {shape[0]} rows of a block.",
             "Correct the bounds, or the rules.",
         )
     return found
@@ -145,7 +145,7 @@ def draw_allowed_donors(
     values: Sequence[np.ndarray],
     expectations: np.ndarray,
     zero: np.ndarray | None,
-    at: tuple[np.ndarray, np.ndarray],
+    at: tuple[np.ndarray, ...],
     uniform: np.ndarray,
 ) -> np.ndarray:
     """Draw donors again.
@@ -172,7 +172,9 @@ def draw_allowed_donors(
         left = np.arange(start, min(start + _AT_ONCE, len(rows)))
         if zero is not None:
             donors, weight = _pool(pools, found, values, points, left, at, 1)
-            share = weight.sum(axis=1) / np.maximum(pools.pool(_nearest(pools, points[left], 1))[1].sum(axis=1), 1e-300)
+            share = weight.sum(axis=1) / np.maximum(
+                pools.pool(_nearest(pools, points[left], 1))[1].sum(axis=1), 1e-300
+            )
             none = found[0].allow(np.zeros(len(left)), rows[left], columns[left])
             chance = zero[left] * none
             is_zero = none & (uniform[0, left] * (chance + (1 - zero[left]) * share) < chance)
@@ -203,7 +205,7 @@ def _pool(
     values: Sequence[np.ndarray],
     points: np.ndarray,
     left: np.ndarray,
-    at: tuple[np.ndarray, np.ndarray],
+    at: tuple[np.ndarray, ...],
     rank: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the donors of the pools `rank`-th nearest, with weight 0 for those who are not allowed."""
@@ -214,7 +216,11 @@ def _pool(
 
 
 def _anybody(
-    found: Sequence[Limits], values: Sequence[np.ndarray], pools: PoolDraw, rows: np.ndarray, columns: np.ndarray
+    found: Sequence[Limits],
+    values: Sequence[np.ndarray],
+    pools: PoolDraw,
+    rows: np.ndarray,
+    columns: np.ndarray,
 ) -> np.ndarray:
     """Say for which values any pool holds a donor who may be allowed, by the numbers alone."""
     some = np.ones(len(rows), dtype=bool)

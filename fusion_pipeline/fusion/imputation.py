@@ -138,15 +138,24 @@ class _Filler:
                 log.info("%s: %d missing values imputed", name, int(self.gaps[name].sum()))
         return table
 
-    def _draw(self, table: pa.Table, name: str, predictors: list[str], copy: int, stream_name: str) -> pa.Table:
+    def _draw(
+        self, table: pa.Table, name: str, predictors: list[str], copy: int, stream_name: str
+    ) -> pa.Table:
         gap = self.gaps[name]
         known = table.filter(pa.array(~gap))
         if len(known[name].unique()) == 1:
             # One answer only: nothing to model, and the gaps can be filled with it alone.
-            return _filled(table, name, gap, pa.chunked_array([known[name].slice(0, 1).combine_chunks()] * int(gap.sum())))
+            return _filled(
+                table,
+                name,
+                gap,
+                pa.chunked_array([known[name].slice(0, 1).combine_chunks()] * int(gap.sum())),
+            )
         if not predictors:
             raise TrainingError(
-                f"table, column {name}", "has no other column to be filled from.", "Add a column, or `columns`."
+                f"table, column {name}",
+                "has no other column to be filled from.",
+                "Add a column, or `columns`.",
             )
         weights = [] if self.weight is None else [self.weight]
         with tempfile.TemporaryDirectory() as folder:

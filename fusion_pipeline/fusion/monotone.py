@@ -54,8 +54,8 @@ def monotonic(
 
     Notes
     -----
-    The direction is that of the correlation of `x` with the smoothed values. Rounding integers and the smallest positive
-    value may move the mean a little.
+    The direction is that of the correlation of `x` with the smoothed values. Rounding integers and the smallest
+    positive value may move the mean a little.
 
     Examples
     --------
@@ -128,7 +128,9 @@ def _course(x: np.ndarray, y: np.ndarray, weight: np.ndarray, most: int) -> np.n
     return np.interp(x, known, rising[::-1] if falls else rising)
 
 
-def _running_lines(x: np.ndarray, y: np.ndarray, weight: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
+def _running_lines(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, span: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit a line to the neighbours of every point; return its value there, and how far it is off without the point."""
     n = len(x)
     half = max(2, int(0.5 * span * n + 0.5))
@@ -150,17 +152,23 @@ def _running_lines(x: np.ndarray, y: np.ndarray, weight: np.ndarray, span: float
         0.0,
     )
     fit = mean_v + slope * (u - mean_u)
-    leverage = weight / mass + np.where(spread > 0, weight * (u - mean_u) ** 2 / np.where(spread > 0, spread, 1.0), 0.0)
+    leverage = weight / mass + np.where(
+        spread > 0, weight * (u - mean_u) ** 2 / np.where(spread > 0, spread, 1.0), 0.0
+    )
     missed = np.abs(v - fit) / np.maximum(1 - leverage, 1e-3)
     return fit + y.mean(), missed
 
 
 def _check(x: np.ndarray, y: np.ndarray, weight: np.ndarray, expenditure: bool) -> None:
     if not len(x) == len(y) == len(weight):
-        raise AnalysisError("monotonic", f"got {len(x)}, {len(y)} and {len(weight)} values.", "Give one of each a row.")
+        raise AnalysisError(
+            "monotonic", f"got {len(x)}, {len(y)} and {len(weight)} values.", "Give one of each a row."
+        )
     for name, values in (("x", x), ("y", y), ("weight", weight)):
         if bad := int((~np.isfinite(values)).sum()):
-            raise AnalysisError(f"monotonic, {name}", f"is missing or infinite {bad} times.", "Leave these rows out.")
+            raise AnalysisError(
+                f"monotonic, {name}", f"is missing or infinite {bad} times.", "Leave these rows out."
+            )
         if (expenditure or name == "weight") and (bad := int((values < 0).sum())):
             raise AnalysisError(
                 f"monotonic, {name}", f"is negative {bad} times.", "Correct it, or give expenditure=False."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,19 +20,11 @@ from fusion_pipeline.storage.tables import TableRef
 if TYPE_CHECKING:
     import duckdb
 
-Keys = pd.DataFrame | pa.Table | Mapping[str, Sequence[Any]]
+Keys: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Sequence[Any]]
 _ROWS = 1 << 17
 _REMEDY = "Fuse it with `fuse(..., out=...)`, or correct the folder."
 
 
-@overload
-def read_fused(path: Path | str, *, implicates: int | Sequence[int] | None = ..., columns: Sequence[str] | None = ..., keys: Keys | None = ..., to: Literal["arrow"] = ...) -> pa.Table: ...  # fmt: skip
-@overload
-def read_fused(path: Path | str, *, implicates: int | Sequence[int] | None = ..., columns: Sequence[str] | None = ..., keys: Keys | None = ..., to: Literal["pandas"]) -> pd.DataFrame: ...  # fmt: skip
-@overload
-def read_fused(path: Path | str, *, implicates: int | Sequence[int] | None = ..., columns: Sequence[str] | None = ..., keys: Keys | None = ..., to: Literal["batches"]) -> Iterator[pa.Table]: ...  # fmt: skip
-@overload
-def read_fused(path: Path | str, *, implicates: int | Sequence[int] | None = ..., columns: Sequence[str] | None = ..., keys: Keys | None = ..., to: Literal["duckdb"]) -> duckdb.DuckDBPyRelation: ...  # fmt: skip
 def read_fused(
     path: Path | str,
     *,
@@ -40,7 +32,7 @@ def read_fused(
     columns: Sequence[str] | None = None,
     keys: Keys | None = None,
     to: Literal["arrow", "pandas", "batches", "duckdb"] = "arrow",
-) -> pa.Table | pd.DataFrame | Iterator[pa.Table] | duckdb.DuckDBPyRelation:
+) -> Any:
     """Read implicates that `fuse` wrote.
 
     Parameters
@@ -55,8 +47,8 @@ def read_fused(
         Only rows whose values in these columns are a row of it, such as ``{"hid": [7, 9]}``. The columns need not be
         among `columns`.
     to : "arrow", "pandas", "batches" or "duckdb"
-        A table or a frame; an iterator of tables of at most 131,072 rows, read when asked for; or a DuckDB relation that
-        is read when it is used (categories are text there).
+        A table or a frame; an iterator of tables of at most 131,072 rows, read when asked for; or a DuckDB
+        relation that is read when it is used (categories are text there).
 
     Returns
     -------
@@ -85,7 +77,9 @@ def read_fused(
     for name in (*names, *(wanted.columns if wanted is not None else ())):
         if name not in first.columns:
             raise StorageError(
-                f"{first.path}, column {name}", f"is not there (it has {', '.join(first.columns)}).", "Choose one it has."
+                f"{first.path}, column {name}",
+                f"is not there (it has {', '.join(first.columns)}).",
+                "Choose one it has.",
             )
     if to == "duckdb":
         return _relation(files, names, wanted)
@@ -122,7 +116,9 @@ def _keys(keys: Keys | None) -> pd.DataFrame | None:
     return frame.drop_duplicates()
 
 
-def _batches(files: Mapping[int, Path], names: Sequence[str], keys: pd.DataFrame | None) -> Iterator[pa.Table]:
+def _batches(
+    files: Mapping[int, Path], names: Sequence[str], keys: pd.DataFrame | None
+) -> Iterator[pa.Table]:
     own = [] if keys is None else list(keys.columns)
     for number, file in files.items():
         for batch in TableRef(file).batches(_ROWS, list(dict.fromkeys([*names, *own]))):
@@ -152,14 +148,9 @@ def _relation(
         return '"' + name.replace('"', '""') + '"'
 
     connection = duckdb.connect()
-    relation = connection.read_parquet(
-        [str(file) for file in files.values()], hive_partitioning=True
-    )
+    relation = connection.read_parquet([str(file) for file in files.values()], hive_partitioning=True)
     if keys is not None:
         connection.register("wanted", pa.Table.from_pandas(keys, preserve_index=False))
-        same = " AND ".join(
-            f"fused.{quoted(n)} = wanted.{quoted(n)}"
-            for n in keys.columns
-        )
+        same = " AND ".join(f"fused.{quoted(n)} = wanted.{quoted(n)}" for n in keys.columns)
         relation = relation.set_alias("fused").filter(f"EXISTS (SELECT 1 FROM wanted WHERE {same})")
     return relation.project(", ".join(['CAST("implicate" AS SMALLINT) AS "implicate"', *map(quoted, names)]))

@@ -36,9 +36,12 @@ Lookup: TypeAlias = Callable[[str], Values]
 Constant: TypeAlias = str | float | bool
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.In: "in", ast.NotIn: "not in",
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.In: "in", ast.NotIn: "not in",
 }  # fmt: skip
-_REMEDY = 'Write it like `fuel == 0 unless has_gas`, `spent <= income` or `cool in ["no"] if climate == "cold"`.'
+_REMEDY = (
+    'Write it like `fuel == 0 unless has_gas`, `spent <= income` or `cool in ["no"] if climate == "cold"`.'
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Term:
         """Refuse a comparison that the column does not allow."""
         if variable.kind != "categorical":
             if any(isinstance(c, str) for c in self.constants):
-                raise TrainingError(where, f"compares the number {self.column} with text.", "Compare numbers.")
+                raise TrainingError(
+                    where, f"compares the number {self.column} with text.", "Compare numbers."
+                )
             return
         if not self.operator:
             if variable.type != "bool":
@@ -303,9 +308,10 @@ def _term(node: ast.expr, text: str) -> Term:
             return Term(column)
         case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=column)):
             return Term(column, negated=True)
-        case ast.Compare(left=ast.Name(id=column), ops=[operator], comparators=[right]) if (
-            type(operator) in _OPERATORS
-            and isinstance(operator, ast.In | ast.NotIn) == isinstance(right, ast.List | ast.Tuple)
+        case ast.Compare(left=ast.Name(id=column), ops=[operator], comparators=[right]) if type(
+            operator
+        ) in _OPERATORS and isinstance(operator, ast.In | ast.NotIn) == isinstance(
+            right, ast.List | ast.Tuple
         ):
             return Term(column, _OPERATORS[type(operator)], _constants(right, text))
     raise _unreadable(f"condition `{text}`")

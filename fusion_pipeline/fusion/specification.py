@@ -188,7 +188,11 @@ class FusionPlan:
         raw = json.loads(text)
         steps = tuple(
             FusionStep(
-                tuple(s["variables"]), tuple(s["predictors"]), s["universe"], s["outliers_by"], s.get("outside")
+                tuple(s["variables"]),
+                tuple(s["predictors"]),
+                s["universe"],
+                s["outliers_by"],
+                s.get("outside"),
             )
             for s in raw["steps"]
         )

@@ -131,7 +131,9 @@ def test_a_bound_may_be_what_was_fused_before(trained, recipient, free):
 
 
 def test_a_block_that_no_donor_can_give_is_an_error_with_the_number_of_rows(trained, recipient):
-    with pytest.raises(FusingError, match=r"rules on share_1\+share_2\+share_3: are obeyed by no donor for 250 rows"):
+    with pytest.raises(
+        FusingError, match=r"rules on share_1\+share_2\+share_3: are obeyed by no donor for 250 rows"
+    ):
         fused(trained, recipient, "share_1 >= 2")
 
 
@@ -143,8 +145,12 @@ def test_rules_that_contradict_each_other_are_an_error(trained, recipient):
 def test_a_draw_under_a_rule_has_the_distribution_cut_to_what_is_allowed(tmp_path):
     random = np.random.default_rng(7)
     n = 1500
-    frame = pd.DataFrame({"x": random.integers(0, 2, n), "y": np.where(random.random(n) < 0.4, 0, random.gamma(3, 1, n))})
-    models = train(frame, y=["y"], x=["x"], out=tmp_path / "m", **QUICK | {"bootstraps": 0, "neighbours": 400})
+    frame = pd.DataFrame(
+        {"x": random.integers(0, 2, n), "y": np.where(random.random(n) < 0.4, 0, random.gamma(3, 1, n))}
+    )
+    models = train(
+        frame, y=["y"], x=["x"], out=tmp_path / "m", **QUICK | {"bootstraps": 0, "neighbours": 400}
+    )
     target = pd.DataFrame({"x": random.integers(0, 2, 6000)})
     cut = fuse(target, under(models, "y <= 3"), implicates=1, retain=())["y"].to_numpy()
     plain = fuse(target, models, implicates=1, retain=())["y"].to_numpy()
@@ -160,12 +166,16 @@ def test_a_draw_under_a_rule_has_the_distribution_cut_to_what_is_allowed(tmp_pat
     st.sampled_from(["size", "fuel"]),
     st.sampled_from(["<=", ">=", "<", ">"]),
     st.one_of(st.floats(1, 300), st.just("limit")),
-    st.sampled_from(["", " if connected", " unless connected", " if not tenure and income > 0", ' if group in ["a", "c"]']),
+    st.sampled_from(
+        ["", " if connected", " unless connected", " if not tenure and income > 0", ' if group in ["a", "c"]']
+    ),
 )
 def test_any_bound_holds_in_every_implicate_and_leaves_the_others_alone(
     trained, recipient, free, variable, sign, bound, condition
 ):
-    drawn = fused(trained, recipient, f"{variable} {sign} {bound}{condition}", threads=2, memory_limit=100_000)
+    drawn = fused(
+        trained, recipient, f"{variable} {sign} {bound}{condition}", threads=2, memory_limit=100_000
+    )
     bind = {
         "": np.ones(250, bool),
         " if connected": recipient.connected,

@@ -16,7 +16,10 @@ from fusion_pipeline.storage.tables import TableRef, write_table
 
 
 def row(donor, recipient, **weights) -> pd.Series:
-    frames = [pd.DataFrame({"x": side} | {n: w for n, w in weights.items() if len(w) == len(side)}) for side in (donor, recipient)]
+    frames = [
+        pd.DataFrame({"x": side} | {n: w for n, w in weights.items() if len(w) == len(side)})
+        for side in (donor, recipient)
+    ]
     names = {name: name for name in weights}
     return common_support(*frames, ["x"], **names).iloc[0]
 
@@ -57,9 +60,7 @@ def test_categories_compare_shares_and_count_levels_no_donor_has():
 
 
 def test_weights_count_and_missing_values_are_told_apart():
-    found = row(
-        np.array([0.0, 1, np.nan]), np.array([0.0, 1, np.nan, np.nan]), weight=np.array([1.0, 3, 4])
-    )
+    found = row(np.array([0.0, 1, np.nan]), np.array([0.0, 1, np.nan, np.nan]), weight=np.array([1.0, 3, 4]))
     assert (found.donor_missing, found.recipient_missing) == pytest.approx((0.5, 0.5))
     assert found.difference == pytest.approx((0.5 - 0.75) / np.sqrt((0.1875 + 0.25) / 2))
 

@@ -30,11 +30,15 @@ def table() -> pd.DataFrame:
             "same": 3,
             "one": pd.Categorical(["only"] * N),
             "count": random.poisson(1 + level).astype("int16"),
-            "amount": np.where(has, np.exp(3 + 0.5 * x + random.normal(scale=0.4, size=N)), 0).astype("float32"),
+            "amount": np.where(has, np.exp(3 + 0.5 * x + random.normal(scale=0.4, size=N)), 0).astype(
+                "float32"
+            ),
             "rate": 0.5 * level + random.normal(size=N),
             "yes": random.random(N) < 0.2 + 0.1 * level,
             "kind": pd.Categorical.from_codes(random.integers(0, 3, N), ["u", "v", "w"]),
-            "grade": pd.Categorical.from_codes(np.minimum(level, 3), ["low", "mid", "high", "top"], ordered=True),
+            "grade": pd.Categorical.from_codes(
+                np.minimum(level, 3), ["low", "mid", "high", "top"], ordered=True
+            ),
             "weight": random.uniform(1, 2, N),
         }
     )
@@ -62,9 +66,15 @@ def test_an_ordered_predictor_is_split_by_its_order_and_an_unordered_one_by_its_
     assert models.predictors["level"].ordered and not models.predictors["level"].is_nominal
     assert models.predictors["place"].is_nominal
     text = (models.path / models.records[0].file).read_text()
-    features = [int(f) for line in text.splitlines() if line.startswith("split_feature=") for f in line[14:].split()]
-    decisions = [int(d) for line in text.splitlines() if line.startswith("decision_type=") for d in line[14:].split()]
-    is_categorical = {f: {d & 1 for g, d in zip(features, decisions, strict=True) if g == f} for f in set(features)}
+    features = [
+        int(f) for line in text.splitlines() if line.startswith("split_feature=") for f in line[14:].split()
+    ]
+    decisions = [
+        int(d) for line in text.splitlines() if line.startswith("decision_type=") for d in line[14:].split()
+    ]
+    is_categorical = {
+        f: {d & 1 for g, d in zip(features, decisions, strict=True) if g == f} for f in set(features)
+    }
     assert is_categorical[0] == {0}
     assert is_categorical.get(1, {1}) == {1}
 

@@ -17,7 +17,9 @@ def test_the_result_never_turns_back_and_spends_nothing_only_on_nothing(seed, n,
     adjusted = fp.monotonic(x, y, random.uniform(1, 3, n), preserve=preserve)
     order = np.argsort(x)
     steps = np.diff(adjusted[order])
-    assert (steps >= -1e-9).all() or ((x > 0).any() and (np.diff(adjusted[order][x[order] > 0]) <= 1e-9).all())
+    assert (steps >= -1e-9).all() or (
+        (x > 0).any() and (np.diff(adjusted[order][x[order] > 0]) <= 1e-9).all()
+    )
     assert (adjusted[x == 0] == 0).all()
     if (y > 0).any():
         assert (adjusted[x > 0] >= y[y > 0].min() - 1e-9).all()

@@ -44,7 +44,9 @@ def test_batches_are_read_one_after_another(folder, whole):
 
 
 def test_a_duckdb_relation_outlives_the_call_and_gives_the_same_numbers(folder, whole, recipient):
-    relation = fp.read_fused(folder, implicates=[1, 4], columns=["size"], keys={"hid": recipient.hid[:20]}, to="duckdb")
+    relation = fp.read_fused(
+        folder, implicates=[1, 4], columns=["size"], keys={"hid": recipient.hid[:20]}, to="duckdb"
+    )
     gc.collect()
     found = relation.aggregate("implicate, sum(size) AS total").order("implicate").fetchall()
     part = whole[whole.implicate.isin([1, 4]) & whole.hid.isin(recipient.hid[:20])]

@@ -19,7 +19,9 @@ ELSEWHERE = {"prepare"}
 def test_examples_of_a_public_name_run(name):
     thing = getattr(fp, name)
     module = importlib.import_module(thing.__module__)
-    examples = [test for test in doctest.DocTestFinder(recurse=False).find(thing, name, module) if test.examples]
+    examples = [
+        test for test in doctest.DocTestFinder(recurse=False).find(thing, name, module) if test.examples
+    ]
     assert examples, f"{name} has no example"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for test in examples:
@@ -50,7 +52,9 @@ def test_every_name_is_listed_and_importing_the_package_imports_nothing_heavy():
 
     assert dir(fp) == sorted(fp.__all__)
     code = "import sys, fusion_pipeline; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert not {"numpy", "pandas", "pyarrow", "lightgbm", "duckdb"} & set(loaded.stdout.split())
     with pytest.raises(AttributeError, match="has no attribute 'fussion'"):
         fp.fussion  # noqa: B018

@@ -71,7 +71,10 @@ def pair(tmp_path):
 def test_a_broken_rule_is_found_and_counted(pair, store) -> None:
     plan = replace(PLAN, rules=("televisions <= income", "gas >= 1 if income > 1"))
     files = store(implicate(), implicate(televisions=pa.array([2, 2, 4])))
-    assert check_implicates(files, *pair, plan)["rules"] == "implicate=02: 2 values break `televisions <= income`"
+    assert (
+        check_implicates(files, *pair, plan)["rules"]
+        == "implicate=02: 2 values break `televisions <= income`"
+    )
 
 
 @pytest.fixture
