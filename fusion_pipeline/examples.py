@@ -67,7 +67,7 @@ def make_population(n: int, seed: int) -> pd.DataFrame:
             "hid": np.arange(n) + 1000,
             "year": np.int16(2015),
             "weight": random.uniform(0.5, 1.5, n),
-            "group": pd.Categorical.from_codes(group, list(GROUPS)),
+            "group": pd.Categorical.from_codes(group, dtype=pd.CategoricalDtype(list(GROUPS))),
             "income": income,
             "tenure": random.random(n) < 0.6,
             "size": size.round().astype("int32"),

@@ -166,8 +166,8 @@ def watch_draws(
     Returns
     -------
     reach : one row a step that draws donors: `step`; `centres`; `spacing`, the 99 % quantile of the distance of a
-        centre to the next one in scaled conditional expectations; `far`, the share of records farther than that from every
-        centre; `very_far`, farther than twice that; `farthest`, in spacings, and `farthest_row`, the recipient's row.
+        centre to the next one in scaled conditional expectations; `far`, the share of records farther than that
+        from every centre; `very_far`, farther than twice that; `farthest`, in spacings, and `farthest_row`, the recipient's row.
     use : `step`; `draws`; `donors` in any pool; `used`; `effective`, (sum c)^2 / sum c^2 of the draws c of each donor;
         `possible`, the same of the donors' weights; `largest_share` of a donor in the draws.
     """

@@ -69,7 +69,7 @@ def limits(rules: Sequence[Rule], variable: Variable, lookup: Lookup, shape: tup
         for rule in mine:
             applies = np.broadcast_to(rule.applies(lookup), shape)
             classes[applies] &= rule.allowed(variable)
-        empty: np.ndarray = ~classes.any(axis=2)
+        empty = np.asarray(~classes.any(axis=2))
         found = Limits(variable, None, None, classes)
     else:
         lower, upper = np.full(shape, -np.inf), np.full(shape, np.inf)
