@@ -15,7 +15,7 @@ COMMON = ("hid", "year", "group", "income", "tenure")
 
 
 def example_tables(
-    donors: int = 600, recipients: int = 300, seed: int = 1
+    donors: int = 400, recipients: int = 200, seed: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make a donor and a recipient of one population, to try the library on.
 
@@ -38,7 +38,7 @@ def example_tables(
     >>> list(recipient.columns)
     ['hid', 'year', 'group', 'income', 'tenure']
     >>> len(donor), len(recipient)
-    (600, 300)
+    (400, 200)
     """
     return make_population(donors, seed), make_population(recipients, seed + 1)[list(COMMON)]
 

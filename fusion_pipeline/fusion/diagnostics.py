@@ -91,12 +91,12 @@ def diagnose(
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, bootstraps=0)
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
     >>> found = fp.diagnose(donor, recipient, models)
     >>> found.support["predictor"].tolist(), bool((found.support["overlap"] > 0.8).all())
     (['group', 'income'], True)
     >>> found.use[["step", "draws"]].values.tolist()
-    [['size', 300]]
+    [['size', 200]]
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     plan = opened.plan
@@ -167,7 +167,8 @@ def watch_draws(
     -------
     reach : one row a step that draws donors: `step`; `centres`; `spacing`, the 99 % quantile of the distance of a
         centre to the next one in scaled conditional expectations; `far`, the share of records farther than that
-        from every centre; `very_far`, farther than twice that; `farthest`, in spacings, and `farthest_row`, the recipient's row.
+        from every centre; `very_far`, farther than twice that; `farthest`, in spacings, and `farthest_row`, the
+        recipient's row.
     use : `step`; `draws`; `donors` in any pool; `used`; `effective`, (sum c)^2 / sum c^2 of the draws c of each donor;
         `possible`, the same of the donors' weights; `largest_share` of a donor in the draws.
     """

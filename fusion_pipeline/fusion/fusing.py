@@ -89,10 +89,10 @@ def fuse(
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, bootstraps=0)
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
     >>> fused = fp.fuse(recipient, models, implicates=2)
     >>> fused.column_names, fused.num_rows
-    (['implicate', 'year', 'hid', 'size'], 600)
+    (['implicate', 'year', 'hid', 'size'], 400)
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     numbers = _numbers(implicates)

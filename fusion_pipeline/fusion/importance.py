@@ -37,7 +37,7 @@ def importance(models: ModelSet | Path | str, *, detailed: bool = False) -> pd.D
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, bootstraps=0)
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
     >>> table = fp.importance(models)
     >>> table.loc[table["share"].idxmax(), "predictor"]
     'group'

@@ -228,7 +228,7 @@ def load_model_set(path: Path) -> ModelSet:
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> trained = fp.train(donor, y=["cool"], x=["group"], weight="weight", out=folder, bootstraps=0)
+    >>> trained = fp.train(donor, y=["cool"], x=["group"], weight="weight", out=folder, leaves=[4])
     >>> fp.load_model_set(folder).fingerprint == trained.fingerprint
     True
     """

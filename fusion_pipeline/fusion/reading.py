@@ -64,7 +64,7 @@ def read_fused(
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> models = fp.train(donor, y=["size"], x=["group"], weight="weight", out=f"{folder}/models", bootstraps=0)
+    >>> models = fp.train(donor, y=["size"], x=["group"], weight="weight", out=f"{folder}/models", leaves=[4])
     >>> _ = fp.fuse(recipient, models, implicates=3, out=f"{folder}/fused")
     >>> table = fp.read_fused(f"{folder}/fused", implicates=[2, 3], columns=["size"], keys={"hid": [1000, 1001]})
     >>> table.column_names, table["implicate"].to_pylist()

@@ -129,7 +129,7 @@ def train(
     >>> import fusion_pipeline as fp, tempfile
     >>> donor, recipient = fp.example_tables()
     >>> folder = tempfile.mkdtemp()
-    >>> models = fp.train(donor, y=["size", "cool"], x=["group", "income"], weight="weight", out=folder, bootstraps=2)
+    >>> models = fp.train(donor, y=["size", "cool"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
     >>> models.report()[["variable", "model"]].values.tolist()[:2]
     [['size', 'mean'], ['size', 'quantile 1']]
     """

@@ -14,7 +14,7 @@ from fusion_pipeline.storage.tables import levels_of
 @pytest.fixture(scope="module")
 def truth() -> pd.DataFrame:
     random = np.random.default_rng(3)
-    n = 700
+    n = 450
     group = random.integers(0, 3, n)
     first = group + random.normal(scale=0.5, size=n)
     return pd.DataFrame(
