@@ -64,10 +64,14 @@ CHECKED_TABLES = [
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},
-    "fusion/implicates": {"complete", "no_missing", "within_support"},
+    "fusion/implicates": {"complete", "no_missing", "rules", "within_support"},
     "fusion/microdata": {"complete"},
 }
-WARNING = {"fusion/harmonized": {"similarity"}, "fusion/microdata": {"marginals"}}
+WARNING = {
+    "fusion/harmonized": {"similarity"},
+    "fusion/models": {"common_support"},
+    "fusion/microdata": {"marginals"},
+}
 
 ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
 
