@@ -12,9 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference import analyze as _module
 from fusion_pipeline.inference.pooling import rubin
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
+
+
+def analyze(*arguments, **request) -> pd.DataFrame:
+    return _module.analyze(*arguments, **request).table
+
 
 STATES = ["01", "02", "09", "10"]
 LEVELS = ["never", "some months", "every month"]
