@@ -1,7 +1,8 @@
 """Data fusion of household surveys: the public API.
 
 ``prepare`` chooses predictors and order, ``train`` fits a model set on the donor, ``fuse`` draws implicates for
-the recipient, ``analyze`` pools estimates over them. Names are imported when first used, so that importing the
+the recipient, ``analyze`` pools estimates over them, ``sensitivity`` repeats an analysis across two donors over what
+no survey tells, a ``Statistic`` is an estimand of the user's own. Names are imported when first used, so that importing the
 package costs nothing.
 """
 
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     from fusion_pipeline.fusion.screening import prepare
     from fusion_pipeline.fusion.training import train
     from fusion_pipeline.inference.analyze import analyze
+    from fusion_pipeline.inference.estimands import Statistic
+    from fusion_pipeline.inference.sensitivity import sensitivity
 
-__all__ = ["analyze", "fuse", "load_model_set", "prepare", "train"]
+__all__ = ["Statistic", "analyze", "fuse", "load_model_set", "prepare", "sensitivity", "train"]
 
 _HOMES = {
+    "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
     "fuse": "fusion.fusing",
     "load_model_set": "fusion.modelset",
     "prepare": "fusion.screening",
+    "sensitivity": "inference.sensitivity",
     "train": "fusion.training",
 }
 

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.aggregates import Weights, categorical_estimates
 from fusion_pipeline.inference.relation import Column, FusedRelation, Implicates, listing, open_fused
 from fusion_pipeline.storage.tables import TableRef
 
@@ -226,10 +225,10 @@ def _fused_moments(relation: FusedRelation, columns: Sequence[Column], w: str) -
 
 
 def _fused_shares(relation: FusedRelation, columns: Sequence[Column], w: str) -> dict[str, dict[str, float]]:
-    frame = categorical_estimates(relation, columns, (), Weights(w)).dropna(subset="level")
     found = {}
-    for j, column in enumerate(columns):
-        counts = frame[frame["variable"] == j].groupby("level")["count"].sum()
+    for column in columns:
+        sql = f"SELECT {column.sql} AS level, sum({w}) AS w FROM {relation.source} WHERE level IS NOT NULL GROUP BY ALL"
+        counts = relation.query(sql).set_index("level")["w"].astype(np.float64)
         found[column.name] = {str(k): float(v) for k, v in (counts / counts.sum()).items()}
     return found
 
