@@ -37,10 +37,14 @@ DEMO = {
 @click.option("-b", "--by", multiple=True, help="A column or expression, such as division.")
 @click.option("-w", "--where", help='A condition on records, such as "hincp < 30000".')
 @click.option("-d", "--derive", multiple=True, help='A new variable, such as "burden = dollarel / hincp".')
-@click.option("--totals", type=click.Choice(TOTALS), default="none", show_default=True, help="Crossings with totals.")
+@click.option(
+    "--totals", type=click.Choice(TOTALS), default="none", show_default=True, help="Crossings with totals."
+)
 @click.option("--rule", default="auto", show_default=True, help="Pooling rule.")
 @click.option("--level", default=0.90, show_default=True, help="Level of the margin of error.")
-@click.option("--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}."
+)
 def analyze(
     pairs: Sequence[str],
     estimates: Sequence[str],
@@ -83,13 +87,19 @@ def _definitions(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, mark, expression = text.partition("=")
         if not mark or not name.strip().isidentifier():
-            raise click.BadParameter(f'{text!r} is not of the form "name = expression"', param_hint="--derive")
+            raise click.BadParameter(
+                f'{text!r} is not of the form "name = expression"', param_hint="--derive"
+            )
         found[name.strip()] = expression.strip()
     return found
 
 
 def _estimates(
-    pairs: str | Sequence[str], settings: Settings, estimates: Sequence[str], by: Sequence[str], **options: Any
+    pairs: str | Sequence[str],
+    settings: Settings,
+    estimates: Sequence[str],
+    by: Sequence[str],
+    **options: Any,
 ) -> Any:
     from fusion_pipeline.estimating import estimate_pair
 

@@ -3,8 +3,8 @@
 Belongs here: the request, its way through all implicates, and the tidy table. Does not belong here: the joined
 relation (`relation.py`), estimation within an implicate (`estimators.py`), groups and pooling (`cells.py`).
 
-Method: Ummel et al. 2024, "Uncertainty": the estimates of all implicates are pooled, the variance within an implicate is
-that of replicate weights if there are any. All replicates are used for every implicate; the reference pairs each
+Method: Ummel et al. 2024, "Uncertainty": the estimates of all implicates are pooled, the variance within an implicate
+is that of replicate weights if there are any. All replicates are used for every implicate; the reference pairs each
 implicate with one replicate, which leaves most of them out and counts the sampling variance twice.
 """
 
@@ -159,11 +159,15 @@ def analyze(
         chosen = rule_named(rule)
         if chosen.is_nested and NEST not in relation.columns:
             raise AnalysisError(
-                f"rule {rule}", "is for implicates in nests.", f"Give implicates with column {NEST}, or another rule."
+                f"rule {rule}",
+                "is for implicates in nests.",
+                f"Give implicates with column {NEST}, or another rule.",
             )
         notes = [note] if note else []
         notes += cross_donor_note(data, estimands, by, where)
-        _log.info("estimating %s%s", ", ".join(e.text for e in estimands), f" by {', '.join(by)}" if by else "")
+        _log.info(
+            "estimating %s%s", ", ".join(e.text for e in estimands), f" by {', '.join(by)}" if by else ""
+        )
         sets = groupings(factors, totals)
         z = _normal(level)
 
@@ -179,13 +183,19 @@ def analyze(
             finished = [work(member) for member in members]
     _check_records({member: records for member, records, _, _ in finished})
     if len(members) < 2:
-        notes.append("One implicate says nothing about the variance between implicates: there are no margins of error.")
+        notes.append(
+            "One implicate says nothing about the variance between implicates: there are no margins of error."
+        )
     for text in notes:
         warnings.warn(text, stacklevel=2)
     table = _tidy(finished, asked, factors, by, rule, level)
+    found = set(table["estimand"])
+    notes += [f"{e.text} is not defined in any group." for e in estimands if e.text not in found]
     alone = int((table["M"] < 2).sum()) if len(members) > 1 else 0
     if alone:
-        notes.append(f"{alone} estimates are of groups found in one implicate only: they have no margin of error.")
+        notes.append(
+            f"{alone} estimates are of groups found in one implicate only: they have no margin of error."
+        )
     return Estimates(table, tuple(by), level, rule, len(members), tuple(notes))
 
 
@@ -244,18 +254,28 @@ def _tidy(
 ) -> pd.DataFrame:
     parts = []
     for position, a in enumerate(asked):
-        results = Results({m: found[position] for m, _, found, _ in finished}, finished[0][3], a.estimator.parameters)
+        results = Results(
+            {m: found[position] for m, _, found, _ in finished}, finished[0][3], a.estimator.parameters
+        )
         groups, part = results.pool(rule_named(rule), level)
+        if part.empty:
+            continue
         part["estimand"], part["variable"], part["source"] = a.estimand.text, a.estimand.variable, a.source
         labels = a.estimator.labels
         part["level"] = pd.Series([labels[i] for i in part["_label"]], index=part.index, dtype=object)
         for k in range(len(factors)):
             part[f"_by_{k}"] = groups[part["_group"], k]
         parts.append(part.assign(_position=position))
+    if not parts:
+        raise AnalysisError(
+            "estimates", "no group has a record with weight and value.", "Check weights and filter."
+        )
     table = pd.concat(parts, ignore_index=True)
     names = [f"_by_{k}" for k in range(len(factors))]
     # Totals and then missing values come last.
-    order = pd.DataFrame({n: table[n].where(table[n] >= 0, 2**40 - table[n]) for n in names}, index=table.index)
+    order = pd.DataFrame(
+        {n: table[n].where(table[n] >= 0, 2**40 - table[n]) for n in names}, index=table.index
+    )
     order[["_position", "_label"]] = table[["_position", "_label"]]
     table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
     left = frame_of(factors, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1), by, TOTAL)

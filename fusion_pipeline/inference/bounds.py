@@ -1,7 +1,7 @@
 """Bounds on what no survey has asked together.
 
-Belongs here: Frechet bounds of cross-classifications, bounds of a correlation from those with common variables. Does not
-belong here: estimates under an assumed dependence (`sensitivity.py`).
+Belongs here: Frechet bounds of cross-classifications, bounds of a correlation from those with common variables. Does
+not belong here: estimates under an assumed dependence (`sensitivity.py`).
 
 Sources: Frechet 1951; D'Orazio, Di Zio and Scanu 2006, Statistical Matching, chapter 4 (bounds within classes of the
 common variables, averaged); Moriarity and Scheuren 2001, J. Official Statistics 17:407 (correlation).
@@ -48,7 +48,8 @@ def frechet(rows: ArrayLike, columns: ArrayLike, classes: ArrayLike | None = Non
     lower, upper = np.maximum(0, a + b - 1), np.minimum(a, b)
     if classes is None:
         return lower, upper
-    return np.tensordot(classes, lower, 1), np.tensordot(classes, upper, 1)
+    shares = np.asarray(classes, dtype=np.float64)
+    return np.tensordot(shares, lower, 1), np.tensordot(shares, upper, 1)
 
 
 def correlation(with_y: ArrayLike, with_z: ArrayLike, common: ArrayLike) -> tuple[float, float]:

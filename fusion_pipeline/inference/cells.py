@@ -92,6 +92,7 @@ class Results:
         pd.DataFrame
             One row a group and label with anything in it: `_group`, `_label` (positions), `estimate`,
             `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`.
+            Empty if the estimand is not defined anywhere.
         """
         groups, estimate, variance, n, effective = self._stacked()
         # Twelve digits, so that implicates that agree do so exactly whatever the order of summation.
@@ -108,8 +109,8 @@ class Results:
             complete = np.minimum(np.maximum(size.mean(axis=0) - self.parameters, 0), self.df)
             if rule.is_nested:
                 if implicates < len(estimate):
-                    q, u = q[:1], u[:1]  # in some implicates only: no rule for a broken grid
-                    q, u = estimate[at].mean(axis=0)[None, None], np.zeros_like(q)[None]
+                    # Nests with gaps have no rule: an estimate without margin.
+                    q, u = q.mean(axis=0)[None, None], u.mean(axis=0)[None, None]
                 else:
                     shape = (nests, len(q) // nests, -1)
                     q, u = q.reshape(shape), u.reshape(shape)
@@ -128,9 +129,7 @@ class Results:
             part["n"] = np.rint(size.mean(axis=0)).astype(np.int64)
             parts.append(part.assign(M=int(implicates), _group=group, _label=label))
         if not parts:
-            raise AnalysisError(
-                "estimates", "no group has a record with weight and value.", "Check weights and filter."
-            )
+            return groups, pd.DataFrame()
         return groups, pd.concat(parts, ignore_index=True)
 
     def _stacked(self) -> tuple[NDArray[np.int64], Array, Array, Array, Array]:

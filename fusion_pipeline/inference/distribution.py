@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion_pipeline.inference.estimators import Array, Codes, Estimator, Sample
-from fusion_pipeline.inference.kernels import cell_ginis, cell_quantiles
 from fusion_pipeline.inference.weights import Weights
 
 
@@ -43,6 +42,8 @@ class Quantile(Estimator):
         return np.where(n > 1, (slope * s) ** 2, np.nan)[:, None]
 
     def _at(self, sample: Sample, cells: Codes, p: Array, weights: Weights) -> Array:
+        from fusion_pipeline.inference.kernels import cell_quantiles
+
         x = sample.values[self.columns[0]]
         order, starts = ordered(cells, sample.count, x)
         out = np.empty((sample.count, 1 + weights.replicates.shape[1]))
@@ -63,6 +64,8 @@ class Gini(Estimator):
         return sample.influenced(cells, influence)[:, None]
 
     def _both(self, sample: Sample, cells: Codes, weights: Weights) -> tuple[Array, Array]:
+        from fusion_pipeline.inference.kernels import cell_ginis
+
         x = sample.values[self.columns[0]]
         order, starts = ordered(cells, sample.count, x)
         out, influence = np.empty((sample.count, 1 + weights.replicates.shape[1])), np.zeros(len(x))

@@ -63,9 +63,19 @@ def state_tiles(table: pd.DataFrame, title: str) -> bytes:
             for k, value in enumerate(values):
                 place = (column + 0.04 + 0.92 * k / len(values), -row + 0.04)
                 axes.add_patch(Rectangle(place, 0.92 / len(values), 0.92, color=colours.to_rgba(value), lw=0))
-            axes.add_patch(Rectangle((column + 0.04, -row + 0.04), 0.92, 0.92, fill=False, ec="#999999", lw=0.6))
+            axes.add_patch(
+                Rectangle((column + 0.04, -row + 0.04), 0.92, 0.92, fill=False, ec="#999999", lw=0.6)
+            )
             dark = len(values) and scale(np.median(values)) < 0.6
-            axes.text(column + 0.5, -row + 0.5, name, ha="center", va="center", fontsize=9, color="w" if dark else "k")
+            axes.text(
+                column + 0.5,
+                -row + 0.5,
+                name,
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="w" if dark else "k",
+            )
     axes.set(xlim=(0, 11), ylim=(-7, 1), aspect="equal", title=title)
     axes.axis("off")
     figure.colorbar(colours, ax=axes, shrink=0.5)

@@ -111,7 +111,9 @@ class Estimand:
         if self.name in ("median", "quantile"):
             return Quantile(columns, p=self.p)
         if self.name in ("proportion", "count"):
-            return (Proportion if self.name == "proportion" else Count)(columns, labels=tuple(levels[0] or ()))
+            return (Proportion if self.name == "proportion" else Count)(
+                columns, labels=tuple(levels[0] or ())
+            )
         if self.name in ("linear", "logistic"):
             labels = ["(intercept)"]
             for argument, known in zip(self.arguments[1:], levels[1:], strict=True):
@@ -173,7 +175,9 @@ def _regression(asked: str, name: str, inside: str) -> Estimand:
     terms = split(sides[1], "+") if len(sides) == 2 else []
     if not terms or not all([sides[0], *terms]):
         raise AnalysisError(
-            f"estimate {asked}", "is no formula.", f"Write {name}(outcome ~ term + term); sums in parentheses."
+            f"estimate {asked}",
+            "is no formula.",
+            f"Write {name}(outcome ~ term + term); sums in parentheses.",
         )
     return Estimand(asked, name, (Argument(sides[0], NUMBER), *(Argument(term, EITHER) for term in terms)))
 

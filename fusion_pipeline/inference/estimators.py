@@ -4,8 +4,8 @@ Belongs here: the interface, and estimands that are functions of weighted sums. 
 Gini (`distribution.py`), regressions (`regression.py`), pooling (`pooling.py`).
 
 Variances without replicates are those of linearised estimates (Deville 1999; Woodruff 1971): with z_i the influence of
-record i on the estimate of its cell, Var = n/(n - 1) sum (w_i z_i)^2. For a mean this is Cochran's (1977) ratio variance
-in the form of Gatz and Smith (1995), n / ((n - 1) W^2) sum w^2 (x - x')^2.
+record i on the estimate of its cell, Var = n/(n - 1) sum (w_i z_i)^2. For a mean this is Cochran's (1977) ratio
+variance in the form of Gatz and Smith (1995), n / ((n - 1) W^2) sum w^2 (x - x')^2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion_pipeline.inference.kernels import weighted_sums
 from fusion_pipeline.inference.weights import Weights
 
 Array = NDArray[np.float64]
@@ -49,6 +48,8 @@ class Sample:
 
     def sums(self, cells: Codes, values: Sequence[Array], count: int | None = None) -> Array:
         """Weighted sums (cells, values, 1 + R) of arrays (n,) that are finite where `cells` is not negative."""
+        from fusion_pipeline.inference.kernels import weighted_sums
+
         matrix = np.where(cells >= 0, np.stack(values), 0.0)
         out = np.zeros((count or self.count, len(values), 1 + self.weights.replicates.shape[1]))
         weighted_sums(cells, self.rows, self.weights.main, self.weights.replicates, matrix, out)
@@ -57,14 +58,17 @@ class Sample:
     def totals(self, cells: Codes, values: Array) -> Array:
         """Unweighted sums (cells,)."""
         there = cells >= 0
-        return np.bincount(cells[there], weights=values[there], minlength=self.count)
+        counted = np.bincount(cells[there], weights=values[there], minlength=self.count)
+        return counted.astype(np.float64)
 
     def sizes(self, cells: Codes) -> tuple[Array, Array]:
         """Records and effective records (Kish: (sum w)^2 / sum w^2) of each cell."""
         w = self.weights.main[self.rows]
         square = self.totals(cells, w * w)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self.totals(cells, np.ones_like(w)), np.where(square > 0, self.totals(cells, w) ** 2 / square, 0)
+            return self.totals(cells, np.ones_like(w)), np.where(
+                square > 0, self.totals(cells, w) ** 2 / square, 0
+            )
 
     def influenced(self, cells: Codes, influence: Array) -> Array:
         """Var = n/(n - 1) sum (w z)^2 of each cell, z (n,); unknown for a single record."""
@@ -100,6 +104,9 @@ class Estimator:
 
     def within(self, sample: Sample) -> Within:
         """Estimate in every cell, with variances by replicates if there are any, else linearised."""
+        if not sample.count:
+            nothing = np.empty((0, len(self.labels)))
+            return Within(nothing, nothing, nothing[:, 0], nothing[:, 0])
         cells = sample.where(*self.columns)
         n, effective = sample.sizes(cells)
         theta = self.replicated(sample, cells)

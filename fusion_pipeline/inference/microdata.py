@@ -88,7 +88,9 @@ class Microdata:
         self._lock = threading.Lock()
         for name, text in self.derive.items():
             if name in names:
-                raise AnalysisError(f"derived variable {name}", "is a column already.", "Choose another name.")
+                raise AnalysisError(
+                    f"derived variable {name}", "is a column already.", "Choose another name."
+                )
             self._derived[name] = read_expression(text, names, f"derived variable {name} =")
             names[name] = None
         self._names = names
@@ -119,7 +121,9 @@ class Microdata:
         expression = self._read(text, purpose)
         column = self.relation.columns.get(text.strip())
         kind = self._type(expression)
-        if column is not None and not column.numeric or not (kind.startswith(_NUMERIC) or kind == "BOOLEAN"):
+        if (column is not None and not column.numeric) or not (
+            kind.startswith(_NUMERIC) or kind == "BOOLEAN"
+        ):
             numbers = listing([c.name for c in self.relation.columns.values() if c.numeric])
             verb = purpose.split("(")[0].removeprefix("estimate ")
             raise AnalysisError(
@@ -187,7 +191,6 @@ class Microdata:
         AnalysisError
             If a level occurs that the first implicate's list has not.
         """
-        which = self._which(member)
         selected = [f"{sql} AS {quoted(key)}" for key, sql in self._select.items()]
         if self._filter:
             selected.append(f"{self._filter.sql} AS kept")
@@ -202,6 +205,7 @@ class Microdata:
             table = self.relation.arrow(self._view(f"SELECT {', '.join(['row', *selected])}", base, source))
         rows = table["row"].to_numpy().astype(np.int64, copy=False)
         order = None if np.all(rows[1:] > rows[:-1]) else np.argsort(rows, kind="stable")
+
         def arranged(column: NDArray[Any]) -> NDArray[Any]:
             return column if order is None else column[order]
 
@@ -263,10 +267,15 @@ class Microdata:
         names = list(self._design.columns)
         replicates: NDArray[np.float32]
         if count * len(names) * 4 > self.relation.memory / 2:
-            replicates = np.memmap(self.relation.spill / "weights", np.float32, "w+", shape=(count, len(names)))
+            replicates = np.memmap(
+                self.relation.spill / "weights", np.float32, "w+", shape=(count, len(names))
+            )
         else:
             replicates = np.empty((count, len(names)), dtype=np.float32)
-        wanted = [f"s.{ROW}", *(self.relation.columns[n].sql for n in [*([self._weight] if self._weight else []), *names])]
+        wanted = [
+            f"s.{ROW}",
+            *(self.relation.columns[n].sql for n in [*([self._weight] if self._weight else []), *names]),
+        ]
         for batch in self.relation.batches(f"SELECT {', '.join(wanted)} FROM {self.relation.own}"):
             rows = batch.column(0).to_numpy(zero_copy_only=False)
             if self._weight:
@@ -316,23 +325,29 @@ def _codes(column: pa.ChunkedArray, factor: Factor, member: tuple[int, ...]) -> 
     return table[indices]
 
 
-def frame_of(factors: Sequence[Factor], codes: NDArray[np.int64], names: Sequence[str], total: str) -> pd.DataFrame:
+def frame_of(
+    factors: Sequence[Factor], codes: NDArray[np.int64], names: Sequence[str], total: str
+) -> pd.DataFrame:
     """Turn codes of groups (groups, factors) into columns.
 
     A code of -1 is a missing value, one of -2 the total over the factor. Without totals, stated levels become a
     categorical column and other values stay as they are; with totals, columns are categorical text, totals last.
     """
-    columns = {}
+    columns: dict[str, Any] = {}
     for k, (factor, name) in enumerate(zip(factors, names, strict=True)):
         at = codes[:, k]
         if (at == -2).any():
             labels = [*factor.labels, total]
-            columns[name] = pd.Categorical.from_codes(
-                np.where(at == -2, len(labels) - 1, at), labels, ordered=factor.ordered
-            )
+            columns[name] = _categories(np.where(at == -2, len(labels) - 1, at), labels, factor.ordered)
         elif factor.stated:
-            columns[name] = pd.Categorical.from_codes(at, list(factor.values), ordered=factor.ordered)
+            columns[name] = _categories(at, factor.labels, factor.ordered)
         else:
             lookup = pd.Series([*factor.values, None])
             columns[name] = lookup.iloc[at].reset_index(drop=True)
     return pd.DataFrame(columns, index=range(len(codes)))
+
+
+def _categories(codes: NDArray[np.int64], labels: Sequence[str], ordered: bool) -> pd.Categorical:
+    return pd.Categorical.from_codes(
+        codes.astype(np.intp), pd.Index(list(labels), dtype="str"), ordered=ordered
+    )

@@ -77,7 +77,9 @@ class Estimates:
         """
         path = Path(path)
         if path.suffix not in FORMATS:
-            raise AnalysisError(str(path), "has no ending known here.", f"Choose one of: {', '.join(FORMATS)}.")
+            raise AnalysisError(
+                str(path), "has no ending known here.", f"Choose one of: {', '.join(FORMATS)}."
+            )
         with atomic_file(path) as temporary:
             if path.suffix == ".csv":
                 self.table.to_csv(temporary, index=False)
@@ -96,7 +98,9 @@ class Estimates:
         """Write groups, estimand, level, estimate with margin, and n as a Markdown table, notes below."""
         head, rows = self._words()
         lines = [head, ["---"] * len(head), *rows]
-        text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        text = "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        )
         return "\n\n".join([text, self._caption(), *self.notes]) + "\n"
 
     def to_latex(self) -> str:
@@ -142,7 +146,9 @@ class Estimates:
 
         self._one("mapped")
         if "state" not in self.by:
-            raise AnalysisError("map", f"has no states: groups are {', '.join(self.by)}.", "Analyze by state.")
+            raise AnalysisError(
+                "map", f"has no states: groups are {', '.join(self.by)}.", "Analyze by state."
+            )
         return state_tiles(self.table, title or str(self.table["estimand"].iloc[0]))
 
     def _one(self, verb: str) -> None:

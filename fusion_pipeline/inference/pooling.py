@@ -105,7 +105,9 @@ def rubin(estimates: ArrayLike, variances: ArrayLike, complete_df: ArrayLike | N
         if complete_df is not None:
             c = np.broadcast_to(np.asarray(complete_df, dtype=np.float64), total.shape)
             share = np.where(total > 0, within / np.where(total > 0, total, 1), 1.0)
-            observed = np.where(np.isfinite(c), (c + 1) / (c + 3) * c * share, np.where(share > 0, np.inf, 0.0))
+            observed = np.where(
+                np.isfinite(c), (c + 1) / (c + 3) * c * share, np.where(share > 0, np.inf, 0.0)
+            )
             df = 1 / (1 / df + 1 / observed)
             # Without variance within, what is seen says nothing: df tends to 0, and so would no interval end.
             df = np.where(share > 0, df, (m - 1) * 1.0)
@@ -145,7 +147,11 @@ def nested(estimates: ArrayLike, variances: ArrayLike) -> Pooled:
     if m < 2 or r < 2:
         return _alone(q.mean(axis=(0, 1)), u.mean(axis=(0, 1)))
     centres = q.mean(axis=1)
-    between, inside, within = centres.var(axis=0, ddof=1), q.var(axis=1, ddof=1).mean(axis=0), u.mean(axis=(0, 1))
+    between, inside, within = (
+        centres.var(axis=0, ddof=1),
+        q.var(axis=1, ddof=1).mean(axis=0),
+        u.mean(axis=(0, 1)),
+    )
     added = (1 + 1 / m) * between
     total = added - inside / r + within
     total = np.where(total > 0, total, added + within)

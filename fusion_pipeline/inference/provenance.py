@@ -69,7 +69,9 @@ def cross_donor_note(
         texts = [*(a.text for a in estimand.arguments), *by, *([where] if where else [])]
         donors: dict[str, str] = {}
         for text in texts:
-            donors |= {o: n for n, o in data.origins(text, "estimate").items() if o != STATIC and n not in KEYS}
+            donors |= {
+                o: n for n, o in data.origins(text, "estimate").items() if o != STATIC and n not in KEYS
+            }
         if len(donors) > 1:
             pairs = " and ".join(f"{name} ({donor})" for donor, name in donors.items())
             found.append(
@@ -86,6 +88,10 @@ def recorded_rule(implicates: Implicates | Mapping[str, Implicates]) -> str | No
         implicates = next(iter(implicates.values()))
     if isinstance(implicates, pa.Table):
         return None
-    files = sorted(implicates.glob("**/implicate=*/*.parquet")) if isinstance(implicates, Path) else list(implicates)
+    files = (
+        sorted(implicates.glob("**/implicate=*/*.parquet"))
+        if isinstance(implicates, Path)
+        else list(implicates)
+    )
     rule = TableRef(files[0]).provenance.get(RULE) if files else None
     return str(rule) if rule else None

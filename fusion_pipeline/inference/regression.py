@@ -3,15 +3,17 @@
 Belongs here: fitting and the influence of a record on the coefficients. Does not belong here: reading formulas
 (`estimands.py`).
 
-Method: pseudo maximum likelihood (Binder 1983, International Statistical Review 51:279): solve sum w x (y - mu(x'b)) = 0;
-z = A^-1 x (y - mu), A = sum w x x' mu'. It is the sandwich variance of R's `svyglm` for independent records.
+Method: pseudo maximum likelihood (Binder 1983, International Statistical Review 51:279): solve
+sum w x (y - mu(x'b)) = 0; z = A^-1 x (y - mu), A = sum w x x' mu'. It is the sandwich variance of R's `svyglm` for independent records.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusion_pipeline.inference.distribution import ordered
 from fusion_pipeline.inference.estimators import Array, Codes, Estimator, Sample
@@ -71,7 +73,9 @@ class Regression(Estimator):
             if levels is None:
                 parts.append(sample.values[name][rows])
             else:
-                parts += [(sample.codes[name][rows] == level).astype(float) for level in range(1, len(levels))]
+                parts += [
+                    (sample.codes[name][rows] == level).astype(float) for level in range(1, len(levels))
+                ]
         return np.column_stack(parts), sample.values[self.columns[0]][rows]
 
     def _mean(self, eta: Array) -> tuple[Array, Array]:
@@ -80,7 +84,7 @@ class Regression(Estimator):
         mu = 1 / (1 + np.exp(-np.clip(eta, -500, 500)))
         return mu, mu * (1 - mu)
 
-    def _fit(self, x: Array, y: Array, w: Array, start: Array) -> Array:
+    def _fit(self, x: Array, y: Array, w: NDArray[Any], start: Array) -> Array:
         """Solve for every column of the weights (n, R) at once, from `start` (R, p), by Newton's steps."""
         beta, p = start.copy(), x.shape[1]
         if len(x) < p or np.linalg.matrix_rank(x[w[:, 0] > 0]) < p:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -69,7 +69,7 @@ class FusedRelation:
     """What follows FROM for the implicates of each survey alone."""
     own: str | None = None
     """What follows FROM for the static table alone; its rows are numbered by `ROW`."""
-    spill: Path = field(default_factory=Path)
+    spill: Path = Path()
     """Temporary folder, removed at the end."""
 
     def members(self) -> tuple[list[tuple[int, ...]], str]:
@@ -90,7 +90,11 @@ class FusedRelation:
             _check_numbers(members)
         common = sorted(set(found[0]).intersection(*found))
         most = max(map(len, found))
-        note = "" if len(common) == most else f"surveys differ in implicates: the {len(common)} in common are used"
+        note = (
+            ""
+            if len(common) == most
+            else f"surveys differ in implicates: the {len(common)} in common are used"
+        )
         return common, note
 
     def column(self, name: str, purpose: str) -> Column:
@@ -228,12 +232,14 @@ def _join(
     if static is None:
         return FusedRelation(connection, source, columns, tuple(sources))
     if isinstance(static, TableRef):
-        own = _columns(static.schema, "s", {n: tuple(static.levels(n)) for n in _dictionaries(static.schema)}, STATIC)
+        own = _columns(
+            static.schema, "s", {n: tuple(static.levels(n)) for n in _dictionaries(static.schema)}, STATIC
+        )
         scan = f"read_parquet({_text(str(static.path))}, {ROW} = true)"
     else:
-        static = static.unify_dictionaries()
-        own = _columns(static.schema, "s", _levels_in(static), STATIC)
-        numbered = static.append_column(ROW, pa.array(np.arange(len(static))))
+        table: pa.Table = static.unify_dictionaries()
+        own = _columns(table.schema, "s", _levels_in(table), STATIC)
+        numbered = table.append_column(ROW, pa.array(np.arange(len(table))))
         connection.register("static_table", numbered)
         scan = "static_table"
     shared = [key for key in KEYS if key in columns and key in own]
@@ -261,7 +267,8 @@ def _join(
 def _fused(
     connection: duckdb.DuckDBPyConnection, surveys: Mapping[str, Implicates]
 ) -> tuple[list[dict[str, Column]], list[str]]:
-    fused, sources = [], []
+    fused: list[dict[str, Column]] = []
+    sources: list[str] = []
     for number, (name, implicates) in enumerate(surveys.items()):
         columns, scan = _implicates(connection, implicates, number, name)
         if number and ("hid" not in columns or "hid" not in fused[0]):
@@ -321,16 +328,20 @@ def _check_numbers(members: Sequence[tuple[int, ...]]) -> None:
     for *nest, implicate in members:
         nests.setdefault(tuple(nest), []).append(implicate)
     first = next(iter(nests.values()))
-    for nest, numbers in nests.items():
+    for which, numbers in nests.items():
         missing = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
-        where = f"implicates of nest {nest[0]}" if nest else "implicates"
+        where = f"implicates of nest {which[0]}" if which else "implicates"
         if missing:
             raise AnalysisError(
-                where, f"lack number {missing[0]} of {numbers[0]} to {numbers[-1]}.", "Make it again by fusing."
+                where,
+                f"lack number {missing[0]} of {numbers[0]} to {numbers[-1]}.",
+                "Make it again by fusing.",
             )
         if numbers != first:
             raise AnalysisError(
-                where, f"are {len(numbers)}, those of another nest {len(first)}.", "Give every nest the same number."
+                where,
+                f"are {len(numbers)}, those of another nest {len(first)}.",
+                "Give every nest the same number.",
             )
 
 

@@ -7,9 +7,10 @@ Fusion draws a household's y from Y | X and its z from Z | X, independently. Eac
 its draws are paired is free: any pairing leaves both conditional distributions, and with them every estimate of one
 donor alone, as they are. For a partial correlation rho a household's records of the second donor are dealt to the
 implicates in the order of rho * u + sqrt(1 - rho^2) * e, where u are the normal scores of its y over implicates and e
-is normal noise (a Gaussian copula given X; the idea of repeating the analysis over admissible values is Rubin 1986,
-J. Business and Economic Statistics 4:87, and Reiter 2012). At -1 and 1 draws are paired in opposite and in equal order:
-the Frechet bounds given X, as far as M draws show them.
+is normal noise: a Gaussian copula given X. Ranks of M draws lose some of it, for which rho is raised as far as it can
+be. At -1 and 1 draws are paired in opposite and in equal order: the Frechet bounds given X, as far as M draws show
+them. Repeating the analysis over admissible values is the advice of Rubin 1986 (J. Business and Economic Statistics
+4:87) and Reiter 2012.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ from numpy.typing import NDArray
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.output import Estimates
-from fusion_pipeline.inference.relation import IMPLICATE, KEYS, NEST, FusedRelation, Implicates, open_fused, quoted
+from fusion_pipeline.inference.relation import (
+    IMPLICATE,
+    KEYS,
+    NEST,
+    FusedRelation,
+    Implicates,
+    open_fused,
+    quoted,
+)
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 
@@ -86,7 +95,7 @@ def sensitivity(
     if bad := [rho for rho in rhos if not -1 <= rho <= 1]:
         raise AnalysisError(f"rho {bad[0]}", "is no correlation.", "Give values from -1 to 1.")
     limits = {name: request[name] for name in ("memory_limit", "threads") if name in request}
-    (name_a, fused_a), (name_b, fused_b) = implicates.items()
+    (name_a, fused_a), (name_b, _) = implicates.items()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         base = analyze(implicates, static, **request)
@@ -96,7 +105,9 @@ def sensitivity(
             for number, rho in enumerate(rhos):
                 target = Path(folder, str(number))
                 pairing.write(float(rho), target, seed)
-                runs.append(analyze({name_a: fused_a, name_b: target}, static, **request).table.assign(rho=float(rho)))
+                runs.append(
+                    analyze({name_a: fused_a, name_b: target}, static, **request).table.assign(rho=float(rho))
+                )
     keys = [*base.by, "estimand", "level"]
     table = pd.concat(runs, ignore_index=True)
     # Text keys: groups that are missing in the one and not in the other make no trouble.
@@ -107,9 +118,12 @@ def sensitivity(
     table["standard_error"] = np.fmax(table["standard_error"], least.to_numpy())
     table["margin"] = stdtrit(table["df"], (1 + base.level) / 2) * table["standard_error"]
     table.insert(0, "rho", table.pop("rho"))
+    reach = float(np.mean(_scores(base.implicates) ** 2))
     note = (
         f"rho is the partial correlation of {first} ({name_a}) and {second} ({name_b}) given the predictors; "
-        "no survey tells it, and fusion takes it as 0."
+        "no survey tells it, and fusion takes it as 0. "
+        f"With {base.implicates} implicates it can be shown from {-reach:.2f} to {reach:.2f}; what lies beyond "
+        "is shown as these ends."
     )
     return Estimates(table, ("rho", *base.by), base.level, base.rule, base.implicates, (note,))
 
@@ -121,7 +135,9 @@ class _Pairing:
         for name, survey in (first, second):
             if relation.column(name, "variable").origin != survey:
                 raise AnalysisError(
-                    f"variable {name}", f"is not of {survey}.", "Name a variable of each survey, in their order."
+                    f"variable {name}",
+                    f"is not of {survey}.",
+                    "Name a variable of each survey, in their order.",
                 )
         if NEST in relation.columns:
             raise AnalysisError("implicates", "come in nests.", "Give those of one nest.")
@@ -133,7 +149,9 @@ class _Pairing:
                 f"are {len(self.members)}: too few draws a household to pair them anew.",
                 f"Fuse at least {LEAST_IMPLICATES}; 20 and more show the extremes.",
             )
-        self.second = [c for c in relation.columns.values() if c.origin == second[1] and c.name not in (*KEYS, IMPLICATE)]
+        self.second = [
+            c for c in relation.columns.values() if c.origin == second[1] and c.name not in (*KEYS, IMPLICATE)
+        ]
         self.keys = [name for name in KEYS if name in relation.columns]
         self.frame = [self._draws(first[0]), self._draws(second[0])]
 
@@ -157,11 +175,11 @@ class _Pairing:
 
     def _deal(self, rho: float, seed: int) -> NDArray[np.int64]:
         """Choose, for every household and implicate, the implicate its second record comes from."""
-        from scipy.special import ndtri
-
         y, z = self.frame
-        count = y.shape[1]
-        scores = ndtri((np.arange(count) + 0.5) / count)
+        scores = _scores(y.shape[1])
+        reach = float(np.mean(scores**2))
+        rho = float(np.clip(rho / reach, -1, 1))
+        scores = scores / np.sqrt(reach)
         deal = np.empty(y.shape, dtype=np.int64)
         for block, begin in enumerate(range(0, len(y), _ROWS)):
             part = slice(begin, begin + _ROWS)
@@ -204,10 +222,17 @@ class _Pairing:
 
     def _keys(self) -> dict[str, pa.ChunkedArray]:
         order = ", ".join(f"i.{quoted(key)}" for key in self.keys)
-        table = self.relation.arrow(
-            f"SELECT {order} FROM {self.relation.source} WHERE i.{quoted(IMPLICATE)} = {self.members[0]} ORDER BY {order}"
-        )
+        first = f"i.{quoted(IMPLICATE)} = {self.members[0]}"
+        sql = f"SELECT {order} FROM {self.relation.source} WHERE {first} ORDER BY {order}"
+        table = self.relation.arrow(sql)
         return {name: table[name] for name in self.keys}
+
+
+def _scores(count: int) -> NDArray[np.float64]:
+    """Expected normal order statistics (Blom 1958); their mean square is the largest correlation of paired draws."""
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
 
 
 def _ranks(values: NDArray[Any], random: np.random.Generator) -> NDArray[np.int64]:
@@ -215,5 +240,7 @@ def _ranks(values: NDArray[Any], random: np.random.Generator) -> NDArray[np.int6
     shuffled = random.random(values.shape).argsort(axis=1)
     order = np.take_along_axis(values, shuffled, axis=1).argsort(axis=1, kind="stable")
     ranks = np.empty(values.shape, dtype=np.int64)
-    np.put_along_axis(ranks, np.take_along_axis(shuffled, order, axis=1), np.arange(values.shape[1])[None, :], axis=1)
+    np.put_along_axis(
+        ranks, np.take_along_axis(shuffled, order, axis=1), np.arange(values.shape[1])[None, :], axis=1
+    )
     return ranks

@@ -32,7 +32,12 @@ class ReplicateDesign:
 
     @classmethod
     def of(
-        cls, columns: Sequence[str], scale: float | None, method: str, fay: float = 0.5, count: int | None = None
+        cls,
+        columns: Sequence[str],
+        scale: float | None,
+        method: str,
+        fay: float = 0.5,
+        count: int | None = None,
     ) -> ReplicateDesign:
         """Make a design.
 

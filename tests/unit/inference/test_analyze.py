@@ -190,7 +190,17 @@ def test_a_dataset_on_disk_gives_what_the_tables_give(tmp_path):
 def test_the_result_is_tidy_with_groups_estimands_and_levels_in_order():
     fused, static = _population()
     found = analyze(fused, static, estimates=["proportion(insec)", "mean(btuel)"], by=["state"])
-    names = ["estimand", "variable", "level", "estimate", "standard_error", "margin", "df", "n", "effective_n"]
+    names = [
+        "estimand",
+        "variable",
+        "level",
+        "estimate",
+        "standard_error",
+        "margin",
+        "df",
+        "n",
+        "effective_n",
+    ]
     names += ["missing_information", "M", "source"]
     assert found.columns.tolist() == ["state", *names]
     assert found["state"].tolist() == [s for s in ("01", "02", "10") for _ in range(4)]
@@ -305,7 +315,10 @@ def test_one_record_has_no_standard_error():
         ({"estimates": ["proportion(btuel)"]}, r"numeric.*mean\(btuel\).*insec, state"),
         ({"estimates": ["mean(btuel)"], "by": ["county"]}, r"by county: is neither.*state"),
         ({"estimates": ["mean(btuel)"], "weight": "wgt"}, r"weight wgt: is neither.*weight"),
-        ({"estimates": ["mean(btuel)"], "replicate_weights": ["rep_98", "rep_99"]}, r"replicate weight rep_98"),
+        (
+            {"estimates": ["mean(btuel)"], "replicate_weights": ["rep_98", "rep_99"]},
+            r"replicate weight rep_98",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_met_says_what_there_is(request_, message):

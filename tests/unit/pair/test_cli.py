@@ -166,7 +166,18 @@ def test_analyze_writes_the_estimates_to_a_file(run, fused, tmp_path, name, read
 
 
 def test_analyze_takes_conditions_derived_variables_and_totals(run, fused) -> None:
-    arguments = ["-e", "median(double)", "-b", "hid", "-w", "hid > 1", "-d", "double = 2 * btuel", "--totals", "cube"]
+    arguments = [
+        "-e",
+        "median(double)",
+        "-b",
+        "hid",
+        "-w",
+        "hid > 1",
+        "-d",
+        "double = 2 * btuel",
+        "--totals",
+        "cube",
+    ]
     result = run("analyze", PAIR, *arguments)
     assert result.exit_code == 0, result.output
     assert "(all)" in result.output
