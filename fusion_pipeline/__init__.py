@@ -2,8 +2,8 @@
 
 ``prepare`` chooses predictors and order, ``train`` fits a model set on the donor, ``fuse`` draws implicates for
 the recipient, ``analyze`` pools estimates over them, ``sensitivity`` repeats an analysis across two donors over
-what no survey tells, a ``Statistic`` is an estimand of the user's own. Names are imported when first used, so that importing the
-package costs nothing.
+what no survey tells, and a ``Statistic`` is an estimand of the user's own. Names are imported when first used, so
+that importing the package costs nothing.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Belongs here: fitting and the influence of a record on the coefficients. Does no
 (`estimands.py`).
 
 Method: pseudo maximum likelihood (Binder 1983, International Statistical Review 51:279): solve
-sum w x (y - mu(x'b)) = 0; z = A^-1 x (y - mu), A = sum w x x' mu'. It is the sandwich variance of R's `svyglm` for independent records.
+sum w x (y - mu(x'b)) = 0. With A = sum w x x' mu', z = A^-1 x (y - mu): the sandwich variance, as in R's `svyglm` for
+independent records.
 """
 
 from __future__ import annotations
