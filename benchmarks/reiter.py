@@ -13,6 +13,7 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
+
 from fusion_pipeline.inference.pooling import confidential, finite_population, rubin
 
 N1, N2, OUTSIDE, M, R = 500, 400, 100_000, 10, 5
