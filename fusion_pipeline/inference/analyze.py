@@ -237,9 +237,10 @@ def _within(
     found: list[list[tuple[np.ndarray, Within]]] = [[] for _ in asked]
     for grouping in sets:
         cells, groups = grouping.cells(block)
+        known: dict[int, np.ndarray] = {}
         for results, a in zip(found, asked, strict=True):
             weights: Weights = drawn if bootstrap or isinstance(a.estimator, Own) else plain
-            sample = Sample(cells, len(groups), block.rows, weights, block.values, block.codes, z)
+            sample = Sample(cells, len(groups), block.rows, weights, block.values, block.codes, z, known)
             results.append((groups, a.estimator.within(sample)))
     return found, plain.df
 

@@ -38,13 +38,15 @@ class Sample:
     codes: Mapping[str, Codes]
     z: float = 1.6448536269514722
     """Normal quantile of the confidence level: Agresti-Coull and Woodruff use it."""
+    known: dict[int, Array] = field(default_factory=dict)
+    """Sums of weights that estimators of this grouping share, by the identity of the weights."""
 
     def where(self, *names: str) -> Codes:
         """Cells of the records that have all of some columns, -1 for others."""
         there = np.ones(len(self.cells), dtype=bool)
         for name in names:
             there &= (self.codes[name] >= 0) if name in self.codes else ~np.isnan(self.values[name])
-        return np.where(there, self.cells, -1)
+        return self.cells if there.all() else np.where(there, self.cells, -1)
 
     def sums(self, cells: Codes, values: Sequence[Array], count: int | None = None) -> Array:
         """Weighted sums (cells, values, 1 + R) of arrays (n,) that are finite where `cells` is not negative."""
@@ -54,6 +56,15 @@ class Sample:
         out = np.zeros((count or self.count, len(values), 1 + self.weights.replicates.shape[1]))
         weighted_sums(cells, self.rows, self.weights.main, self.weights.replicates, matrix, out)
         return out
+
+    def weighed(self, cells: Codes) -> Array:
+        """Sums of the weight and its replicates (cells, 1 + R); made once for variables without missing values."""
+        key = id(self.weights)
+        if cells is not self.cells:
+            return self.sums(cells, [np.ones(len(cells))])[:, 0]
+        if key not in self.known:
+            self.known[key] = self.sums(cells, [np.ones(len(cells))])[:, 0]
+        return self.known[key]
 
     def totals(self, cells: Codes, values: Array) -> Array:
         """Unweighted sums (cells,)."""
@@ -139,8 +150,7 @@ class Mean(Estimator):
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum(w x) / sum(w)."""
         x = sample.values[self.columns[0]]
-        sums = sample.sums(cells, [np.ones_like(x), x])
-        return _over(sums[:, 1], sums[:, 0])[:, None]
+        return _over(sample.sums(cells, [x])[:, 0], sample.weighed(cells))[:, None]
 
     def linearised(self, sample: Sample, cells: Codes, estimate: Array) -> Array:
         """z = (x - x') / W."""
@@ -155,8 +165,8 @@ class Sum(Estimator):
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum(w x); unknown where there is no weight."""
         x = sample.values[self.columns[0]]
-        sums = sample.sums(cells, [np.ones_like(x), x])
-        return np.where(sums[:, :1, :1] > 0, sums[:, 1:], np.nan)
+        there = sample.weighed(cells)[:, :1] > 0
+        return np.where(there, sample.sums(cells, [x])[:, 0], np.nan)[:, None]
 
     def linearised(self, sample: Sample, cells: Codes, estimate: Array) -> Array:
         """W^2 Var(mean): the number of households is known, as the paper has it."""
@@ -230,8 +240,8 @@ class Share(Estimator):
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum over the cell / sum over all cells."""
         x = sample.values[self.columns[0]]
-        sums = sample.sums(cells, [np.ones_like(x), x])
-        part = np.where(sums[:, :1, :1] > 0, sums[:, 1:], np.nan)
+        there = sample.weighed(cells)[:, :1] > 0
+        part = np.where(there, sample.sums(cells, [x])[:, 0], np.nan)[:, None]
         return _over(part, np.nansum(part, axis=0, keepdims=True))
 
     def linearised(self, sample: Sample, cells: Codes, estimate: Array) -> Array:
