@@ -9,7 +9,6 @@ from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import fusing, screening, training
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.harmonize.pairs import harmonize_pair
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
 from fusion_pipeline.partitions import (
     ACS_TO_PAIR,
@@ -64,8 +63,8 @@ def fusion_harmonized(
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
-    harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
-    result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
+    harmonies = harmonize.pair_harmonies(pair, REGISTRY)
+    result = harmonize.harmonize_pair(donors, households, persons, harmonies, locations=pair.locations)
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(

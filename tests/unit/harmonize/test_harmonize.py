@@ -4,40 +4,46 @@ import pytest
 import yaml
 
 from fusion_pipeline.errors import HarmonyError
-from fusion_pipeline.harmonize import Harmony, common, harmonize_donor, harmonize_recipient
+from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient
+from fusion_pipeline.harmonize.documents import Document, Pair, resolve
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
-HARMONY = Harmony.model_validate(
-    yaml.safe_load("""
-name: A__B
-set: current
-donor: {survey: A, vintage: "2015"}
-recipient: {survey: B, vintage: "2015"}
+HARMONY = resolve(
+    Document.model_validate(
+        yaml.safe_load("""
+donor: A
+recipient: B
+vintages: {2015: 2015}
 harmonies:
-  rooms__rmsp:
-    kind: numeric
-    donor: {var: rooms, level: household}
-    recipient: {var: rmsp, level: household}
+  rooms__rmsp: {donor: rooms, recipient: rmsp}
   desktop__laptop:
-    kind: categorical_binned
     ordered: true
-    donor: {var: desktop, level: household, expr: desktop + tablets, bins: {1: [[null, 1]], 2: [[1, null]]}}
-    recipient: {var: laptop, level: household, map: {1: ["No"], 2: ["Yes"]}}
+    donor: {household: desktop, expr: desktop + tablets}
+    recipient: laptop
+    groups:
+      without: {donor: {below: 1}, recipient: "No"}
+      with: {donor: {from: 1}, recipient: "Yes"}
   fuel__hfl:
-    kind: categorical
     ordered: false
-    donor: {var: fuel, level: household, map: {1: [Gas], 2: [Oil, Kerosene], 3: [None]}}
-    recipient: {var: hfl, level: household, map: {1: [Utility gas], 2: [Fuel oil], 3: [No fuel]}}
+    donor: fuel
+    recipient: hfl
+    groups:
+      gas: {donor: Gas, recipient: Utility gas}
+      oil: {donor: [Oil, Kerosene], recipient: Fuel oil}
+      none: {donor: None, recipient: No fuel}
   sex__sexp:
-    kind: categorical
     ordered: false
-    donor: {var: sex, level: household, map: {1: [Female], 2: [Male]}}
-    recipient: {var: sexp, level: person, agg: reference, map: {1: [Female], 2: [Male]}}
+    donor: sex
+    recipient: {person: sexp, agg: reference}
+    groups:
+      female: {donor: Female, recipient: Female}
+      male: {donor: Male, recipient: Male}
   adults__agep:
-    kind: indicator_sum
-    donor: {var: adults, level: household}
-    recipient: {var: agep, level: person, agg: sum, bins: {0: [[null, 18]], 1: [[18, null]]}}
+    donor: adults
+    recipient: {person: agep, agg: {count: agep >= 18}}
 """)
+    ),
+    Pair(donor="2015", recipient="2015"),
 )
 
 
@@ -159,7 +165,7 @@ def test_nothing_in_common_is_an_error():
 def test_locations_are_kept_as_they_are():
     table = harmonize_donor(donor_table(), HARMONY, keep=("hid", "weight", "division")).table
     assert table["division"].to_pylist() == ["East", "West", "East", None]
-    with pytest.raises(HarmonyError, match="A__B, donor, household table: has no column county"):
+    with pytest.raises(HarmonyError, match="A_2015__B_2015, donor, household table: has no column county"):
         harmonize_donor(donor_table(), HARMONY, keep=("hid", "county"))
 
 
@@ -168,8 +174,8 @@ def test_a_level_without_group_is_named_with_its_rows_and_the_file_to_correct():
     with pytest.raises(HarmonyError) as error:
         harmonize_donor(replace(donor_table(), "fuel", fuels), HARMONY)
     assert str(error.value) == (
-        'A__B / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
-        " Add it to fusion_pipeline/harmonies/current/A__B.yaml, donor.map."
+        'A_2015__B_2015 / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
+        " Add it to a group of fusion_pipeline/harmonies/A.yaml, fuel__hfl, donor."
     )
 
 
@@ -182,7 +188,9 @@ def test_a_number_in_no_bin_is_named():
     side = HARMONY.entries["desktop__laptop"].donor.model_copy(update={"bins": {1: ((0, 1),), 2: ((1, 2),)}})
     entry = HARMONY.entries["desktop__laptop"].model_copy(update={"donor": side})
     harmony = HARMONY.model_copy(update={"entries": {"desktop__laptop": entry}})
-    with pytest.raises(HarmonyError, match=r"value 3 of desktop \+ tablets is in no bin \(1 rows"):
+    with pytest.raises(
+        HarmonyError, match=r"value 3 of desktop \+ tablets is in no group's interval \(1 rows"
+    ):
         harmonize_donor(donor_table(), harmony)
 
 
@@ -192,7 +200,7 @@ def test_a_blank_of_the_recipient_is_an_error():
         recipient(table)
 
 
-def test_bins_are_closed_below_and_open_above():
+def test_members_are_counted_by_the_condition():
     ages = pa.array([18, 17, 18, 18, 17, 17, 30], pa.int16())
     assert recipient(people=replace(persons(), "agep", ages)).table["adults__agep"].to_pylist() == [1, 1, 1]
 
@@ -202,7 +210,7 @@ def test_bins_are_closed_below_and_open_above():
     [
         ("rooms", labels(["a", "a", "b", "b"], ["a", "b"]), "column rooms is categorical"),
         ("fuel", pa.array([1, 2, 3, 4]), "column fuel is int64, but the harmony maps levels"),
-        ("desktop", labels(["a", "a", "b", "b"], ["a", "b"]), "expr cannot be evaluated"),
+        ("desktop", labels(["a", "a", "b", "b"], ["a", "b"]), "cannot be evaluated"),
     ],
 )
 def test_a_column_of_the_wrong_kind_is_named(column, values, message):

@@ -6,33 +6,36 @@ import pytest
 import yaml
 
 from fusion_pipeline.errors import HarmonyError
-from fusion_pipeline.harmonize import Harmony
-from fusion_pipeline.harmonize.pairs import harmonize_pair
+from fusion_pipeline.harmonize import harmonize_pair
+from fusion_pipeline.harmonize.documents import Document, Pair, resolve
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
-HARMONY = Harmony.model_validate(
+DOCUMENT = Document.model_validate(
     yaml.safe_load("""
-name: A__B
-set: current
-donor: {survey: A, vintage: "2015"}
-recipient: {survey: B, vintage: "2015"}
+donor: A
+recipient: B
+vintages: {2015: 2015, 2016: 2015, 2017: 2015}
 harmonies:
-  rooms__rmsp:
-    kind: numeric
-    donor: {var: rooms, level: household}
-    recipient: {var: rmsp, level: household}
+  rooms__rmsp: {donor: rooms, recipient: rmsp}
   fuel__hfl:
-    kind: categorical
     ordered: false
-    donor: {var: fuel, level: household, map: {1: [Gas], 2: [Oil]}}
-    recipient: {var: hfl, level: household, map: {1: [Utility gas], 2: [Fuel oil]}}
+    donor: fuel
+    recipient: hfl
+    groups:
+      gas: {donor: Gas, recipient: Utility gas}
+      oil: {donor: Oil, recipient: Fuel oil}
   sex__sexp:
-    kind: categorical
     ordered: false
-    donor: {var: sex, level: household, map: {1: [Female], 2: [Male]}}
-    recipient: {var: sexp, level: person, agg: reference, map: {1: [Female], 2: [Male]}}
+    donor: sex
+    recipient: {person: sexp, agg: reference}
+    groups:
+      female: {donor: Female, recipient: Female}
+      male: {donor: Male, recipient: Male}
 """)
 )
+HARMONIES = {
+    f"A_{year}": resolve(DOCUMENT, Pair(donor=year, recipient="2015")) for year in ("2015", "2016", "2017")
+}
 
 
 def store(path, **columns) -> TableRef:
@@ -86,7 +89,7 @@ def sides(tmp_path):
 
 def test_pooled_survey_years_are_told_apart_and_keep_their_order(sides) -> None:
     donors, households, persons = sides
-    pair = harmonize_pair(donors, households, persons, HARMONY, locations=["division"])
+    pair = harmonize_pair(donors, households, persons, HARMONIES, locations=["division"])
     assert pair.donor["survey"].to_pylist() == ["A_2015", "A_2015", "A_2016"]
     assert pair.donor["hid"].to_pylist() == [1, 2, 1]
     assert pair.donor["weight"].to_pylist() == [1.0, 2.0, 4.0]
@@ -96,7 +99,7 @@ def test_pooled_survey_years_are_told_apart_and_keep_their_order(sides) -> None:
 
 
 def test_harmony_that_one_survey_year_lacks_is_left_out_with_its_reason(sides) -> None:
-    pair = harmonize_pair(*sides, HARMONY)
+    pair = harmonize_pair(*sides, HARMONIES)
     assert pair.predictors == ("rooms__rmsp", "fuel__hfl")
     assert pair.skipped == {"sex__sexp": "the donor's household file has no sex"}
     for table in (pair.donor, pair.recipient):
@@ -106,7 +109,7 @@ def test_harmony_that_one_survey_year_lacks_is_left_out_with_its_reason(sides) -
 def test_donor_and_recipient_have_the_same_categories(sides) -> None:
     donors, households, persons = sides
     only = {"A_2015": donors["A_2015"]}
-    pair = harmonize_pair(only, households, persons, HARMONY)
+    pair = harmonize_pair(only, households, persons, HARMONIES)
     assert pair.predictors == ("rooms__rmsp", "fuel__hfl", "sex__sexp")
     assert pair.skipped == {}
     for name in pair.predictors:
@@ -119,4 +122,4 @@ def test_survey_year_without_any_common_predictor_is_an_error(sides, tmp_path) -
     donors, households, persons = sides
     donors["A_2017"] = store(tmp_path / "a17.parquet", hid=[1], weight=[1.0])
     with pytest.raises(HarmonyError, match="no predictor in common"):
-        harmonize_pair(donors, households, persons, HARMONY)
+        harmonize_pair(donors, households, persons, HARMONIES)
