@@ -219,14 +219,16 @@ class Document(_Model):
 
     donor: str
     recipient: str
-    vintages: dict[str, Vintages]
-    """Donor vintage -> recipient vintages that it is harmonized with."""
+    sets: dict[HarmonySet, dict[str, Vintages]]
+    """Set -> donor vintage -> recipient vintages that it is harmonized with."""
     harmonies: dict[str, EntryDocument]
 
-    @field_validator("vintages", mode="before")
+    @field_validator("sets", mode="before")
     @classmethod
-    def _text_keys(cls, value: Any) -> Any:
-        return {str(key): ranges for key, ranges in value.items()} if isinstance(value, Mapping) else value
+    def _text_keys(cls, value: dict[str, dict[Any, Any]]) -> dict[str, dict[str, Any]]:
+        return {
+            name: {str(key): ranges for key, ranges in content.items()} for name, content in value.items()
+        }
 
 
 def assignment(written: Any, vintage: str, shared: Mapping[str, Any]) -> list[str | Interval]:
@@ -332,12 +334,13 @@ def resolve(document: Document, pair: Pair, shared: Shared | None = None) -> Har
     """
     where = f"harmonies/{document.donor}.yaml"
     vintages = f"{document.donor} {pair.donor} with {document.recipient} {pair.recipient}"
-    if not covers(document.vintages.get(pair.donor, ()), pair.recipient):
-        known = "; ".join(f"{d} with {', '.join(r)}" for d, r in document.vintages.items())
+    there = document.sets.get(pair.set, {})
+    if not covers(there.get(pair.donor, ()), pair.recipient):
+        known = "; ".join(f"{donor} with {', '.join(ranges)}" for donor, ranges in there.items())
         raise RegistryError(
             where,
-            f"has no harmonies of {vintages} (it has {known}).",
-            "Add the vintage under `vintages`, and whatever differs for it.",
+            f"has no harmonies of {vintages} in the set {pair.set!r} (it has {known or 'none'}).",
+            "Add the vintages under `sets`, and whatever differs for them.",
         )
     entries = {}
     for name, written in document.harmonies.items():
@@ -354,10 +357,6 @@ def resolve(document: Document, pair: Pair, shared: Shared | None = None) -> Har
                 "Correct the entry, or the ranges of vintages.",
             ) from error
         entries[name] = entry
-    if not entries:
-        raise RegistryError(
-            where, f"has no harmony in the set {pair.set!r} for {vintages}.", "Choose another set."
-        )
     return Harmony(
         set=pair.set,
         donor=Survey(survey=document.donor, vintage=pair.donor),

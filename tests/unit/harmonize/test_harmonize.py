@@ -13,7 +13,7 @@ HARMONY = resolve(
         yaml.safe_load("""
 donor: A
 recipient: B
-vintages: {2015: 2015}
+sets: {current: {2015: 2015}}
 harmonies:
   rooms__rmsp: {donor: rooms, recipient: rmsp}
   desktop__laptop:

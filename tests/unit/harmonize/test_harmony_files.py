@@ -10,7 +10,7 @@ from fusion_pipeline.harmonize.documents import Document, Pair, load_document, r
 SMALL = """
 donor: A
 recipient: B
-vintages: {2015: ..2019, 2020: 2019}
+sets: {current: {2015: ..2019, 2020: 2019}}
 harmonies:
   sex__sexp:
     ordered: false
@@ -31,15 +31,6 @@ def load(tmp_path, text, donor="2015", recipient="2015", harmony_set="current"):
 def entry(text, name="sex__sexp", **pair):
     document = Document.model_validate(yaml.safe_load(text))
     return resolve(document, Pair(**{"donor": "2015", "recipient": "2015", **pair})).entries[name]
-
-
-def pairs():
-    for survey in surveys_with_harmonies():
-        document = load_document(survey)
-        for donor in document.vintages:
-            for recipient in ("2013", *map(str, range(2015, 2025))):
-                for harmony_set in ("current", "paper"):
-                    yield survey, donor, recipient, harmony_set
 
 
 @pytest.mark.parametrize(("harmony_set", "count"), [("current", 23), ("paper", 24)])

@@ -14,7 +14,7 @@ DOCUMENT = Document.model_validate(
     yaml.safe_load("""
 donor: A
 recipient: B
-vintages: {2015: 2015, 2016: 2015, 2017: 2015}
+sets: {current: {2015: 2015, 2016: 2015, 2017: 2015}}
 harmonies:
   rooms__rmsp: {donor: rooms, recipient: rmsp}
   fuel__hfl:
