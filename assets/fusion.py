@@ -44,6 +44,7 @@ def _recipient(asset: str) -> dg.AssetIn:
     code_version=harmonize.VERSION,
     ins={
         "donors": _donors("households"),
+        "donor_persons": _donors("persons"),
         "households": _recipient("households"),
         "persons": _recipient("persons"),
     },
@@ -59,12 +60,18 @@ def _recipient(asset: str) -> dg.AssetIn:
     owners=["team:fusion"],
 )
 def fusion_harmonized(
-    context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
+    context: dg.AssetExecutionContext,
+    donors: dict[str, TableRef],
+    donor_persons: dict[str, TableRef],
+    households: TableRef,
+    persons: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
     harmonies = harmonize.pair_harmonies(pair, REGISTRY)
-    result = harmonize.harmonize_pair(donors, households, persons, harmonies, locations=pair.locations)
+    result = harmonize.harmonize_pair(
+        donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
+    )
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(
@@ -73,7 +80,7 @@ def fusion_harmonized(
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
-        inputs=[*donors.values(), households, persons],
+        inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
             "harmonized predictors": len(alike),
             "skipped harmonies": figures.reasons(result.skipped),

@@ -12,6 +12,7 @@ GRAPH = {
     "survey": {
         "survey/raw": (DONOR, []),
         "survey/households": (DONOR, ["survey/raw"]),
+        "survey/persons": (DONOR, ["survey/households", "survey/raw"]),
         "survey/dictionary": (DONOR, ["survey/households"]),
     },
     "recipient": {
@@ -25,7 +26,7 @@ GRAPH = {
         "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
     },
     "fusion": {
-        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households"]),
+        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
         "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "survey/households"]),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
@@ -38,7 +39,7 @@ GRAPH = {
     },
 }  # fmt: skip
 JOBS = {
-    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/raw"]),
+    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/persons", "survey/raw"]),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
     "build_concordance": (None, ["geography/concordance", "geography/raw"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
@@ -51,6 +52,7 @@ JOBS = {
 }
 CHECKED_TABLES = [
     "survey/households",
+    "survey/persons",
     "survey/dictionary",
     "acs/households",
     "acs/persons",
