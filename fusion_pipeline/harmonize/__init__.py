@@ -1,6 +1,6 @@
 """Harmonization: donor and recipient variables brought to common predictors.
 
-Belongs here: how harmonies are written (`documents.py`, `vintages.py`) and what they are (`definitions.py`),
+Belongs here: how harmonies are written (`documents.py`, `vintages.py`), read (`loading.py`) and are (`definitions.py`),
 applying them to a survey's tables (`tables.py`, with `recoding.py` and `aggregation.py`) and to a pair's
 (`pairs.py`), comparing the two sides (`similarity.py`), holding them against codebooks (`checking.py`).
 Does not belong here: the harmonies themselves (`fusion_pipeline/harmonies/`).
@@ -10,7 +10,7 @@ same concept in the same levels; only these predict in both surveys.
 """
 
 from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side
-from fusion_pipeline.harmonize.documents import load_harmonies
+from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.pairs import harmonize_pair, pair_harmonies
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity
 from fusion_pipeline.harmonize.tables import (

@@ -1,19 +1,16 @@
 """How harmonies are written: one file a donor survey, every harmony once, for ranges of vintages.
 
-Belongs here: the schema of `harmonies/<SURVEY>.yaml`, overlays, and what holds for one pair of vintages. Does not
-belong here: the harmony that results (`definitions.py`), comparing it with codebooks (`checking.py`).
+Belongs here: the schema of `harmonies/<SURVEY>.yaml`, overlays, and what a harmony is for one pair of vintages.
+Does not belong here: reading the files (`loading.py`), the harmony that results (`definitions.py`).
 
 `docs/harmonies.md` is the guide to the notation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -24,19 +21,15 @@ from pydantic import (
     model_validator,
 )
 
-from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.harmonize.definitions import (
     Aggregator,
     Entry,
-    Harmony,
     HarmonySet,
     Interval,
     Side,
-    Survey,
 )
 from fusion_pipeline.harmonize.vintages import Vintages, covers, is_range
 
-FOLDER = Path(__file__).parents[1] / "harmonies"
 Role = Literal["donor", "recipient"]
 
 
@@ -109,12 +102,13 @@ class SideDocument(_Model):
 
     def side(self, pair: Pair, **groups: Any) -> Side:
         """Resolve it for a pair."""
-        counted = isinstance(self.agg, dict)
+        agg: Aggregator | None
+        agg, count = ("count", self.agg["count"]) if isinstance(self.agg, dict) else (self.agg, None)
         return Side(
-            var=self.person or self.household,
+            var=str(self.person or self.household),
             level="person" if self.person else "household",
-            agg="count" if counted else self.agg,
-            count=self.agg["count"] if counted else None,
+            agg=agg,
+            count=count,
             expr=self.expression(pair),
             **groups,
         )
@@ -275,13 +269,6 @@ def assignment(written: Any, vintage: str, shared: Mapping[str, Any]) -> list[st
     )
 
 
-def _reasons(error: ValueError) -> str:
-    """Messages of the schema's rules, without its own words around them."""
-    if isinstance(error, ValidationError):
-        return "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
-    return str(error)
-
-
 def _any_holds(conditions: tuple[Condition, ...], pair: Pair) -> bool:
     return any(condition.holds(pair) for condition in conditions)
 
@@ -292,130 +279,3 @@ def _groups(parts: Mapping[str, list[str | Interval]], names: list[str]) -> dict
     if len(kinds) == 2:
         raise ValueError("one side has levels in one group and intervals in another")
     return {"map" if kinds == {True} else "bins": numbered} if numbered else {}
-
-
-def load_harmonies(
-    donor_survey: str,
-    donor_vintage: str,
-    recipient_vintage: str,
-    harmony_set: HarmonySet = "current",
-    folder: Path = FOLDER,
-) -> Harmony:
-    """Give the harmonies of a donor survey-year with a recipient vintage.
-
-    Parameters
-    ----------
-    donor_survey, donor_vintage : str
-        Such as ``RECS`` and ``2015``.
-    recipient_vintage : str
-        Such as ``2015``, or ``2018_5yr``, which has the codes of 2018.
-    harmony_set : {"current", "paper"}
-        The latest definitions, or those behind the paper's published data.
-    folder : Path
-        Where the harmony files lie.
-
-    Raises
-    ------
-    RegistryError
-        If there is no such survey, vintage or set, or the file contradicts the schema; the message names the harmony.
-    """
-    document = load_document(donor_survey, folder)
-    pair = Pair(donor=donor_vintage, recipient=recipient_vintage, set=harmony_set)
-    return resolve(document, pair, load_shared(document.recipient, folder))
-
-
-def resolve(document: Document, pair: Pair, shared: Shared | None = None) -> Harmony:
-    """Give what a harmony file says for one pair of vintages.
-
-    Raises
-    ------
-    RegistryError
-        If it says nothing for them, or what it says is no harmony.
-    """
-    where = f"harmonies/{document.donor}.yaml"
-    vintages = f"{document.donor} {pair.donor} with {document.recipient} {pair.recipient}"
-    there = document.sets.get(pair.set, {})
-    if not covers(there.get(pair.donor, ()), pair.recipient):
-        known = "; ".join(f"{donor} with {', '.join(ranges)}" for donor, ranges in there.items())
-        raise RegistryError(
-            where,
-            f"has no harmonies of {vintages} in the set {pair.set!r} (it has {known or 'none'}).",
-            "Add the vintages under `sets`, and whatever differs for them.",
-        )
-    entries = {}
-    for name, written in document.harmonies.items():
-        if not written.holds(pair):
-            continue
-        try:
-            entry = written.resolve(pair, shared or {})
-            if name != (expected := f"{entry.donor.var}__{entry.recipient.var}"):
-                raise ValueError(f"it should be named {expected}")
-        except ValueError as error:
-            raise RegistryError(
-                f"{where}, {name}",
-                f"is no harmony for {vintages}, set {pair.set}: {_reasons(error)}.",
-                "Correct the entry, or the ranges of vintages.",
-            ) from error
-        entries[name] = entry
-    return Harmony(
-        set=pair.set,
-        donor=Survey(survey=document.donor, vintage=pair.donor),
-        recipient=Survey(survey=document.recipient, vintage=pair.recipient),
-        entries=entries,
-    )
-
-
-@cache
-def load_document(donor_survey: str, folder: Path = FOLDER) -> Document:
-    """Read and validate a harmony file.
-
-    Raises
-    ------
-    RegistryError
-        If there is none for the survey, or it contradicts the schema.
-    """
-    path = folder / f"{donor_survey}.yaml"
-    if not path.is_file():
-        raise RegistryError(
-            f"harmonies of {donor_survey}",
-            f"are not there (there are those of {', '.join(surveys_with_harmonies(folder)) or 'no survey'}).",
-            f"Write {path.name}; `fusion harmony draft` proposes one.",
-        )
-    return _read(path, Document)
-
-
-@cache
-def load_shared(recipient: str, folder: Path = FOLDER) -> Shared:
-    """Read the recodes of a recipient's variables that several surveys share; none if there is no such file."""
-    path = folder / "shared" / f"{recipient}.yaml"
-    return _read(path, None) if path.is_file() else {}
-
-
-def surveys_with_harmonies(folder: Path = FOLDER) -> list[str]:
-    """Donor surveys that have a harmony file."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
-
-
-def _read(path: Path, schema: type[Document] | None) -> Any:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        return schema.model_validate(content) if schema else content
-    except (ValidationError, yaml.YAMLError, TypeError) as error:
-        raise RegistryError(
-            f"harmonies/{path.name}", f"does not fit its schema.\n{error}", "Correct the entry."
-        ) from error
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which a key that comes twice is an error: two groups of one name would silently be one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a repeated key."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} comes twice; join the two", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.harmonize.definitions import Entry, Harmony
-from fusion_pipeline.harmonize.documents import load_harmonies
+from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.tables import (
     DONOR_KEYS,
     Harmonized,

@@ -5,7 +5,8 @@ import yaml
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.harmonize import load_harmonies
-from fusion_pipeline.harmonize.documents import Document, Pair, load_document, resolve, surveys_with_harmonies
+from fusion_pipeline.harmonize.documents import Document, Pair
+from fusion_pipeline.harmonize.loading import all_harmonies, load_document, resolve
 
 SMALL = """
 donor: A

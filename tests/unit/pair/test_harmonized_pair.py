@@ -7,7 +7,8 @@ import yaml
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize import harmonize_pair
-from fusion_pipeline.harmonize.documents import Document, Pair, resolve
+from fusion_pipeline.harmonize.documents import Document, Pair
+from fusion_pipeline.harmonize.loading import resolve
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
 DOCUMENT = Document.model_validate(

@@ -47,6 +47,7 @@ def layout(tmp_path_factory) -> Layout:
     write_table(layout.table(("acs", "raw"), "2013"), record(("households", ()), ("persons", ())))
     for asset, partition, specify in (
         (("survey", "households"), "RECS_2015", specifications.survey_households),
+        (("survey", "persons"), "RECS_2015", specifications.survey_persons),
         (("acs", "households"), "2013", specifications.acs_households),
         (("acs", "persons"), "2013", specifications.acs_persons),
         (("geography", "concordance"), None, specifications.concordance),
