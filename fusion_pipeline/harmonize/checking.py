@@ -18,6 +18,7 @@ from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.derive import check_expression
 
 Role = Literal["donor", "recipient"]
+_DISORDER = "the groups are ordered, but their levels are not"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def check(harmony: Harmony) -> list[Finding]:
         cannot be evaluated, variables that the codebook lacks; or that there is no codebook.
     """
     found = []
-    for role in ("donor", "recipient"):
+    roles: tuple[Role, ...] = ("donor", "recipient")
+    for role in roles:
         survey: Survey = getattr(harmony, role)
         codebook = codebook_of(survey)
         if codebook is None:
@@ -70,7 +72,9 @@ def check(harmony: Harmony) -> list[Finding]:
         for name, entry in harmony.entries.items():
             side: Side = getattr(entry, role)
             place = f"{harmony.name} / {name}, {role}"
-            found += _check_side(entry, side, variables[side.level], place, harmony.file)
+            wrong = _check_side(entry, side, variables[side.level], place, harmony.file)
+            # The paper's order is kept as it was.
+            found += [f for f in wrong if harmony.set == "current" or _DISORDER not in f.what]
     return found
 
 
@@ -160,6 +164,6 @@ def _check_order(
     if not upwards and not downwards:
         yield Finding(
             place,
-            f"the groups are ordered, but their levels are not ({' < '.join(entry.names)}).",
+            f"{_DISORDER} ({' < '.join(entry.names)}).",
             f"Put them in order, or declare ordered: false. {edit}",
         )

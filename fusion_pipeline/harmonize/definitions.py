@@ -71,7 +71,7 @@ class Side(_Model):
             raise ValueError(f"{self.var}: has both levels and intervals")
         if self.map is not None and self.expr is not None:
             raise ValueError(f"{self.var}: expr gives a number, which needs intervals instead of levels")
-        levels = [level for group in (self.map or {}).values() for level in group]
+        levels = [level.casefold() for group in (self.map or {}).values() for level in group]
         if repeated := sorted({level for level in levels if levels.count(level) > 1}):
             raise ValueError(f"{self.var}: level {repeated[0]!r} is in two groups")
         intervals = bin_edges(self.bins or {})
@@ -84,13 +84,13 @@ class Side(_Model):
         return self
 
     def groups_of(self, levels: Iterable[str]) -> dict[str, int]:
-        """Group of every level that has one; a level written out goes before a pattern."""
-        exact = {label: group for group, labels in (self.map or {}).items() for label in labels}
+        """Group of every level that has one; a level written out goes before a pattern. Capitals do not matter."""
+        exact = {label.casefold(): group for group, labels in (self.map or {}).items() for label in labels}
         patterns = [(label, group) for label, group in exact.items() if "*" in label]
         found: dict[str, int] = {}
         for level in levels:
-            if level in exact:
-                found[level] = exact[level]
+            if level.casefold() in exact:
+                found[level] = exact[level.casefold()]
                 continue
             for pattern, group in patterns:
                 if matches(level, pattern):
@@ -166,9 +166,9 @@ class Harmony(_Model):
 
 
 def matches(level: str, pattern: str) -> bool:
-    """Whether a level fits a pattern, in which only `*` is special."""
-    escaped = "".join(f"[{c}]" if c in "?[" else c for c in pattern)
-    return fnmatch.fnmatchcase(level, escaped)
+    """Whether a level fits a pattern, in which only `*` is special and capitals do not matter."""
+    escaped = "".join(f"[{c}]" if c in "?[" else c for c in pattern.casefold())
+    return fnmatch.fnmatchcase(level.casefold(), escaped)
 
 
 def expression_names(expression: str) -> tuple[str, ...]:

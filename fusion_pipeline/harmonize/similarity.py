@@ -75,7 +75,7 @@ def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> 
 
 
 def distribution(table: pa.Table, predictor: str, weight: str = "weight") -> dict[str, float]:
-    """Weighted share of every group of a predictor; of a number the mean and three quartiles. The missing are left out."""
+    """Give the weighted share of every group of a predictor, of a number mean and quartiles, of those who answered."""
     column, weights = _unified(table[predictor]), table[weight].to_numpy().astype(np.float64)
     if pa.types.is_dictionary(column.type):
         codes = column.to_pandas().cat.codes.to_numpy()

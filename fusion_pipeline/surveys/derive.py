@@ -9,7 +9,8 @@ parsed into a syntax tree and only the nodes below are accepted.
     a if ... else b                   of numeric terms and a comparison, any(...) or all(...)
 
 Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing
-when a term is; anything computed from a missing number, any quotient by zero, and any choice by a missing condition is missing.
+when a term is; anything computed from a missing number, any quotient by zero, and any choice by a missing
+condition is missing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.predictors import MARK

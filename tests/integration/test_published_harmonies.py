@@ -56,7 +56,7 @@ def ours(side: Side, published_side: dict, levels: dict, part) -> float | None:
     if re.search(r"\d{4} - ", side.expr or ""):
         # Years before a year: whole numbers, as the answers are.
         probes = [3000 if high is None else high - 1, 1000 if low is None else low]
-    found = {value for value in _recoded(side, published_side, probes)}
+    found = set(_recoded(side, published_side, probes))
     return found.pop() if len(found) == 1 else None
 
 

@@ -2,11 +2,15 @@
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.harmonize import load_harmonies
+from fusion_pipeline.harmonize.definitions import bin_edges
 from fusion_pipeline.harmonize.documents import Document, Pair
 from fusion_pipeline.harmonize.loading import all_harmonies, load_document, resolve
+from fusion_pipeline.harmonize.vintages import covers
 
 SMALL = """
 donor: A
@@ -89,7 +93,7 @@ def test_a_sound_file_loads(tmp_path):
         ("    ordered: false\n", "", "ordered has to be declared"),
         (", recipient: Man", "", "group 'male' is empty: it has no level or interval of the recipient"),
         ("donor: Male, ", "", "group 'male' is empty: it has no level or interval of the donor"),
-        ("donor: Male", "donor: Female", "level 'Female' is in two groups"),
+        ("donor: Male", "donor: Female", "level 'female' is in two groups"),
         ("sex__sexp", "sex__other", "should be named sex__sexp"),
         ("donor: Male", "donor: {from: 1}", "levels in one group and intervals in another"),
         ("donor: Male", "donor: 2005", "a level that looks like a number needs quotes"),
@@ -119,3 +123,84 @@ def test_intervals_that_overlap_or_hold_nothing_are_refused(tmp_path, female, ma
     text = SMALL.replace("donor: Female", f"donor: {female}").replace("donor: Male", f"donor: {male}")
     with pytest.raises(RegistryError, match=message):
         load(tmp_path, text)
+
+
+OVERLAID = (
+    SMALL
+    + """
+      other: {for: {donor: 2020..}, donor: Other, recipient: {2019..: Other}}
+    overlays:
+      - for: {donor: 2020}
+        why: The question changed.
+        groups:
+          male: {donor: [Male, Boy]}
+      - for: {set: paper}
+        why: As in the paper.
+        ordered: true
+        recipient: {person: sexp, agg: max}
+        groups: {other: null}
+"""
+)
+OVERLAID = OVERLAID.replace("2020: 2019}}", "2020: 2019}, paper: {2020: 2019}}")
+
+
+def test_a_group_exists_only_where_it_is_said_to() -> None:
+    assert entry(OVERLAID).names == ("female", "male")
+    assert entry(OVERLAID, donor="2020", recipient="2019").names == ("female", "male", "other")
+
+
+def test_an_overlay_replaces_one_side_of_a_group_and_leaves_the_other() -> None:
+    overlaid = entry(OVERLAID, donor="2020", recipient="2019")
+    assert overlaid.donor.map[2] == ("Male", "Boy")
+    assert overlaid.recipient.map[2] == ("Man",)
+    assert entry(OVERLAID).donor.map[2] == ("Male",)
+
+
+def test_later_overlays_lie_on_earlier_ones_and_take_groups_away() -> None:
+    paper = entry(OVERLAID, donor="2020", recipient="2019", set="paper")
+    assert paper.names == ("female", "male")
+    assert paper.donor.map[2] == ("Male", "Boy")
+    assert (paper.ordered, paper.recipient.agg) == (True, "max")
+
+
+def test_an_overlay_has_to_say_why(tmp_path) -> None:
+    with pytest.raises(RegistryError, match="why"):
+        load(tmp_path, OVERLAID.replace("        why: The question changed.\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "vintage", "inside"),
+    [
+        ("2016", "2016", True),
+        ("2016..2018", "2018_5yr", True),
+        ("..2015", "2016", False),
+        ("2016..", "2024", True),
+        ("2015-2019", "2015-2019", True),
+        (["2015", "2019.."], "2018", False),
+    ],
+)
+def test_ranges_of_vintages_include_their_ends(ranges, vintage, inside) -> None:
+    assert covers([ranges] if isinstance(ranges, str) else ranges, vintage) is inside
+
+
+def test_levels_are_told_apart_by_words_not_by_capitals_and_written_levels_go_before_patterns() -> None:
+    text = SMALL.replace("donor: Female", 'donor: "MED-*"').replace("donor: Male", 'donor: "MED-Nurses"')
+    side = entry(text).donor
+    assert side.groups_of(["MED-Doctors", "MED-NURSES", "EDU-Teachers"]) == {
+        "MED-Doctors": 1,
+        "MED-NURSES": 2,
+    }
+
+
+@given(harmony=st.sampled_from(list(all_harmonies())), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_every_level_and_every_number_of_a_harmony_belongs_to_exactly_one_group(harmony, data) -> None:
+    entry = data.draw(st.sampled_from(list(harmony.entries.values())))
+    for side in (entry.donor, entry.recipient):
+        written = [(label, group) for group, labels in (side.map or {}).items() for label in labels]
+        groups = side.groups_of([label for label, _ in written])
+        assert all(groups[label] == group for label, group in written)
+        if side.bins:
+            number = data.draw(st.integers(0, 2_000_000))
+            holding = [group for low, high, group in bin_edges(side.bins) if low <= number < high]
+            assert len(holding) == 1
