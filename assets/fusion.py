@@ -73,6 +73,9 @@ def fusion_harmonized(
         donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
     )
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
+    first = pair.donors[0]
+    kept = harmonize.information_kept(donors[first], harmonies[first])
+    alike["information kept"] = alike["predictor"].map(kept)
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(
         alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
@@ -93,6 +96,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),
                 },
             )

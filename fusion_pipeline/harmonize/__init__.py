@@ -2,7 +2,8 @@
 
 Belongs here: how harmonies are written (`documents.py`, `vintages.py`), read (`loading.py`) and are (`definitions.py`),
 applying them to a survey's tables (`tables.py`, with `recoding.py` and `aggregation.py`) and to a pair's
-(`pairs.py`), comparing the two sides (`similarity.py`), holding them against codebooks (`checking.py`).
+(`pairs.py`), comparing the two sides (`similarity.py`),
+what recoding loses (`information.py`), holding them against codebooks (`checking.py`).
 Does not belong here: the harmonies themselves (`fusion_pipeline/harmonies/`).
 
 Method: Ummel et al. 2024: similar variables of the donor and of the ACS are recoded until both measure the
@@ -10,6 +11,7 @@ same concept in the same levels; only these predict in both surveys.
 """
 
 from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side
+from fusion_pipeline.harmonize.information import information_kept
 from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.pairs import harmonize_pair, pair_harmonies
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity
@@ -37,6 +39,7 @@ __all__ = [
     "harmonize_donor",
     "harmonize_pair",
     "harmonize_recipient",
+    "information_kept",
     "load_harmonies",
     "pair_harmonies",
     "similarity",
