@@ -2,6 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient
@@ -231,3 +233,37 @@ def test_chunked_columns_with_different_dictionaries_give_the_same():
     rest = replace(donor_table().slice(1), "fuel", labels(["Kerosene", None, "Oil"], ["Oil", "Kerosene"]))
     pieces = pa.concat_tables([first, rest])
     assert harmonize_donor(pieces, HARMONY).table["fuel__hfl"].to_pylist() == ["1", "2", None, "2"]
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_no_row_is_lost_and_no_recipient_value_is_missing_whatever_the_households(data) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=12))
+    count = len(sizes)
+    pick = lambda n, high: np.array(data.draw(st.lists(st.integers(0, high), min_size=n, max_size=n)))  # noqa: E731
+    homes = pa.table(
+        {
+            "year": np.full(count, 2015),
+            "hid": np.array(data.draw(st.permutations(range(count)))),
+            "weight": np.ones(count),
+            "state": labels(["10"] * count, ["10"]),
+            "puma10": labels(["00101"] * count, ["00101"]),
+            "rmsp": pick(count, 20),
+            "laptop": categorical(pick(count, 1), ["No", "Yes"]),
+            "hfl": categorical(pick(count, 2), ["Utility gas", "Fuel oil", "No fuel"]),
+        }
+    )
+    everyone = sum(sizes)
+    ages = pick(everyone, 99)
+    members = pa.table(
+        {
+            "hid": np.repeat(np.arange(count), sizes),
+            "pid": np.concatenate([np.arange(1, size + 1) for size in sizes]),
+            "sexp": categorical(pick(everyone, 1), ["Female", "Male"]),
+            "agep": ages,
+        }
+    )
+    table = recipient(homes, members).table
+    assert table["hid"].to_pylist() == homes["hid"].to_pylist()
+    assert all(table[name].null_count == 0 for name in table.column_names)
+    assert sum(table["adults__agep"].to_pylist()) == (ages >= 18).sum()
