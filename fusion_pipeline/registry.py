@@ -106,7 +106,6 @@ class FusionPair(_Model):
 
     donors: tuple[Key, ...] = Field(min_length=1)
     recipient: Key
-    harmony: Key
     harmony_set: Literal["current", "paper"] = "current"
     locations: tuple[Key, ...]
     """Disclosed location columns of the donor, as the concordance names them."""

@@ -6,9 +6,11 @@ parsed into a syntax tree and only the nodes below are accepted.
     any(...)  all(...)                of comparisons
     ==  !=  <  <=  >  >=              of a column with a label or number, or of two numeric terms
     +  -  *  /                        of numeric columns and numbers
+    a if ... else b                   of numeric terms and a comparison, any(...) or all(...)
 
 Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing
-when a term is; anything computed from a missing number, and any quotient by zero, is missing.
+when a term is; anything computed from a missing number, any quotient by zero, and any choice by a missing
+condition is missing.
 """
 
 from __future__ import annotations
@@ -110,6 +112,12 @@ def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> Literal["boo
             _check_number(left, columns)
             _check_number(right, columns)
             return "number"
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            if _check(test, columns) != "boolean":
+                raise ValueError(f"{ast.unparse(test)!r} is not a comparison")
+            _check_number(body, columns)
+            _check_number(orelse, columns)
+            return "number"
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             _check_number(operand, columns)
             return "number"
@@ -137,6 +145,8 @@ def _evaluate(node: ast.expr, table: pa.Table) -> Any:
             return _COMPARISONS[type(operator)](_evaluate(left, table), _evaluate(right, table))
         case ast.BinOp(left=left, op=operator, right=right):
             return _ARITHMETIC[type(operator)](_evaluate(left, table), _evaluate(right, table))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return pc.if_else(_evaluate(test, table), _evaluate(body, table), _evaluate(orelse, table))
         case ast.UnaryOp(operand=operand):
             return pc.negate(_evaluate(operand, table))
         case ast.Constant(value=str(label)):

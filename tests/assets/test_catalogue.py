@@ -26,7 +26,7 @@ GRAPH = {
         "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
     },
     "fusion": {
-        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households"]),
+        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
         "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "survey/households"]),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),

@@ -235,3 +235,27 @@ def test_simulate_of_too_small_a_sample_is_one_line(run, tmp_path) -> None:
     result = run("simulate", str(tmp_path / "raw"), "--households", "5")
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
+
+
+def test_harmony_show_prints_both_distributions_with_the_names_of_the_groups(run, tmp_path) -> None:
+    layout = Layout(tmp_path / "data" / "simulated")
+    for side, sexes, ages in (
+        ("donor", [0, 1, 1, 1], [20, 30, 40, 50]),
+        ("recipient", [0, 0, 1, 1], [30, 30, 50, 50]),
+    ):
+        table = pa.table(
+            {
+                "weight": [1.0, 1.0, 1.0, 1.0],
+                "hhsex__sex": categorical(np.array(sexes), ["1", "2"]),
+                "hhage__agep": pa.array(ages, pa.float32()),
+            }
+        )
+        write_table(layout.tables(("fusion", "harmonized"), PAIR) / f"{side}.parquet", table)
+    answer = run("harmony", "show", PAIR)
+    lines = [line.split() for line in answer.output.splitlines()]
+    assert ["Female", "25.0%", "50.0%"] in lines
+    assert ["mean", "35.00", "40.00"] in lines
+    assert ["similarity", "0.750"] in lines
+    wrong = run("harmony", "show", PAIR, "hhsex__gender")
+    assert wrong.exit_code == 1
+    assert "Choose one of: hhsex__sex, hhage__agep" in wrong.output
