@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.storage.tables import categorical, codes_of, levels_of
-from fusion_pipeline.surveys.codebook import Respondent
+from fusion_pipeline.surveys.respondents import Respondent
 
 VERSION = "1"
 _log = logging.getLogger(__name__)
