@@ -19,6 +19,7 @@ from typing import Any
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.registry import RawFile, Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate.acs import write_acs
+from fusion_pipeline.simulate.nhts import write_nhts
 from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
 from fusion_pipeline.simulate.spatial import write_degree_days, write_prices, write_tracts
@@ -50,7 +51,11 @@ def _write_acs(
     write_acs(places, seed, survey.year, size, housing, persons, truth)
 
 
-DONORS: Mapping[tuple[str, str], Writer] = {("RECS", "2015"): _write_recs}
+DONORS: Mapping[tuple[str, str], Writer] = {
+    ("RECS", "2015"): _write_recs,
+    ("NHTS", "2017"): write_nhts,
+    ("NHTS", "2022"): write_nhts,
+}
 """Donor surveys that are simulated, by survey and vintage."""
 
 

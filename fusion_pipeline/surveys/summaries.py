@@ -77,9 +77,10 @@ def _shared(records: pa.Table, row: Array, counted: Array, some: Array, summary:
     low, high = np.full(size, len(summary.labels)), np.full(size, -1)
     np.minimum.at(low, row, position)
     np.maximum.at(high, row, position)
-    several = summary.labels.index(summary.several or "")
+    several, none = (
+        summary.labels.index(label) if label else -1 for label in (summary.several, summary.none)
+    )
     result = np.where(low == high, low, np.where(high >= 0, several, -1))
-    none = summary.labels.index(summary.none or "")
     return categorical(np.where(some, result, none), summary.labels)
 
 

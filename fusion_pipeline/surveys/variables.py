@@ -147,9 +147,9 @@ class Summary(Entry):
     where: Text | None = None
     """Condition of the records that count; all if unset."""
     none: Text | None = None
-    """Value of a household without such records; 0 for counts and sums."""
+    """Value of a household without such records; 0 for counts and sums; missing for `shared` if unset."""
     several: Text | None = None
-    """Label of `shared` where the records differ."""
+    """Label of `shared` where the records differ; missing if unset."""
     levels: tuple[Text, ...] = ()
     """Levels of `shared` that its records may have, in order."""
 
@@ -192,9 +192,9 @@ class Summary(Entry):
         if (self.value is None) != (self.statistic == "count"):
             raise ValueError(f"{self.statistic} {'takes no' if self.value else 'needs a'} value")
         shared = self.statistic == "shared"
-        if not shared == (self.type == "factor") == bool(self.levels) == (self.several is not None):
+        if not shared == (self.type == "factor") == bool(self.levels) or (self.several and not shared):
             raise ValueError("shared, and no other statistic, has type factor, levels and several")
-        if (self.none is None) != (self.statistic in ("count", "sum")):
+        if not shared and (self.none is None) != (self.statistic in ("count", "sum")):
             raise ValueError("say what `none` is; for counts and sums it is 0")
         if self.none is not None and not shared:
             float(self.none)
