@@ -50,7 +50,6 @@ class Alternative(_Model):
     without: tuple[Role, ...] = ()
     """Roles of the survey's other files that did not come with this one: taken from the mirror or left out."""
 
-
     def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
         """Name those of the columns read of the official file that this one has not."""
         here = {name.lower() for name in self.only}

@@ -60,9 +60,7 @@ class RawFiles(dg.ConfigurableResource):
     def _mirror(self) -> Path | None:
         return Path(self.mirror) if self.mirror else None
 
-    def _find(
-        self, role: str, file: RawFile, folder: str, columns: Collection[str] = ()
-    ) -> ResolvedFile:
+    def _find(self, role: str, file: RawFile, folder: str, columns: Collection[str] = ()) -> ResolvedFile:
         where: dict[str, Any] = {"folder": folder, "mirror": self._mirror, "cache": Path(self.cache)}
         where["columns"] = columns
         return resolve(role, file, offline=self.offline, simulated=self.origin == "simulated", **where)

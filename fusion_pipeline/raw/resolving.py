@@ -83,9 +83,7 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := look_up(
-        role, file, folder=folder, mirror=mirror, simulated=simulated, columns=columns
-    ):
+    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated, columns=columns):
         return found
 
     where = f"{folder}/{file.name} ({role})"
@@ -139,9 +137,7 @@ def look_up(
     return None
 
 
-def _in_mirror(
-    file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]
-) -> list[_Candidate]:
+def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
     if mirror is None:
         return []
     official = mirror / folder / file.name

@@ -60,9 +60,7 @@ class Sample:
     quality: Quality
 
 
-def write_ahs(
-    places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path
-) -> None:
+def write_ahs(places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path) -> None:
     """Write a vintage's archive and the truth about its households."""
     codebook = load_codebook(survey.codebook)
     sample = draw_sample(places, seed, survey.year, size)

@@ -1,6 +1,7 @@
 """Columns of official files for which the simulated world has no counterpart: a constant, valid code.
 
-Belongs here: completing a file to all columns that its codebook reads. Does not belong here: columns that a model makes.
+Belongs here: completing a file to all columns that its codebook reads. Does not belong here: columns that a model
+makes.
 """
 
 from __future__ import annotations

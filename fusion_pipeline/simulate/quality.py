@@ -55,7 +55,9 @@ def draw_quality(places: Places, homes: Households, energy: Energy, rng: np.rand
     wealth = np.log(np.maximum(homes.income, 3000) / 55_000)
     old = np.clip((1975 - homes.built) / 40, -1, 2)
     renter, hdd = homes.tenure >= 2, places.hdd[homes.place] / 5000
-    strain = -0.6 * wealth + 0.3 * renter + places.hardship[homes.place] + 0.15 * np.minimum(homes.children, 3)
+    strain = (
+        -0.6 * wealth + 0.3 * renter + places.hardship[homes.place] + 0.15 * np.minimum(homes.children, 3)
+    )
 
     def chance(logit: Array) -> Array:
         return rng.random(n) < 1 / (1 + np.exp(-logit))

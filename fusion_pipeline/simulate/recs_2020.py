@@ -59,9 +59,7 @@ def write_recs_2020(
     weights = np.column_stack([np.ones(size), jackknife(size, 1, GROUPS)])
     weights = np.round(calibrate(relative[:, None] * weights, stratum, totals), 4)
     answers = _answers(places, homes, energy, stream(seed, "simulate", "recs", survey.year, "answers"))
-    columns = complete(
-        {"DOEID": hid, "NWEIGHT": weights[:, 0], **answers}, codebook.households, codebook
-    )
+    columns = complete({"DOEID": hid, "NWEIGHT": weights[:, 0], **answers}, codebook.households, codebook)
     assert codebook.households.replicates is not None
     columns |= {
         name: pa.array(weights[:, r + 1]) for r, name in enumerate(codebook.households.replicates.columns)
@@ -72,9 +70,7 @@ def write_recs_2020(
     log.info("RECS %d: %d households", survey.year, size)
 
 
-def _answers(
-    places: Places, homes: Households, energy: Energy, rng: np.random.Generator
-) -> dict[str, Array]:
+def _answers(places: Places, homes: Households, energy: Energy, rng: np.random.Generator) -> dict[str, Array]:
     n, place = len(homes), homes.place
     state = places.states.iloc[places.state[place]]
     people = homes.people
@@ -131,7 +127,8 @@ def _answers(
                  "noacel"):  # fmt: skip
         columns[name.upper()] = getattr(energy, name)
     found = {
-        name: values if values.dtype.kind in "OUST" else values.astype(int) for name, values in columns.items()
+        name: values if values.dtype.kind in "OUST" else values.astype(int)
+        for name, values in columns.items()
     }
     for fuel in ("el", "ng", "lp", "fo"):
         found[f"BTU{fuel.upper()}"] = np.round(getattr(energy, f"btu{fuel}"), 2)
