@@ -28,6 +28,7 @@ body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 76rem; color: var
   font: 15px/1.5 Helvetica Neue, Helvetica, Arial, sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+.search + h2 { border: 0; margin-top: .6rem; }
 .source { color: var(--muted); margin: 0 0 1.2rem; }
 .search { position: sticky; top: 0; z-index: 1; display: flex; gap: 1rem; align-items: center; padding: .8rem 0;
   background: #fff; border-bottom: 1px solid var(--line); }
@@ -151,7 +152,7 @@ def _variable(row: Mapping[str, object]) -> str:
 def _summary(row: Mapping[str, object]) -> str:
     if row["mode"] is not None:
         text = f"{float(str(row['mode_share'])):.0%} {escape(str(row['mode']))}"
-    elif row["weighted_mean"] is not None:
+    elif row["weighted_mean"] is not None and row["type"] != "identifier":
         text = f"mean {escape(as_text(row['weighted_mean']))}"
     else:
         text = ""
@@ -180,7 +181,7 @@ def _harmony(harmony: Harmony) -> str:
 
 def _pair(name: str, entry: Entry) -> str:
     sides = (entry.donor, entry.recipient)
-    rows = [["", *(f"<code>{escape(side.var)}</code> {escape(_made(side))}" for side in sides)]]
+    rows = [["", *(f"<code>{escape(side.var)}</code>{_made(side)}" for side in sides)]]
     for group in dict.fromkeys(number for side in sides for number in side.groups):
         rows.append([str(group), *(escape(_group(side, group)) for side in sides)])
     text = " ".join([name, *(_group(side, group) for side in sides for group in side.groups)])
@@ -193,7 +194,8 @@ def _pair(name: str, entry: Entry) -> str:
 
 def _made(side: Side) -> str:
     parts = [side.expr or "", f"{side.agg} of persons" if side.agg else ""]
-    return ", ".join(part for part in parts if part)
+    said = ", ".join(part for part in parts if part)
+    return f'<span class="raw">{escape(said)}</span>' if said else ""
 
 
 def _group(side: Side, group: int) -> str:
