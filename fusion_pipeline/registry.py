@@ -6,6 +6,7 @@ it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,10 +43,17 @@ class Alternative(_Model):
     """Of the file as it lies there."""
     absent: tuple[str, ...] = ()
     """Raw columns that the official file has and this one has not."""
+    only: tuple[str, ...] = ()
+    """Raw columns that this file has, where it lacks most of the official one's; empty: all but `absent`."""
     states: tuple[Key, ...] = ()
     """State FIPS codes covered; empty: all."""
     without: tuple[Role, ...] = ()
     """Roles of the survey's other files that did not come with this one: taken from the mirror or left out."""
+
+    def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Name those of the columns read of the official file that this one has not."""
+        here = {name.lower() for name in self.only}
+        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
 
 
 class RawFile(_Model):

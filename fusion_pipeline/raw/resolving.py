@@ -15,6 +15,7 @@ import hashlib
 import logging
 import zipfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def resolve(
     cache: Path,
     offline: bool = False,
     simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> ResolvedFile:
     """Find one raw file, downloading it if need be.
 
@@ -68,6 +70,8 @@ def resolve(
     simulated : bool
         `mirror` holds simulated files: neither cache nor download may stand in for them, and the official
         digests do not apply.
+    columns : collection of str
+        Raw columns that will be read of it, which an alternative may lack.
 
     Returns
     -------
@@ -79,11 +83,11 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated):
+    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated, columns=columns):
         return found
 
     where = f"{folder}/{file.name} ({role})"
-    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror)]
+    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror, columns)]
     if simulated:
         raise RawFileError(
             where,
@@ -115,10 +119,16 @@ def resolve(
 
 
 def look_up(
-    role: str, file: RawFile, *, folder: str, mirror: Path | None, simulated: bool = False
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> ResolvedFile | None:
     """Find one raw file in the mirror folder, or not at all; parameters and errors as in `resolve`."""
-    for candidate in _in_mirror(file, folder, mirror):
+    for candidate in _in_mirror(file, folder, mirror, columns):
         if candidate.path.is_file():
             digest = _sha256(candidate.path)
             if not simulated:
@@ -127,7 +137,7 @@ def look_up(
     return None
 
 
-def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candidate]:
+def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
     if mirror is None:
         return []
     official = mirror / folder / file.name
@@ -136,7 +146,7 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candida
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path, lacks = mirror / other.path, (other.absent, other.states, other.without)
+        path, lacks = mirror / other.path, (other.lacks(columns), other.states, other.without)
         candidates.append(_Candidate(path, other.sha256, None, *lacks))
         if path.suffix == ".gz":
             # The digest is of the compressed file and says nothing about an uncompressed one.

@@ -46,7 +46,7 @@ def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     """Dictionary of a donor survey-year."""
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
     columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
-    return TableSpec(tuple(columns), key=("variable",))
+    return TableSpec(tuple(columns), key=("record", "variable"))
 
 
 def acs_households(layout: Layout, partition: str) -> TableSpec:
