@@ -6,10 +6,11 @@ import pyarrow as pa
 from assets import figures
 from assets.publishing import provenance, publish
 from fusion_pipeline import harmonize, preparation
-from fusion_pipeline.fusion import fusing, screening, training
+from fusion_pipeline.fusion import diagnostics, fusing, screening, training
+from fusion_pipeline.fusion.constraints import constrain
+from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.harmonize.pairs import harmonize_pair
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
 from fusion_pipeline.partitions import (
     ACS_TO_PAIR,
@@ -22,7 +23,7 @@ from fusion_pipeline.partitions import (
 )
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import TableRef, write_table
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
 from fusion_pipeline.validation.comparable import beyond
@@ -59,6 +60,7 @@ def _check(
     code_version=harmonize.VERSION,
     ins={
         "donors": _donors("households"),
+        "donor_persons": _donors("persons"),
         "households": _recipient("households"),
         "persons": _recipient("persons"),
     },
@@ -73,13 +75,22 @@ def _check(
     owners=["team:fusion"],
 )
 def fusion_harmonized(
-    context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
+    context: dg.AssetExecutionContext,
+    donors: dict[str, TableRef],
+    donor_persons: dict[str, TableRef],
+    households: TableRef,
+    persons: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
-    harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
-    result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
+    harmonies = harmonize.pair_harmonies(pair, REGISTRY)
+    result = harmonize.harmonize_pair(
+        donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
+    )
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
+    first = pair.donors[0]
+    kept = harmonize.information_kept(donors[first], harmonies[first])
+    alike["information kept"] = alike["predictor"].map(kept)
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(
         alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
@@ -87,7 +98,7 @@ def fusion_harmonized(
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
-        inputs=[*donors.values(), households, persons],
+        inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
             "harmonized predictors": len(alike),
             "skipped harmonies": figures.reasons(result.skipped),
@@ -100,6 +111,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),
                 },
             )
@@ -215,6 +227,7 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
+    plan = constrain(plan, pair.rules, prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
     store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
@@ -236,6 +249,14 @@ def fusion_plan(
     code_version=training.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
     deps=[dg.AssetKey(["fusion", "plan"])],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "common_support",
+            asset=["fusion", "models"],
+            partitions_def=PAIRS,
+            description="Donors cover the recipient in every predictor: overlap, recipients beyond donors, means.",
+        )
+    ],
     group_name="fusion",
     owners=["team:fusion"],
 )
@@ -251,6 +272,11 @@ def fusion_models(
         seed=compute.seed,
         threads=compute.threads,
     )
+    support = diagnostics.common_support(
+        prepared.donor, prepared.recipient, models.plan.predictors, weight="weight"
+    )
+    write_table(store.layout.diagnostics(pair) / "support.parquet", pa.Table.from_pandas(support))
+    poor = diagnostics.poor_support(support)
     report = models.report()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(models.fingerprint[:32]),
@@ -258,12 +284,20 @@ def fusion_models(
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
-            "importance": figures.image(drawing.importance(models.importance(), source=pair)),
+            "importance": figures.image(drawing.importance(importance(models), source=pair)),
             "report": figures.frame_table(report),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/plan[{pair}]": store.plan_version(pair)})
             ),
         },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="common_support",
+                passed=not poor,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"poor": ", ".join(poor) or "none", "support": figures.frame_table(support)},
+            )
+        ],
     )
 
 
@@ -300,6 +334,12 @@ def fusion_implicates(
         stream_name=pair,
     )
     files = [store.layout.implicate(pair, m) for m in members]
+    reach, use = diagnostics.watch_draws(
+        prepared.recipient, models, implicates=members[:1], seed=compute.seed, stream_name=pair
+    )
+    for name, table in (("reach", reach), ("use", use)):
+        file = store.layout.diagnostics(pair) / f"{name}-{members[0]:02d}.parquet"
+        write_table(file, pa.Table.from_pandas(table))
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
@@ -307,6 +347,8 @@ def fusion_implicates(
             "dagster/row_count": prepared.recipient.num_rows * len(members),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
+            f"reach of the donors, implicate {members[0]}": figures.frame_table(reach),
+            f"use of the donors, implicate {members[0]}": figures.frame_table(use),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/models[{pair}]": models.fingerprint[:32]})
             ),

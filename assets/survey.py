@@ -1,51 +1,30 @@
-"""Donor survey-years: raw file, standardized households, dictionary."""
+"""Donor survey-years: raw files, standardized households and persons, dictionary."""
 
 import dagster as dg
+import pyarrow as pa
 
-from assets.ingestion import descriptions, ingest_recorded
-from assets.publishing import publish
+from assets.ingestion import Descriptions, microdata_assets
+from assets.publishing import provenance, publish
+from fusion_pipeline.harmonize.definitions import load_harmony
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
-from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys import dictionary, imputing, ingest
+from fusion_pipeline.surveys import dictionary, dictionary_page
 from fusion_pipeline.surveys.codebook import load_codebook
-from resources.compute import Compute
-from resources.raw_files import RawFiles
+from resources.store import FusionStore
 
-
-@dg.asset(
-    key=["survey", "raw"],
-    group_name="survey",
-    partitions_def=SURVEY_YEARS,
-    owners=["team:surveys"],
-    kinds={"file"},
-    code_version="1",
+survey_raw, survey_households, survey_persons = microdata_assets(
+    "survey",
+    "survey",
+    SURVEY_YEARS,
+    REGISTRY.surveys,
+    Descriptions(
+        raw="The raw files of one donor survey-year as they were found: path, size, checksum, columns absent.",
+        households="Households of one donor survey-year: labels for codes, skips resolved, location, what their "
+        "persons, vehicles and trips add up to, replicate weights.",
+        persons="Persons of the households of one donor survey-year; no rows if it has no person file.",
+    ),
 )
-def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
-    """The raw files of one donor survey-year as they were found: path, size, checksum, columns absent."""
-    files = raw_files.survey(REGISTRY.surveys[context.partition_key])
-    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
-
-
-@dg.asset(
-    key=["survey", "households"],
-    group_name="survey",
-    partitions_def=SURVEY_YEARS,
-    owners=["team:surveys"],
-    kinds={"arrow", "parquet"},
-    code_version=f"{ingest.VERSION}.{imputing.VERSION}",
-    ins={"raw": dg.AssetIn(["survey", "raw"])},
-)
-def survey_households(
-    context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
-) -> dg.MaterializeResult[Artefact]:
-    """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
-    vintage = REGISTRY.surveys[context.partition_key]
-    table, account = ingest_recorded(raw, vintage, "households", compute)
-    return publish(
-        context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
-    )
 
 
 @dg.asset(
@@ -55,12 +34,45 @@ def survey_households(
     owners=["team:surveys"],
     kinds={"parquet"},
     code_version=dictionary.VERSION,
-    ins={"households": dg.AssetIn(["survey", "households"])},
+    ins={"households": dg.AssetIn(["survey", "households"]), "persons": dg.AssetIn(["survey", "persons"])},
 )
 def survey_dictionary(
-    context: dg.AssetExecutionContext, households: TableRef
+    context: dg.AssetExecutionContext, households: TableRef, persons: TableRef
 ) -> dg.MaterializeResult[Artefact]:
     """Every variable of one donor survey-year: description, universe, levels or range, weighted summary."""
     codebook = load_codebook(REGISTRY.surveys[context.partition_key].codebook)
-    table = dictionary.dictionary(households.read(), codebook, "households")
-    return publish(context, table, inputs=[households])
+    tables = [dictionary.dictionary(households.read(), codebook, "households")]
+    if persons.num_rows:
+        tables.append(dictionary.dictionary(persons.read(), codebook, "persons"))
+    return publish(context, pa.concat_tables(tables), inputs=[households, persons])
+
+
+@dg.asset(
+    key=["survey", "dictionary_page"],
+    group_name="survey",
+    partitions_def=SURVEY_YEARS,
+    owners=["team:surveys"],
+    kinds={"file"},
+    code_version=dictionary_page.VERSION,
+    ins={"described": dg.AssetIn(["survey", "dictionary"])},
+)
+def survey_dictionary_page(
+    context: dg.AssetExecutionContext, store: FusionStore, described: TableRef
+) -> dg.MaterializeResult:
+    """The dictionary of one donor survey-year as an HTML page to search, with its harmonies side by side."""
+    key = context.partition_key
+    codebook = load_codebook(REGISTRY.surveys[key].codebook)
+    used = {(p.harmony, p.harmony_set) for p in REGISTRY.pairs.values() if key in p.donors}
+    path = store.layout.dictionary_page(key)
+    digest = dictionary_page.write_page(
+        path,
+        f"{codebook.survey} {codebook.vintage}",
+        codebook.source,
+        described.read(),
+        [load_harmony(*harmony) for harmony in sorted(used)],
+    )
+    origins = provenance(context, [described])
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(digest),
+        metadata={"page": dg.MetadataValue.path(path), "provenance": dg.MetadataValue.json(origins)},
+    )

@@ -6,17 +6,27 @@ it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fusion_pipeline.errors import RegistryError
 
 PATH = Path(__file__).with_name("registry.yaml")
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -33,8 +43,17 @@ class Alternative(_Model):
     """Of the file as it lies there."""
     absent: tuple[str, ...] = ()
     """Raw columns that the official file has and this one has not."""
+    only: tuple[str, ...] = ()
+    """Raw columns that this file has, where it lacks most of the official one's; empty: all but `absent`."""
     states: tuple[Key, ...] = ()
     """State FIPS codes covered; empty: all."""
+    without: tuple[Role, ...] = ()
+    """Roles of the survey's other files that did not come with this one: taken from the mirror or left out."""
+
+    def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Name those of the columns read of the official file that this one has not."""
+        here = {name.lower() for name in self.only}
+        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
 
 
 class RawFile(_Model):
@@ -44,6 +63,8 @@ class RawFile(_Model):
     url: str
     size: int | None = None
     sha256: Sha256 | None = None
+    member: str = "*.csv"
+    """Which members of a zip archive hold the records; several roles may share an archive."""
     alternatives: tuple[Alternative, ...] = ()
 
 
@@ -54,7 +75,15 @@ class SurveyVintage(_Model):
     vintage: Key
     year: int
     codebook: Key
-    files: dict[Literal["households", "persons"], RawFile]
+    files: dict[Role, RawFile]
+    """Raw files by what they hold: the kinds of records that the codebook names, and its replicate weights."""
+
+    @field_validator("files")
+    @classmethod
+    def _households_are_there(cls, files: dict[str, RawFile]) -> dict[str, RawFile]:
+        if "households" not in files:
+            raise ValueError("a survey has a file of households")
+        return files
 
     @property
     def folder(self) -> str:
@@ -85,7 +114,6 @@ class FusionPair(_Model):
 
     donors: tuple[Key, ...] = Field(min_length=1)
     recipient: Key
-    harmony: Key
     harmony_set: Literal["current", "paper"] = "current"
     locations: tuple[Key, ...]
     """Disclosed location columns of the donor, as the concordance names them."""
@@ -95,6 +123,8 @@ class FusionPair(_Model):
     """Fusion order: as listed in `fuse`, or found from the data."""
     fuse: tuple[Key | Block, ...] = Field(min_length=1)
     prices: tuple[PriceStep, ...] = ()
+    rules: tuple[str, ...] = ()
+    """What must be true of every fused household, in the language of `fusion/rules.py`."""
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.rules import table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
@@ -73,17 +74,13 @@ class Donors:
         Raises
         ------
         TrainingError
-            If a fusion variable is missing there, or fewer than `least` donors are left.
+            If a fusion variable is missing or infinite there, or fewer than `least` donors are left.
         """
         inside = np.ones(self.count, dtype=bool)
-        if step.universe is not None:
-            if self.describe(step.universe).kind == "categorical":
-                raise TrainingError(
-                    f"donor, column {step.universe}",
-                    "is categorical and cannot be a universe.",
-                    "Use a quantity.",
-                )
-            inside &= variables.numbers(self.table[step.universe]) > 0
+        if step.condition is not None:
+            for term in step.condition.terms:
+                term.check(self.describe(term.column), "donor")
+            inside &= step.condition.truth(table_lookup(self.table, "donor", TrainingError))[0][:, 0]
         for name in step.variables:
             absent = int((variables.missing(self.table[name]) & inside).sum())
             if absent:
@@ -92,6 +89,14 @@ class Donors:
                     f"is missing for {absent} of {int(inside.sum())} donors; a fusion variable must be complete.",
                     "Impute it or drop these donors before training.",
                 )
+            if self.describe(name).kind != "categorical":
+                infinite = int((np.isinf(variables.numbers(self.table[name])) & inside).sum())
+                if infinite:
+                    raise TrainingError(
+                        f"donor, column {name}",
+                        f"is infinite for {infinite} of {int(inside.sum())} donors.",
+                        "Correct it or drop these donors before training.",
+                    )
         rows = np.flatnonzero(inside)
         if step.outliers_by is not None:
             rows = self._without_outliers(step, rows)
@@ -161,6 +166,7 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     used = [
         *(v for step in plan.steps for v in (*step.variables, *step.predictors)),
         *(step.outliers_by for step in plan.steps if step.outliers_by),
+        *(column for step in plan.steps if step.condition for column in step.condition.columns),
     ]
     wanted = [name for name in used if name not in ratios] + [
         name for pair in ratios.values() for name in pair

@@ -83,6 +83,16 @@ def fuse(
         If the recipient does not fit the model set; the message names the column.
     StorageError
         If the model set is damaged or `out` cannot be written.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
+    >>> fused = fp.fuse(recipient, models, implicates=2)
+    >>> fused.column_names, fused.num_rows
+    (['implicate', 'year', 'hid', 'size'], 400)
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     numbers = _numbers(implicates)
@@ -148,7 +158,7 @@ def _fused_blocks(
     unseen: dict[tuple[str, str], int] = {}
 
     def work(number: int, block: pa.Table, part: Sequence[int]) -> list[tuple[int, int, pa.Table]]:
-        values = chain.run(source.features(block), number, part)
+        values = chain.run(source.features(block), number, part, source.lookup(block))
         kept = block.select(list(source.retain))
         return [(number, m, _join(kept, columns)) for m, columns in zip(part, values, strict=True)]
 
@@ -171,6 +181,8 @@ def _fused_blocks(
                 )
         while waiting:
             yield from waiting.popleft().result()
+    for text, count in sorted(chain.enforced.items()):
+        log.info("rule `%s`: %d values were drawn again", text, count)
     for (name, level), count in sorted(unseen.items()):
         log.warning(
             "recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count

@@ -124,6 +124,15 @@ def train(
     bootstrap (Rubin 1981): its donors are drawn with these weights, and its class and zero models are fitted again
     on them, with the size and number of trees found once. Mean and quantile models are not: donors and recipients must
     be placed by the same models.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> models = fp.train(donor, y=["size", "cool"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
+    >>> models.report()[["variable", "model"]].values.tolist()[:2]
+    [['size', 'mean'], ['size', 'quantile 1']]
     """
     if plan is None:
         if not y or not x:
@@ -176,7 +185,7 @@ def train(
                 },
                 "donors": donors.count,
                 "bootstraps": bootstraps,
-                "plan": asdict(plan),
+                "plan": plan.to_dict(),
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
                 "pools": pools,

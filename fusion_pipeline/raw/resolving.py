@@ -15,6 +15,7 @@ import hashlib
 import logging
 import zipfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class _Candidate:
     """Name of the wrapped file when `sha256` is of what the wrapper (.gz, .zip) holds."""
     absent: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def resolve(
@@ -47,6 +49,7 @@ def resolve(
     cache: Path,
     offline: bool = False,
     simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> ResolvedFile:
     """Find one raw file, downloading it if need be.
 
@@ -67,6 +70,8 @@ def resolve(
     simulated : bool
         `mirror` holds simulated files: neither cache nor download may stand in for them, and the official
         digests do not apply.
+    columns : collection of str
+        Raw columns that will be read of it, which an alternative may lack.
 
     Returns
     -------
@@ -78,16 +83,11 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    candidates = _in_mirror(file, folder, mirror) if mirror is not None else []
-    for candidate in candidates:
-        if candidate.path.is_file():
-            digest = _sha256(candidate.path)
-            if not simulated:
-                _check(candidate, digest)
-            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror")
+    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated, columns=columns):
+        return found
 
     where = f"{folder}/{file.name} ({role})"
-    looked_at = [str(candidate.path) for candidate in candidates]
+    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror, columns)]
     if simulated:
         raise RawFileError(
             where,
@@ -99,7 +99,7 @@ def resolve(
     if target.path.is_file():
         digest = _sha256(target.path)
         if file.sha256 in (None, digest):
-            return _resolved(role, target, digest, "cache")
+            return _resolved(role, target, digest, "cache", file.member)
         if offline:
             _check(target, digest)
         _log.warning("%s: the cached file has another digest than the registry; fetching it again", where)
@@ -115,31 +115,53 @@ def resolve(
             f"Fetch it on a connected machine into {place}/{file.name}, or unset FUSION_OFFLINE.",
         )
     fetch(file.url, target.path, size=file.size, sha256=file.sha256)
-    return _resolved(role, target, _sha256(target.path), "download")
+    return _resolved(role, target, _sha256(target.path), "download", file.member)
 
 
-def _in_mirror(file: RawFile, folder: str, mirror: Path) -> list[_Candidate]:
+def look_up(
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    simulated: bool = False,
+    columns: Collection[str] = (),
+) -> ResolvedFile | None:
+    """Find one raw file in the mirror folder, or not at all; parameters and errors as in `resolve`."""
+    for candidate in _in_mirror(file, folder, mirror, columns):
+        if candidate.path.is_file():
+            digest = _sha256(candidate.path)
+            if not simulated:
+                _check(candidate, digest)
+            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
+    return None
+
+
+def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
+    if mirror is None:
+        return []
     official = mirror / folder / file.name
     candidates = [_Candidate(official, file.sha256)]
     candidates += [
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path = mirror / other.path
-        candidates.append(_Candidate(path, other.sha256, None, other.absent, other.states))
+        path, lacks = mirror / other.path, (other.lacks(columns), other.states, other.without)
+        candidates.append(_Candidate(path, other.sha256, None, *lacks))
         if path.suffix == ".gz":
             # The digest is of the compressed file and says nothing about an uncompressed one.
-            candidates.append(_Candidate(path.with_suffix(""), None, None, other.absent, other.states))
+            candidates.append(_Candidate(path.with_suffix(""), None, None, *lacks))
         else:
             wrapped = Path(f"{path}.gz")
-            candidates.append(_Candidate(wrapped, other.sha256, path.name, other.absent, other.states))
+            candidates.append(_Candidate(wrapped, other.sha256, path.name, *lacks))
     return candidates
 
 
-def _resolved(role: str, found: _Candidate, digest: str, origin: Origin) -> ResolvedFile:
+def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:
     path = found.path.absolute()
     _log.info("%s: %s (%s, %.1f MB)", role, path, origin, path.stat().st_size / 1e6)
-    return ResolvedFile(role, path, path.stat().st_size, digest, origin, found.absent, found.states)
+    size = path.stat().st_size
+    return ResolvedFile(role, path, size, digest, origin, found.absent, found.states, member, found.without)
 
 
 def _check(found: _Candidate, digest: str) -> None:

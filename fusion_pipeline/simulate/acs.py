@@ -20,6 +20,7 @@ from fusion_pipeline.simulate.acs_columns import Sample, housing_columns, person
 from fusion_pipeline.simulate.energy import draw_energy
 from fusion_pipeline.simulate.place import Places
 from fusion_pipeline.simulate.population import draw_households
+from fusion_pipeline.simulate.quality import draw_quality
 from fusion_pipeline.simulate.sampling import allocate, calibrate, draw_urban, successive_difference
 from fusion_pipeline.simulate.text import ZipMembers
 from fusion_pipeline.simulate.truth import TruthWriter, truth_table
@@ -52,7 +53,10 @@ def write_acs(
                 person_columns(places, puma, year, sample, _rng(places, seed, year, puma, "p")),
             )
             hid = sample.serial[sample.kind == 0]
-            t.append(truth_table(places, hid, sample.homes.place, sample.energy))
+            quality = draw_quality(
+                places, sample.homes, sample.energy, _rng(places, seed, year, puma, "quality")
+            )
+            t.append(truth_table(places, hid, sample.homes.place, sample.energy, quality))
             done += len(hid)
     log.info("ACS %d: %d households in %d PUMAs", year, done, len(places))
 

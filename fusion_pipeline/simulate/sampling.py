@@ -32,6 +32,31 @@ def allocate(total: int, sizes: Array, power: float, minimum: int = 2) -> Array:
     return count + minimum
 
 
+def draw_places(
+    total: int, stratum: Array, households: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Draw a sample of places, stratified with n_h proportional to N_h^0.7, by households within strata.
+
+    Parameters
+    ----------
+    total : size of the sample
+    stratum, households : (P,) of each place
+
+    Returns
+    -------
+    place (n,), stratum (n,), in random order.
+    """
+    size = np.bincount(stratum, households)
+    drawn = rng.permutation(np.repeat(np.arange(len(size)), allocate(total, size, 0.7)))
+    place = np.empty(total, dtype=int)
+    for number in range(len(size)):
+        members = np.flatnonzero(stratum == number)
+        odds = np.cumsum(households[members])
+        found = np.searchsorted(odds, rng.random((drawn == number).sum()) * odds[-1], side="right")
+        place[drawn == number] = members[np.minimum(found, len(members) - 1)]
+    return place, drawn
+
+
 def draw_urban(shares: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draw the urban type of sampled households, and their design weights relative to the stratum's mean.
 
@@ -78,15 +103,34 @@ def successive_difference(sequence: Array) -> Array:
     return 1 + 2**-1.5 * (rows[first] - rows[second])
 
 
-def fay(stratum: Array, half: Array) -> Array:
-    """Return the (n, 96) factors of Fay's balanced repeated replication: 0.5 or 1.5.
+def jackknife(count: int, strata: int, groups: int) -> Array:
+    """Return the (n, strata x groups) factors of a stratified jackknife: 0, groups / (groups - 1), or 1.
+
+    Units must be in random order; each replicate leaves one group of one stratum out.
+
+    Notes
+    -----
+    V = (groups - 1) / groups sum (t_r - t)^2.
+    """
+    stratum, group = np.arange(count) % strata, np.arange(count) // strata % groups
+    factors = np.ones((count, strata * groups))
+    for replicate in range(strata * groups):
+        within = stratum == replicate // groups
+        left = group == replicate % groups
+        factors[within, replicate] = np.where(left[within], 0.0, groups / (groups - 1))
+    return factors
+
+
+def fay(stratum: Array, half: Array, order: int = 96) -> Array:
+    """Return the (n, order) factors of Fay's balanced repeated replication: 0.5 or 1.5.
 
     Parameters
     ----------
-    stratum : (n,) pseudo-strata, 0 to 94.
+    stratum : (n,) pseudo-strata, 0 to order - 2.
     half : (n,) 0 or 1, the half-sample within the pseudo-stratum.
+    order : number of replicates, 80, 96 or 160.
     """
-    rows = hadamard(96)[1:]
+    rows = hadamard(order)[1:]
     return 1 + (1 - FAY_EPSILON) * rows[stratum] * np.where(half == 0, 1, -1)[:, None]
 
 
@@ -109,8 +153,8 @@ def pseudo_strata(stratum: Array, count: int) -> tuple[Array, Array]:
 
 @cache
 def hadamard(order: int) -> Array:
-    """Build a Hadamard matrix of order 80 or 96 whose first row is ones (Paley, doubled by Sylvester)."""
-    prime = {80: 19, 96: 23}[order]
+    """Build a Hadamard matrix of order 80, 96 or 160 whose first row is ones (Paley, doubled by Sylvester)."""
+    prime = {80: 19, 96: 23, 160: 19}[order]
     squares = np.zeros(prime, dtype=int)
     squares[np.arange(1, prime) ** 2 % prime] = 1
     legendre = 2 * squares - 1

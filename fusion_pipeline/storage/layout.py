@@ -35,6 +35,10 @@ class Layout:
         """Model set of a pair, a directory."""
         return self.root / "models" / pair
 
+    def diagnostics(self, pair: str) -> Path:
+        """Folder of what is known of a pair's common support and use of donors."""
+        return self.root / "diagnostics" / pair
+
     def implicates(self, pair: str) -> Path:
         """Dataset of a pair's implicates: `implicate=07/part-0.parquet` below it."""
         return self.root / "implicates" / pair
@@ -50,6 +54,10 @@ class Layout:
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"
+
+    def dictionary_page(self, survey_year: str) -> Path:
+        """Dictionary of a donor survey-year, one HTML file."""
+        return self.root / "dictionaries" / f"{survey_year}.html"
 
     @property
     def simulated_raw(self) -> Path:

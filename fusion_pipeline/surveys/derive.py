@@ -6,9 +6,11 @@ parsed into a syntax tree and only the nodes below are accepted.
     any(...)  all(...)                of comparisons
     ==  !=  <  <=  >  >=              of a column with a label or number, or of two numeric terms
     +  -  *  /                        of numeric columns and numbers
+    a if ... else b                   of numeric terms and a comparison, any(...) or all(...)
 
 Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing
-when a term is; anything computed from a missing number, and any quotient by zero, is missing.
+when a term is; anything computed from a missing number, any quotient by zero, and any choice by a missing
+condition is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +41,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"any": pc.or_kleene, "all": pc.and_kleene}
 
 
-def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def check_expression(
+    expression: str,
+    columns: Mapping[str, Sequence[str]],
+    kind: Literal["boolean", "number"] | None = None,
+) -> tuple[str, ...]:
     """Check an expression against the columns there are.
 
     Parameters
@@ -47,6 +53,8 @@ def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> t
     expression : str
     columns : mapping
         Column name to levels; no levels means a number.
+    kind : "boolean" or "number", optional
+        What it must give.
 
     Returns
     -------
@@ -58,7 +66,9 @@ def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> t
         Saying which part is not accepted, or which column or label does not exist.
     """
     tree = _parse(expression)
-    _check(tree, columns)
+    given = _check(tree, columns)
+    if kind not in (None, given):
+        raise ValueError(f"{expression!r} gives a {given}, not a {kind}")
     found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id not in _FUNCTIONS]
     return tuple(dict.fromkeys(found))
 
@@ -80,8 +90,8 @@ def _parse(expression: str) -> ast.expr:
         raise ValueError(f"{expression!r} is not an expression ({error.msg})") from error
 
 
-def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> str:
-    """Return the kind of a node: "boolean" or "number"."""
+def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> Literal["boolean", "number"]:
+    """Return the kind of a node."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as terms, keywords=[]) if name in _FUNCTIONS:
             for term in terms:
@@ -101,6 +111,12 @@ def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> str:
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _ARITHMETIC:
             _check_number(left, columns)
             _check_number(right, columns)
+            return "number"
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            if _check(test, columns) != "boolean":
+                raise ValueError(f"{ast.unparse(test)!r} is not a comparison")
+            _check_number(body, columns)
+            _check_number(orelse, columns)
             return "number"
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             _check_number(operand, columns)
@@ -129,6 +145,8 @@ def _evaluate(node: ast.expr, table: pa.Table) -> Any:
             return _COMPARISONS[type(operator)](_evaluate(left, table), _evaluate(right, table))
         case ast.BinOp(left=left, op=operator, right=right):
             return _ARITHMETIC[type(operator)](_evaluate(left, table), _evaluate(right, table))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return pc.if_else(_evaluate(test, table), _evaluate(body, table), _evaluate(orelse, table))
         case ast.UnaryOp(operand=operand):
             return pc.negate(_evaluate(operand, table))
         case ast.Constant(value=str(label)):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.rules import broken, table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
 
@@ -24,6 +25,7 @@ CHECKS = {
     "complete": "Every recipient household is there once, in order, with every fusion variable.",
     "no_missing": "No fusion variable has a missing or infinite value.",
     "within_support": "Every drawn value occurs among the donors.",
+    "rules": "Every record obeys every rule of the plan.",
 }
 
 
@@ -46,7 +48,10 @@ def check_implicates(
     """
     found: dict[str, list[str]] = {name: [] for name in CHECKS}
     households = recipient.read(["hid"])["hid"]
-    drawn = [name for name in plan.variables if name not in plan.products]
+    bounded = {rule.variable for rule in plan.parsed_rules}
+    # A bound that no donor reaches becomes the value itself.
+    drawn = [name for name in plan.variables if name not in plan.products and name not in bounded]
+    own = recipient.read(list(plan.conditions))
     support = {name: donor.read([name])[name].unique() for name in drawn}
     for file in files:
         implicate = TableRef(file)
@@ -64,6 +69,8 @@ def check_implicates(
             known = pc.is_in(_plain(column.drop_null()), value_set=_plain(support[name]))
             if count := pc.sum(pc.invert(known)).as_py():
                 found["within_support"].append(f"{label}: {count} values of {name} no donor has")
+        for text, count in _disobeyed(implicate, own, plan).items():
+            found["rules"].append(f"{label}: {count} values break `{text}`")
     return {name: "; ".join(texts) for name, texts in found.items()}
 
 
@@ -101,6 +108,19 @@ def incomplete(card: pd.DataFrame, households: int) -> str:
 def digest(card: pd.DataFrame) -> str:
     """Hash the bytes of several implicates, described by `data_card`, into one data version."""
     return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
+
+
+def _disobeyed(implicate: TableRef, own: pa.Table, plan: FusionPlan) -> dict[str, int]:
+    known = {*own.column_names, *plan.variables}
+    # What a rule reads but is not written out cannot be looked at here.
+    readable = [r for r in plan.parsed_rules if {r.variable, *r.columns} <= known]
+    outside = {v for step in plan.steps if step.condition for v in step.variables}
+    readable = [rule for rule in readable if rule.variable not in outside]
+    used = [v for v in plan.variables if any(v in (rule.variable, *rule.columns) for rule in readable)]
+    written = implicate.read(used)
+    columns = {name: own[name] for name in own.column_names} | {name: written[name] for name in used}
+    counts = broken(readable, table_lookup(pa.table(columns), "implicate", StorageError))
+    return {text: count for text, count in counts.items() if count}
 
 
 def _missing(column: pa.ChunkedArray) -> int:

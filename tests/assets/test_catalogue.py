@@ -12,7 +12,9 @@ GRAPH = {
     "survey": {
         "survey/raw": (DONOR, []),
         "survey/households": (DONOR, ["survey/raw"]),
-        "survey/dictionary": (DONOR, ["survey/households"]),
+        "survey/persons": (DONOR, ["survey/households", "survey/raw"]),
+        "survey/dictionary": (DONOR, ["survey/households", "survey/persons"]),
+        "survey/dictionary_page": (DONOR, ["survey/dictionary"]),
     },
     "recipient": {
         "acs/raw": (RECIPIENT, []),
@@ -25,7 +27,7 @@ GRAPH = {
         "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
     },
     "fusion": {
-        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households"]),
+        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
         "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "survey/households"]),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
@@ -41,7 +43,10 @@ GRAPH = {
     },
 }  # fmt: skip
 JOBS = {
-    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/raw"]),
+    "ingest_survey": (
+        DONOR,
+        ["survey/dictionary", "survey/dictionary_page", "survey/households", "survey/persons", "survey/raw"],
+    ),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
     "build_concordance": (None, ["geography/concordance", "geography/raw"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
@@ -54,6 +59,7 @@ JOBS = {
 }
 CHECKED_TABLES = [
     "survey/households",
+    "survey/persons",
     "survey/dictionary",
     "acs/households",
     "acs/persons",
@@ -64,10 +70,14 @@ CHECKED_TABLES = [
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},
-    "fusion/implicates": {"complete", "no_missing", "within_support"},
+    "fusion/implicates": {"complete", "no_missing", "rules", "within_support"},
     "fusion/microdata": {"complete"},
 }
-WARNING = {"fusion/harmonized": {"similarity"}, "fusion/microdata": {"marginals"}}
+WARNING = {
+    "fusion/harmonized": {"similarity"},
+    "fusion/models": {"common_support"},
+    "fusion/microdata": {"marginals"},
+}
 
 ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
 

@@ -15,7 +15,7 @@ SMALL = {"households": 600, "donors": 300}
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
@@ -30,11 +30,10 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_other_bytes(tmp_pat
 
 def test_every_file_that_a_pair_uses_is_there(mirror: Path) -> None:
     registry = load_registry()
-    used = {pair.recipient for pair in registry.pairs.values()}
-    surveys = [*registry.surveys.values(), *(registry.recipients[key] for key in sorted(used))]
-    expected = {
-        f"{s.folder}/{f.name}" for s in surveys if s.survey in ("RECS", "ACS") for f in s.files.values()
-    }
+    pairs = registry.pairs.values()
+    surveys = [registry.surveys[key] for key in sorted({d for pair in pairs for d in pair.donors})]
+    surveys += [registry.recipients[key] for key in sorted({pair.recipient for pair in pairs})]
+    expected = {f"{survey.folder}/{file.name}" for survey in surveys for file in survey.files.values()}
     expected |= {f"spatial/{file.name}" for file in registry.geography.values()}
     assert expected <= set(digests(mirror))
 
@@ -60,6 +59,24 @@ def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
     assert not stale.exists()
     assert json.loads((tmp_path / "raw" / "simulated.json").read_text())["seed"] == 2
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["raw"]
+
+
+def test_a_later_pair_adds_to_the_mirror_and_remakes_nothing(tmp_path: Path) -> None:
+    first, second = "RECS_2015__ACS_2015", "RECS_2015__ACS_2013"
+    mirror, other = tmp_path / "raw", tmp_path / "other"
+    simulate(mirror, [first], **SMALL)
+    assert {path.name for path in mirror.glob("[!.]*")} == {
+        "acs_2015",
+        "recs_2015",
+        "simulated.json",
+        "spatial",
+        "truth",
+    }
+    before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*") if path.is_file()}
+    simulate(mirror, [second], **SMALL)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    simulate(other, [second, first], **SMALL)
+    assert digests(mirror) == digests(other)
 
 
 @pytest.mark.parametrize("sizes", [{"households": 499}, {"donors": 299}])

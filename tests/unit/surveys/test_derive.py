@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_the_columns_of_an_expression_are_found_once_each():
         ("[x for x in area]", "not accepted"),
         ("lambda: 1", "not accepted"),
         ("area ** 2", "not accepted"),
-        ("area if rooms else rooms", "not accepted"),
+        ("area if rooms else rooms", "is not a comparison"),
         ("1 < area < 3", "not accepted"),
         ("sum(area, rooms)", "not accepted"),
         ("any()", "not accepted"),
@@ -65,3 +66,12 @@ def test_the_columns_of_an_expression_are_found_once_each():
 def test_anything_outside_the_language_is_refused(expression, complaint):
     with pytest.raises(ValueError, match=complaint):
         check_expression(expression, COLUMNS)
+
+
+def test_a_choice_takes_the_first_number_where_its_condition_holds_and_none_where_it_is_missing() -> None:
+    table = pa.table(
+        {"children": [2.0, 3.0, 4.0], "age": categorical(np.array([0, -1, 1]), ["young", "old"])}
+    )
+    expression = 'children if age == "young" else 0'
+    assert check_expression(expression, {"children": (), "age": ("young", "old")}) == ("children", "age")
+    assert evaluate(expression, table).to_pylist() == [2.0, None, 0.0]

@@ -1,6 +1,7 @@
 """Checks of implicates on disk: each finds its fault, names the implicate, and finds nothing in sound ones."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,15 @@ def pair(tmp_path):
     write_table(donor, pa.table(columns))
     write_table(recipient, pa.table({"hid": [11, 12, 13], "income": [1, 2, 3]}))
     return TableRef(recipient), TableRef(donor)
+
+
+def test_a_broken_rule_is_found_and_counted(pair, store) -> None:
+    plan = replace(PLAN, rules=("televisions <= income", "gas >= 1 if income > 1"))
+    files = store(implicate(), implicate(televisions=pa.array([2, 2, 4])))
+    assert (
+        check_implicates(files, *pair, plan)["rules"]
+        == "implicate=02: 2 values break `televisions <= income`"
+    )
 
 
 @pytest.fixture
