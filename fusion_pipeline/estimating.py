@@ -15,6 +15,7 @@ import pyarrow as pa
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.geography.concordance import add_areas
 from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.estimands import Statistic
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.registry import load_registry
@@ -37,6 +38,7 @@ def estimate_pair(
     totals: str = "none",
     rule: str = "auto",
     level: float = 0.90,
+    area_error: bool = True,
     memory_limit: int | None = None,
     threads: int | None = None,
 ) -> Estimates:
@@ -48,6 +50,8 @@ def estimate_pair(
     layout : where its artefacts lie
     estimates, where, derive, totals, rule, level : as in `inference.analyze.analyze`
     by : columns of the recipient's households, `region`, `division`, fusion variables, or expressions
+    area_error : add the area component to the margins, if the pair's area errors were measured. Several pairs have
+        none: whose error an estimate over both has is not known.
 
     Raises
     ------
@@ -86,9 +90,22 @@ def estimate_pair(
         replicate_scale=design.scale if design else None,
         replicate_count=design.count if design else None,
         level=level,
+        area_error=area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None,
         memory_limit=memory_limit,
         threads=threads,
     )
+
+
+def area_error_of(pair: str, layout: Layout) -> AreaError | None:
+    """Read the area errors measured for a pair, if they were.
+
+    Raises
+    ------
+    StorageError
+        If the file is damaged.
+    """
+    file = layout.area_error(pair)
+    return AreaError.read(file) if file.is_file() else None
 
 
 def implicates_of(pair: str, layout: Layout) -> list[Path]:

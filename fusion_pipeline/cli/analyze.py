@@ -43,6 +43,9 @@ DEMO = {
 @click.option("--rule", default="auto", show_default=True, help="Pooling rule.")
 @click.option("--level", default=0.90, show_default=True, help="Level of the margin of error.")
 @click.option(
+    "--area-error/--no-area-error", default=True, show_default=True, help="Add what areas have of their own."
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}."
 )
 def analyze(
@@ -54,6 +57,7 @@ def analyze(
     totals: str,
     rule: str,
     level: float,
+    area_error: bool,
     out: Path | None,
 ) -> None:
     """Estimate anything from a fused PAIR with margins of error pooled over all implicates.
@@ -65,7 +69,14 @@ def analyze(
     if out is not None and out.suffix not in FORMATS:
         raise click.BadParameter(f"{out} ends in none of {', '.join(FORMATS)}", param_hint="--out")
     settings = load_settings()
-    options = {"where": where, "derive": _definitions(derive), "totals": totals, "rule": rule, "level": level}
+    options = {
+        "where": where,
+        "derive": _definitions(derive),
+        "totals": totals,
+        "rule": rule,
+        "level": level,
+        "area_error": area_error,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the notes below say the same
         found = _estimates(list(pairs), settings, estimates, by, **options)

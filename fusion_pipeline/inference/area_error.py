@@ -277,9 +277,9 @@ def area_variance(
     return noise * np.maximum(0.0, areas * np.asarray(effective_n) - 2)
 
 
-def total_df(total: ArrayLike, df: ArrayLike, component: ArrayLike, component_df: float) -> Array:
+def total_df(total: ArrayLike, df: ArrayLike, component: ArrayLike, component_df: ArrayLike) -> Array:
     """Join degrees of freedom of two independent parts of a variance (Satterthwaite 1946)."""
     t, c = np.asarray(total, dtype=np.float64), np.asarray(component, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        joined = (t + c) ** 2 / (t**2 / np.asarray(df) + c**2 / component_df)
+        joined = (t + c) ** 2 / (t**2 / np.asarray(df) + c**2 / np.asarray(component_df))
     return np.where(c > 0, joined, df)

@@ -91,8 +91,8 @@ class Results:
         groups : (groups, factors) codes
         pd.DataFrame
             One row a group and label with anything in it: `_group`, `_label` (positions), `estimate`,
-            `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`.
-            Empty if the estimand is not defined anywhere.
+            `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`, and
+            `_within`, the mean variance within implicates. Empty if the estimand is not defined anywhere.
         """
         groups, estimate, variance, n, effective = self._stacked()
         # Twelve digits, so that implicates that agree do so exactly whatever the order of summation.
@@ -123,6 +123,7 @@ class Results:
                 "margin": pooled.margin(level),
                 "df": pooled.df,
                 "missing_information": pooled.missing_information,
+                "_within": pooled.within,
                 "effective_n": effective[at[0], group].mean(axis=0),
             }
             part = pd.DataFrame({name: _digits(values, 9) for name, values in numbers.items()})

@@ -51,6 +51,10 @@ class Layout:
         """Marginals of a pair's implicates, held against its donors'."""
         return self.root / "fusion" / "marginals" / f"{pair}.parquet"
 
+    def area_error(self, pair: str) -> Path:
+        """Area errors of a pair, measured on proxies."""
+        return self.root / "quality" / "area_error" / f"{pair}.json"
+
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"

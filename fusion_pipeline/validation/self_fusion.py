@@ -106,7 +106,9 @@ class SelfFusion:
         for frame, areas in ((self.donor, believed), (self.recipient, self.recipient[design.area])):
             frame[list(self.spatial)] = summaries.loc[areas].to_numpy(np.float32)
 
-    def fused(self, out: Path, recipients: np.ndarray | None = None) -> Iterator[SelfFused]:
+    def fused(
+        self, out: Path, recipients: np.ndarray | None = None, only: Sequence[str] | None = None
+    ) -> Iterator[SelfFused]:
         """Fuse the proxies, each by itself, so that none is a predictor of another; its own summary is none either.
 
         Parameters
@@ -114,11 +116,13 @@ class SelfFusion:
         out : folder of the model sets
         recipients : (n,) bool, optional
             Recipients to fuse onto; all by default.
+        only : proxies to fuse; all by default
         """
         design = self.design
         onto = self.recipient if recipients is None else self.recipient[recipients].reset_index(drop=True)
-        for number, variable in enumerate(self.proxies, start=1):
-            _log.info("fusing proxy %d of %d: %s", number, len(self.proxies), variable)
+        wanted = self.proxies if only is None else [v for v in self.proxies if v in only]
+        for number, variable in enumerate(wanted, start=1):
+            _log.info("fusing proxy %d of %d: %s", number, len(wanted), variable)
             x = [*design.predictors, *(name for name in self.spatial if name != SPATIAL + variable)]
             models = train(
                 self.donor, y=[variable], x=x, weight=design.weight, out=out / variable, seed=design.seed
