@@ -6,12 +6,13 @@ known (`validation/self_fusion.py`), estimation (`analyze.py`).
 
 Model. The fused mean of group g errs by sampling, by the implicates, and by what its areas have of their own::
 
-    error of g = sum over areas a of share(g, a) delta(a) + the rest        delta(a) ~ (0, icc S)
+    error of g = sum over areas a of (share(g, a) - share(a)) delta(a) + the rest        delta(a) ~ (0, icc S)
 
 where S is the residual variance of households (given the predictors) and icc the intraclass correlation of area errors:
-the share of residual variance that households of one area have in common. Independent over areas, the errors average out
-in proportion to ``H = sum of share(g, a)^2``: 1 for one area, 1/623 for a nation of 623 equal ones. In a part f of
-an area's households the icc is larger by `finer` (1 - f), because groups of an area differ in their own ways.
+the share of residual variance that households of one area have in common. share(a) is the area's share of everyone: donors are
+a sample of everyone, so the models have their average right whatever single areas are like. Independent over areas, the errors
+average out in proportion to ``H = sum of (share(g, a) - share(a))^2``: nearly 1 for one area, 0 for the nation. In a part f of
+an area's households groups differ in their own ways: ``finer (1 - f) share(g, a)^2`` is added.
 
 Against Rubin's total variance there is something to be said first. With S/n the residual noise of a group's mean, the variance
 of the pooled estimate around the population's mean is, M implicates drawn from proper models,
@@ -225,8 +226,8 @@ def concentration(
 
     Returns
     -------
-    H : (count,) sum over areas of share(g, a)^2
-    partial : (count,) the same with (1 - f) as factor, f the group's part of the area's weight
+    H : (count,) sum over areas of (share(g, a) - share(a))^2
+    partial : (count,) sum over areas of (1 - f) share(g, a)^2, f the group's part of the area's weight
     """
     there = cells >= 0
     of_area = np.bincount(areas, weights=weight)
@@ -237,8 +238,10 @@ def concentration(
         share = together / np.bincount(cell, weights=together, minlength=count)[cell]
         part = np.clip(together / of_area[area], 0, 1)
     share = np.nan_to_num(share)
+    everyone = of_area / of_area.sum()
+    apart = share**2 - 2 * share * everyone[area]
     return (
-        np.bincount(cell, weights=share**2, minlength=count),
+        np.clip(np.bincount(cell, weights=apart, minlength=count) + everyone @ everyone, 0, None),
         np.bincount(cell, weights=share**2 * (1 - np.nan_to_num(part)), minlength=count),
     )
 

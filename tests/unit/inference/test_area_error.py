@@ -106,12 +106,12 @@ def test_unknown_area_column_is_named(fused) -> None:
         analyze(table, static, estimates=["mean(y)"], area_error=error)
 
 
-def test_concentration_is_one_for_an_area_and_an_even_share_for_many() -> None:
+def test_concentration_is_high_for_one_area_and_zero_for_groups_spread_like_everyone() -> None:
     areas = np.repeat(np.arange(4), 5)
     h, partial = concentration(areas, areas, np.ones(20), 4)
-    assert h == pytest.approx(np.ones(4)) and partial == pytest.approx(np.zeros(4))
+    assert h == pytest.approx(np.full(4, 0.75**2 + 3 * 0.25**2)) and partial == pytest.approx(np.zeros(4))
     h, partial = concentration(np.tile([0, 1, 1, 1, -1], 4), areas, np.ones(20), 2)
-    assert h == pytest.approx([0.25, 0.25])
+    assert h == pytest.approx([0, 0])
     assert partial == pytest.approx([0.25 * 0.8, 0.25 * 0.4])
 
 
