@@ -7,7 +7,7 @@ from typing import Literal
 
 import dagster as dg
 
-from fusion_pipeline.raw import ResolvedFile, resolve
+from fusion_pipeline.raw import ResolvedFile, resolve_all
 from fusion_pipeline.registry import RawFile, SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
 
@@ -40,7 +40,9 @@ class RawFiles(dg.ConfigurableResource):
             self._simulate()
         mirror = Path(self.mirror) if self.mirror else None
         return [
-            resolve(
+            found
+            for role, file in files.items()
+            for found in resolve_all(
                 role,
                 file,
                 folder=folder,
@@ -49,7 +51,6 @@ class RawFiles(dg.ConfigurableResource):
                 offline=self.offline,
                 simulated=simulated,
             )
-            for role, file in files.items()
         ]
 
     def _simulate(self) -> None:

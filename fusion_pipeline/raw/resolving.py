@@ -21,7 +21,7 @@ from pathlib import Path
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
 from fusion_pipeline.raw.record import Origin, ResolvedFile
-from fusion_pipeline.registry import RawFile
+from fusion_pipeline.registry import Part, RawFile
 
 _log = logging.getLogger(__name__)
 
@@ -81,10 +81,7 @@ def resolve(
     candidates = _in_mirror(file, folder, mirror) if mirror is not None else []
     for candidate in candidates:
         if candidate.path.is_file():
-            digest = _sha256(candidate.path)
-            if not simulated:
-                _check(candidate, digest)
-            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror")
+            return _from_mirror(role, candidate, simulated=simulated)
 
     where = f"{folder}/{file.name} ({role})"
     looked_at = [str(candidate.path) for candidate in candidates]
@@ -118,22 +115,73 @@ def resolve(
     return _resolved(role, target, _sha256(target.path), "download")
 
 
+def resolve_all(
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    cache: Path,
+    offline: bool = False,
+    simulated: bool = False,
+) -> list[ResolvedFile]:
+    """Find the files of a role: one, or the parts of a split alternative that the mirror holds.
+
+    Parameters are those of `resolve`, which decides when the mirror holds no part: a whole file goes before
+    parts. Parts that the mirror lacks are logged with their states.
+
+    Raises
+    ------
+    RawFileError
+        As `resolve`.
+    """
+    whole = _in_mirror(file, folder, mirror) if mirror is not None else []
+    if mirror is not None and not simulated and not any(candidate.path.is_file() for candidate in whole):
+        for other in file.alternatives:
+            found, lacking = [], []
+            for part in other.parts:
+                present = [c for c in _candidates(mirror, part, other.absent) if c.path.is_file()]
+                found += present[:1]
+                lacking += [] if present else part.states or (part.path,)
+            if found:
+                if lacking:
+                    _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
+                return [_from_mirror(role, candidate, simulated=False) for candidate in found]
+    return [
+        resolve(
+            role, file, folder=folder, mirror=mirror, cache=cache, offline=offline, simulated=simulated
+        )
+    ]
+
+
+def _from_mirror(role: str, candidate: _Candidate, *, simulated: bool) -> ResolvedFile:
+    digest = _sha256(candidate.path)
+    if not simulated:
+        _check(candidate, digest)
+    return _resolved(role, candidate, digest, "simulated" if simulated else "mirror")
+
+
 def _in_mirror(file: RawFile, folder: str, mirror: Path) -> list[_Candidate]:
+    """List where a whole file may lie, in the order of looking."""
     official = mirror / folder / file.name
     candidates = [_Candidate(official, file.sha256)]
     candidates += [
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path = mirror / other.path
-        candidates.append(_Candidate(path, other.sha256, None, other.absent, other.states))
-        if path.suffix == ".gz":
-            # The digest is of the compressed file and says nothing about an uncompressed one.
-            candidates.append(_Candidate(path.with_suffix(""), None, None, other.absent, other.states))
-        else:
-            wrapped = Path(f"{path}.gz")
-            candidates.append(_Candidate(wrapped, other.sha256, path.name, other.absent, other.states))
+        if not other.parts:
+            candidates += _candidates(mirror, other.files[0], other.absent)
     return candidates
+
+
+def _candidates(mirror: Path, part: Part, absent: tuple[str, ...]) -> list[_Candidate]:
+    path = mirror / part.path
+    if path.suffix == ".gz":
+        # The digest is of the compressed file and says nothing about an uncompressed one.
+        second = _Candidate(path.with_suffix(""), None, None, absent, part.states)
+    else:
+        second = _Candidate(Path(f"{path}.gz"), part.sha256, path.name, absent, part.states)
+    return [_Candidate(path, part.sha256, None, absent, part.states), second]
 
 
 def _resolved(role: str, found: _Candidate, digest: str, origin: Origin) -> ResolvedFile:

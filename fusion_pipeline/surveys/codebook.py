@@ -6,7 +6,8 @@ belong here: reading raw files (`reading.py`) or applying a codebook to them (`c
 Every scalar of a codebook is text: `No` and `01` mean what they look like. A blank cell is the code "".
 Codes are compared as numbers where they are whole numbers, so `01`, `1` and `1.0` are one code. A code may be
 a range, both ends included: `3..`, `..5`, `1..19`. A codebook may extend another: variables are merged field
-by field, a field such as `levels` is replaced whole, and a variable set to null is dropped.
+by field, a field such as `levels` is replaced whole, and a variable set to null is dropped. A code list too long
+for a codebook is a file, `codebooks/codes/<name>.csv` (code, label), and `levels` is its name.
 
 Sources: the publishers' codebooks (named in each file), and the labels of fusionData's processed variables,
 which the harmonies use.
@@ -14,8 +15,11 @@ which the harmonies use.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +27,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
-from fusion_pipeline.surveys.derive import check_expression
+from fusion_pipeline.surveys.derive import check_expression, expression_kind
 from fusion_pipeline.surveys.variables import (
     Derived,
     Entry,
@@ -36,7 +40,10 @@ from fusion_pipeline.surveys.variables import (
 )
 
 FOLDER = Path(__file__).parents[1] / "codebooks"
+CODES = FOLDER / "codes"
 RESERVED = ("hid", "pid", "year", "weight")
+NUMBERS_OF_EVERY_RECORD = ("year",)
+"""Reserved columns that an expression may name."""
 
 Ratio = Annotated[float, BeforeValidator(lambda text: float(Fraction(text)))]
 RespondentName = Literal["households", "persons"]
@@ -71,6 +78,8 @@ class Adjustment(Entry):
 
     raw: Text
     divisor: float = Field(gt=0)
+    published: float | None = None
+    """The one factor of the vintage, as the publisher's codebook prints it; stands in for a column that is absent."""
 
 
 class Respondent(Entry):
@@ -109,13 +118,33 @@ class Respondent(Entry):
     def needs(self, variable: str) -> tuple[str, ...]:
         """Raw columns behind a variable, derived or not."""
         if variable in self.derived:
-            sources = check_expression(self.derived[variable].expression, self._levels())
-            return tuple(column for source in sources for column in self.needs(source))
+            return tuple(column for source in self.sources(variable) for column in self.needs(source))
+        if variable in NUMBERS_OF_EVERY_RECORD:
+            return ()
         entry = self.variables[variable]
-        return (entry.raw, *([self.adjustments[entry.adjust].raw] if entry.adjust else []))
+        adjustment = self.adjustments[entry.adjust] if entry.adjust else None
+        return (entry.raw, *([adjustment.raw] if adjustment and adjustment.published is None else []))
 
-    def _levels(self) -> dict[str, tuple[str, ...]]:
-        return {name: variable.labels for name, variable in self.variables.items()}
+    def sources(self, derived: str) -> tuple[str, ...]:
+        """Variables that a derived variable's expressions name."""
+        found = [check_expression(text, self._levels(derived)) for text in self.derived[derived].expressions]
+        return tuple(dict.fromkeys(name for names in found for name in names))
+
+    def never_predicts(self, variable: str) -> frozenset[str]:
+        """Variables that must not predict a variable where it is missing: those it is derived from, and those
+        declared."""
+        if variable not in self.derived:
+            return frozenset()
+        sources = self.sources(variable)
+        deeper = (self.never_predicts(source) for source in sources)
+        return frozenset({*sources, *self.derived[variable].imputed_without}.union(*deeper))
+
+    def _levels(self, before: str | None = None) -> dict[str, tuple[str, ...]]:
+        """Levels of the variables that an expression may name: all, and the derived ones before it."""
+        earlier = list(takewhile(lambda name: name != before, self.derived))
+        known = {name: variable.labels for name, variable in self.variables.items()}
+        known |= {name: self.derived[name].labels for name in earlier}
+        return known | dict.fromkeys(NUMBERS_OF_EVERY_RECORD, ())
 
     @model_validator(mode="after")
     def _references_exist(self) -> Respondent:
@@ -129,9 +158,13 @@ class Respondent(Entry):
             raise ValueError(f"locations: {sorted(unknown)} are not among the variables")
         for name, derived in self.derived.items():
             try:
-                check_expression(derived.expression, self._levels())
+                kinds = {expression_kind(text, self._levels(name)) for text in derived.expressions}
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+            if kinds != {"number" if derived.type == "number" else "boolean"}:
+                raise ValueError(f"{name}: a {derived.type} cannot be made of this expression")
+            if unknown := set(derived.imputed_without) - set(names):
+                raise ValueError(f"{name}: imputed_without names {sorted(unknown)}, which do not exist")
         return self
 
 
@@ -223,6 +256,7 @@ def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:
         Naming the file and the entry that contradicts the schema.
     """
     content = _load(name, folder, ())
+    _open_code_lists(content, f"codebooks/{name}.yaml")
     try:
         return Codebook.model_validate(content)
     except ValidationError as error:
@@ -248,6 +282,26 @@ def _load(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
         raise RegistryError(where, "is not a mapping.", "Write the fields of the schema.")
     base = content.pop("extends", None)
     return content if base is None else _merge(_load(base, folder, (*seen, name)), content)
+
+
+def _open_code_lists(content: Mapping[str, Any], where: str) -> None:
+    """Replace names of code lists by the lists."""
+    respondents = [part for part in content.values() if isinstance(part, Mapping)]
+    for variables in (part["variables"] for part in respondents if isinstance(part.get("variables"), Mapping)):
+        for name, variable in variables.items():
+            if isinstance(variable, dict) and isinstance(listed := variable.get("levels"), str):
+                variables[name] = variable | {"levels": _code_list(listed, where)}
+
+
+@cache
+def _code_list(name: str, where: str) -> dict[str, str]:
+    path = CODES / f"{name}.csv"
+    if not path.is_file():
+        raise RegistryError(
+            where, f"names the code list {name}, and there is no {path.name}.", "Correct the name."
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["code"]: row["label"] for row in csv.DictReader(file)}
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

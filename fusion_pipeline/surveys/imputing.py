@@ -4,7 +4,9 @@ Belongs here: filling them, once, by the project's own engine. Does not belong h
 (`coding.py`), and multiple completed copies (the variance of a single imputation is not carried on).
 
 Method: variables in the order of how many answers they miss; each is trained on the records that have it, with every
-complete variable as predictor, and drawn for the others (chained, one pass, as fusionData does).
+complete variable as predictor, and drawn for the others (chained, one pass, as fusionData does). A derived variable
+is not predicted by what it was derived from: for the records without it, that says why it is missing, not what it is.
+Full-universe amounts, such as the rent an owner's home would fetch, are filled the same way.
 """
 
 from __future__ import annotations
@@ -37,20 +39,23 @@ def impute_missing(
     Returns
     -------
     The table without missing answers, and how many were filled in each variable. A variable that nobody has
-    answered stays missing.
+    answered stays missing, and so does a place: where a household lives is disclosed or not, never guessed here.
 
     Notes
     -----
     Drawn, not predicted: an imputed answer is one that a similar record gave, so that distributions are kept.
     """
-    names = [name for name in entry.everything if name in table.column_names]
+    places = {name for name, variable in entry.variables.items() if variable.type == "place"}
+    names = [name for name in entry.everything if name in table.column_names and name not in places]
     missing = {name: table[name].null_count for name in names if table[name].null_count}
     complete = [name for name in names if name not in missing and len(table[name].unique()) > 1]
     filled: dict[str, int] = {}
     for name in sorted(missing, key=lambda name: missing[name]):
         if missing[name] == table.num_rows:
             continue
-        table = _fill(table, name, complete, seed, threads, stream_name)
+        withheld = entry.never_predicts(name)
+        predictors = [other for other in complete if other not in withheld]
+        table = _fill(table, name, predictors, seed, threads, stream_name)
         complete.append(name)
         filled[name] = missing[name]
         _log.info("%s: %s missing answers imputed", name, f"{missing[name]:,}")

@@ -25,6 +25,7 @@ from fusion_pipeline.surveys.codebook import Codebook, Derived, Respondent, Resp
 from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
 from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.reading import RawPart, read_blocks
+from fusion_pipeline.surveys.variables import OTHERWISE
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_persons"]
 
@@ -80,11 +81,12 @@ def ingest_with_report(
     Notes
     -----
     Amounts with an adjustment become dollars of the survey year, x = raw * factor / divisor, rounded to whole
-    dollars where the variable is an integer (ACS: ADJINC and ADJHSG have six implied decimals).
+    dollars where the variable is an integer (ACS: ADJINC and ADJHSG have six implied decimals). Where a file lacks
+    the factor's column and the vintage has one factor only, that of the publisher's codebook is used.
     """
     entry = codebook.respondent(respondent)
     left_out = _left_out(parts, entry)
-    reader = _Reader(entry, codebook, left_out)
+    reader = _Reader(entry, codebook, left_out, _published_factors(parts, entry))
     for part in parts:
         reader.read(part)
     if reader.rows_read == reader.dropped.total():
@@ -138,15 +140,21 @@ def match_persons(persons: pa.Table, households: pa.Table) -> pa.Table:
 class _Reader:
     """Collects columns block by block."""
 
-    def __init__(self, entry: Respondent, codebook: Codebook, left_out: Mapping[str, str]) -> None:
-        self._entry, self._year = entry, codebook.year
+    def __init__(
+        self,
+        entry: Respondent,
+        codebook: Codebook,
+        left_out: Mapping[str, str],
+        published: Mapping[str, float],
+    ) -> None:
+        self._entry, self._year, self._published = entry, codebook.year, published
         self._variables = {name: v for name, v in entry.variables.items() if name not in left_out}
         self._coders: dict[str, Coder] = {n: make_coder(v, codebook) for n, v in self._variables.items()}
         self._replicates = entry.replicates.columns if entry.replicates and "rep_1" not in left_out else ()
         self._adjustments = {
             name: adjustment
             for name, adjustment in entry.adjustments.items()
-            if any(v.adjust == name for v in self._variables.values())
+            if name not in published and any(v.adjust == name for v in self._variables.values())
         }
         # Under one spelling each: the same raw column may serve several variables.
         self._coded = spellings(
@@ -214,7 +222,8 @@ class _Reader:
         for number, raw in enumerate(self._replicates, start=1):
             replicate = self._numbers(batch, raw, problems, blank=False)
             self._put(f"rep_{number}", replicate.astype(np.float32))
-        factors = {
+        factors = {name: np.full(batch.num_rows, factor) for name, factor in self._published.items()}
+        factors |= {
             name: self._numbers(batch, adjustment.raw, problems, blank=False) / adjustment.divisor
             for name, adjustment in self._adjustments.items()
         }
@@ -252,6 +261,15 @@ def _strings(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
+def _published_factors(parts: Sequence[RawPart], entry: Respondent) -> dict[str, float]:
+    """Adjustments whose column a file lacks and whose one factor the publisher has printed."""
+    return {
+        name: adjustment.published / adjustment.divisor
+        for name, adjustment in entry.adjustments.items()
+        if adjustment.published is not None and any(part.lacks(adjustment.raw) for part in parts)
+    }
+
+
 def _left_out(parts: Sequence[RawPart], entry: Respondent) -> dict[str, str]:
     for part in parts:
         if absent := [raw for raw in entry.required if part.lacks(raw)]:
@@ -280,12 +298,30 @@ def _derive(table: pa.Table, entry: Respondent, left_out: Mapping[str, str]) -> 
 
 
 def _derived(derived: Derived, table: pa.Table) -> pa.Array:
+    if derived.cases:
+        return categorical(_first_case(derived, table), derived.labels, ordered=derived.type == "ordered")
+    assert derived.expression is not None
     values = evaluate(derived.expression, table)
     if derived.type == "number":
         return values
     position = {outcome: i for i, outcome in enumerate(derived.levels)}
     codes = pc.if_else(values, position["true"], position["false"])
     return categorical(pc.fill_null(codes, -1).to_numpy(), derived.labels)
+
+
+def _first_case(derived: Derived, table: pa.Table) -> np.ndarray:
+    """Position of the first case that holds; -1 if none does, or one before it is missing."""
+    codes = np.full(table.num_rows, -1, dtype=np.int16)
+    undecided = np.ones(table.num_rows, dtype=bool)
+    for position, condition in enumerate(derived.cases.values()):
+        if condition == OTHERWISE:
+            codes[undecided] = position
+            break
+        holds = evaluate(condition, table)
+        true = pc.fill_null(holds, False).to_numpy()
+        codes[undecided & true] = position
+        undecided &= pc.fill_null(pc.invert(holds), False).to_numpy()
+    return codes
 
 
 def _check_keys(table: pa.Table, parts: Sequence[RawPart]) -> None:
