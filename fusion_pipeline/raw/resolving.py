@@ -138,7 +138,8 @@ def resolve_all(
     whole = _in_mirror(file, folder, mirror) if mirror is not None else []
     if mirror is not None and not simulated and not any(candidate.path.is_file() for candidate in whole):
         for other in file.alternatives:
-            found, lacking = [], []
+            found: list[_Candidate] = []
+            lacking: list[str] = []
             for part in other.parts:
                 present = [c for c in _candidates(mirror, part, other.absent) if c.path.is_file()]
                 found += present[:1]
@@ -148,9 +149,7 @@ def resolve_all(
                     _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
                 return [_from_mirror(role, candidate, simulated=False) for candidate in found]
     return [
-        resolve(
-            role, file, folder=folder, mirror=mirror, cache=cache, offline=offline, simulated=simulated
-        )
+        resolve(role, file, folder=folder, mirror=mirror, cache=cache, offline=offline, simulated=simulated)
     ]
 
 

@@ -70,8 +70,6 @@ def write_acs(
     A year's households in a five-year file are drawn as those of its one-year file are, with a fifth of the weight.
     """
     file = Vintage(vintage or str(year))
-    entry = file.codebook.persons
-    assert entry is not None
     housing.parent.mkdir(parents=True, exist_ok=True)
     share = 1 / len(file.years)
     counts, start = _allocation(places, max(round(households * share), min(households, MIN_OF_A_YEAR)))
@@ -80,19 +78,27 @@ def write_acs(
         for puma, asked in product(range(len(places)), file.years):
             sample = draw_sample(places, seed, asked, puma, int(counts[puma]), int(start[puma]), share=share)
             letter = "a" if places.state[puma] < STATES_IN_FIRST_MEMBER else "b"
-            units = housing_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "h"))
-            units |= household_items(sample, asked, _rng(places, seed, asked, puma, "h items"))
-            people = person_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "p"))
-            people |= person_items(people, asked, entry, _rng(places, seed, asked, puma, "p items"))
-            serial = file.serial_numbers(sample.serial, sample.kind >= 2, asked)
-            position = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
-            units["SERIALNO"], people["SERIALNO"] = serial, serial.take(position)
-            h.write(file.member("h", letter), file.arrange(units, asked))
-            p.write(file.member("p", letter), file.arrange(people, asked))
-            hid = _household_keys(serial.filter(pa.array(sample.kind == 0)))
+            units, people = draw_columns(places, seed, file, asked, puma, sample)
+            h.write(file.member("h", letter), units)
+            p.write(file.member("p", letter), people)
+            hid = _household_keys(units["SERIALNO"].filter(pa.array(sample.kind == 0)))
             t.append(truth_table(places, hid, sample.homes.place, sample.energy))
             done += len(hid)
     log.info("ACS %s: %d households in %d PUMAs", file.name, done, len(places))
+
+
+def draw_columns(
+    places: Places, seed: int, file: Vintage, asked: int, puma: int, sample: Sample
+) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
+    """Return the housing and person columns of one PUMA and year of interview as a vintage has them."""
+    units = housing_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "h"))
+    units |= household_items(sample, asked, _rng(places, seed, asked, puma, "h items"))
+    people = person_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "p"))
+    people |= person_items(people, asked, file.persons, _rng(places, seed, asked, puma, "p items"))
+    serial = file.serial_numbers(sample.serial, sample.kind >= 2, asked)
+    row = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
+    units["SERIALNO"], people["SERIALNO"] = serial, serial.take(row)
+    return file.arrange(units, asked), file.arrange(people, asked)
 
 
 def draw_samples(places: Places, seed: int, year: int, households: int) -> Iterator[tuple[int, Sample]]:

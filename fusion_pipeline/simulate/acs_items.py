@@ -21,7 +21,9 @@ from fusion_pipeline.surveys.codebook import Respondent
 Array = np.ndarray
 CODE_LISTS = ("indp", "occp", "pobp")
 """Variables whose codes are drawn from the vintage's own list."""
-_TAX_BANDS = np.array([1, *range(50, 1000, 50), *range(1000, 5000, 100), 5000, 5500, *range(6000, 11000, 1000)])
+_TAX_BANDS = np.array(
+    [1, *range(50, 1000, 50), *range(1000, 5000, 100), 5000, 5500, *range(6000, 11000, 1000)]
+)
 """Lowest dollar of the bands 02 to 68 of TAXP; 01 is no tax."""
 _RELATIONSHIP = np.array([20, 21, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 34, 22, 35, 36, 37, 38])
 """RELSHIPP of each RELP, couples taken as of opposite sex."""
@@ -126,7 +128,9 @@ def person_items(
     entered = np.where(foreign, year - rng.integers(0, 30, n), 0)
     minor = age < 16
     rare = rng.random((11, n))
-    items = {name: digits(np.clip(values, 0, 999_999).astype(int), 0, age < 15) for name, values in amounts.items()}
+    items = {
+        name: digits(np.clip(values, 0, 999_999).astype(int), 0, age < 15) for name, values in amounts.items()
+    }
     items |= {
         "COW": digits(np.where(own, 6, rng.choice([1, 1, 1, 1, 2, 3, 4, 5], n)), 1, ~worker),
         "WKL": digits(np.where(works, 1, np.where(chance[3] < 0.3, 2, 3)), 1, minor),
@@ -145,7 +149,9 @@ def person_items(
         "PRIVCOV": digits(1 + (rare[10] < 0.33), 1),
     }
     items |= {
-        name: digits(2 - (rare[i] < 0.001 * np.maximum(age - 10, 5)), 1, (age < 5) if name[1] in "DP" else None)
+        name: digits(
+            2 - (rare[i] < 0.001 * np.maximum(age - 10, 5)), 1, (age < 5) if name[1] in "DP" else None
+        )
         for i, name in enumerate(("DDRS", "DEAR", "DEYE", "DPHY"))
     }
     items |= {f"HINS{i + 1}": digits(2 - (rare[3 + i] < share), 1) for i, share in enumerate(_INSURED)}

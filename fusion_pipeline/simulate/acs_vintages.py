@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fusion_pipeline.surveys.codebook import Codebook, load_codebook
+from fusion_pipeline.surveys.codebook import Respondent, load_codebook
 from fusion_pipeline.surveys.derive import LOOKUPS
 
 Array = np.ndarray
@@ -79,9 +79,9 @@ class Vintage:
         return tuple(range(self.year - 4, self.year + 1)) if self.five else (self.year,)
 
     @property
-    def codebook(self) -> Codebook:
-        """Its codebook."""
-        return load_codebook(f"acs_{self.name}")
+    def persons(self) -> Respondent:
+        """The persons of its codebook."""
+        return _persons(self.name)
 
     def member(self, kind: str, letter: str) -> str:
         """Name of an archive's member: `kind` is h or p."""
@@ -126,8 +126,14 @@ class Vintage:
 
 
 @cache
+def _persons(vintage: str) -> Respondent:
+    return load_codebook(f"acs_{vintage}").respondent("persons")
+
+
+@cache
 def _consumer_prices() -> dict[int, float]:
-    return pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#", index_col="year")["index"].to_dict()
+    table = pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#")
+    return dict(zip(table["year"].tolist(), table["index"].tolist(), strict=True))
 
 
 @cache

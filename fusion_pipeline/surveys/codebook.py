@@ -287,7 +287,9 @@ def _load(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
 def _open_code_lists(content: Mapping[str, Any], where: str) -> None:
     """Replace names of code lists by the lists."""
     respondents = [part for part in content.values() if isinstance(part, Mapping)]
-    for variables in (part["variables"] for part in respondents if isinstance(part.get("variables"), Mapping)):
+    for variables in (
+        part["variables"] for part in respondents if isinstance(part.get("variables"), Mapping)
+    ):
         for name, variable in variables.items():
             if isinstance(variable, dict) and isinstance(listed := variable.get("levels"), str):
                 variables[name] = variable | {"levels": _code_list(listed, where)}

@@ -56,3 +56,22 @@ def test_variable_nobody_answered_stays_missing_and_the_seed_decides(survey) -> 
     assert first["hhage"].null_count == table.num_rows
     assert first.equals(again)
     assert not first.equals(impute_missing(table, entry, seed=2)[0])
+
+
+def test_full_universe_amounts_are_not_predicted_by_what_only_their_reporters_have():
+    households = load_codebook("acs_2015").households
+    assert {"grntp", "rntp", "ten", "valp"} <= households.never_predicts("rentval")
+    assert {"valp", "ten", "grntp", "taxamt"} <= households.never_predicts("propval")
+    assert not {"hincp", "rmsp", "bld", "puma10"} & households.never_predicts("rentval")
+
+
+def test_where_a_household_lives_is_never_imputed(toy):
+    table = pa.table(
+        {
+            "weight": pa.array([1.0] * 4),
+            "puma": pa.array(["00100", None, "00200", "00100"]).dictionary_encode(),
+            "rooms": pa.array([1, 2, 3, 4]),
+        }
+    )
+    filled, counts = impute_missing(table, toy.households, seed=1)
+    assert (filled["puma"].null_count, counts) == (1, {})
