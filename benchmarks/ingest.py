@@ -1,7 +1,8 @@
 """How fast, and in how much memory, raw ACS household and person files become tables.
 
 The files are made here: every column that the codebook reads, filled with codes that it allows, replicate
-weights of households included, and 2.5 persons a household. Run `python benchmarks/ingest.py [--households N]`; the row printed is Markdown.
+weights of households included, and 2.5 persons a household. Run `python benchmarks/ingest.py [--households N]`; the
+rows printed are Markdown.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _fill(
         codes[rows] = [levels.index(level) for level in drawn.to_pylist()]
         array = categorical(codes, levels, ordered=column.type.ordered)
     else:
-        values = column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
+        values = column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
         values[rows] = drawn.to_numpy()
         array = pa.array(values).cast(column.type)
     return table.set_column(position, name, array)

@@ -75,3 +75,23 @@ def test_where_a_household_lives_is_never_imputed(toy):
     )
     filled, counts = impute_missing(table, toy.households, seed=1)
     assert (filled["puma"].null_count, counts) == (1, {})
+
+
+def test_rent_of_owners_is_drawn_from_what_renters_of_such_homes_pay():
+    entry = load_codebook("acs_2015").households
+    rng = stream(1, "test", "rent")
+    rooms = rng.integers(1, 9, 600)
+    owner = rng.random(600) < 0.5
+    rent = 200.0 * rooms
+    table = pa.table(
+        {
+            "weight": np.ones(600),
+            "rmsp": rooms,
+            "grntp": np.where(owner, 0.0, rent),
+            "rentval": pa.array(12 * rent, mask=owner),
+        }
+    )
+    filled, counts = impute_missing(table, entry, seed=1)
+    assert counts == {"rentval": int(owner.sum())}
+    # Drawn among similar homes, so not 1; were the owners' own rent of zero a predictor, it would be near 0.
+    assert np.corrcoef(filled["rentval"].to_numpy()[owner], rent[owner])[0, 1] > 0.7
