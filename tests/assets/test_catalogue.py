@@ -66,7 +66,26 @@ BLOCKING = {
 }
 WARNING = {"fusion/harmonized": {"similarity"}, "fusion/microdata": {"marginals"}}
 
-ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
+ACS_YEARS = [
+    "2013",
+    "2013_5yr",
+    "2014",
+    "2014_5yr",
+    "2015",
+    "2015_5yr",
+    "2016",
+    "2016_5yr",
+    "2017",
+    "2017_5yr",
+    "2018",
+    "2018_5yr",
+    "2019",
+    "2019_5yr",
+    "2021",
+    "2022",
+    "2023",
+    "2024",
+]
 
 REGISTRY = load_registry()
 DEFINITIONS = build_defs()
