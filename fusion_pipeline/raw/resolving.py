@@ -21,7 +21,7 @@ from pathlib import Path
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
 from fusion_pipeline.raw.record import Origin, ResolvedFile
-from fusion_pipeline.registry import RawFile
+from fusion_pipeline.registry import Alternative, Part, RawFile
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated):
+    if found := _whole(role, file, folder, mirror, simulated):
         return found
 
     where = f"{folder}/{file.name} ({role})"
@@ -114,20 +114,75 @@ def resolve(
     return _resolved(role, target, _sha256(target.path), "download", file.member)
 
 
+def resolve_all(
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    cache: Path,
+    offline: bool = False,
+    simulated: bool = False,
+) -> list[ResolvedFile]:
+    """Find the files of a role: one, or the parts of a split alternative that the mirror holds.
+
+    Parameters are those of `resolve`, which decides when the mirror holds nothing of the role.
+
+    Raises
+    ------
+    RawFileError
+        As `resolve`.
+    """
+    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated):
+        return found
+    return [
+        resolve(role, file, folder=folder, mirror=mirror, cache=cache, offline=offline, simulated=simulated)
+    ]
+
+
 def look_up(
     role: str, file: RawFile, *, folder: str, mirror: Path | None, simulated: bool = False
+) -> list[ResolvedFile]:
+    """Find the files of a role in the mirror folder; none if it has none. Parameters and errors as in `resolve`.
+
+    A whole file goes before parts. Parts that the mirror lacks are logged with their states.
+    """
+    if whole := _whole(role, file, folder, mirror, simulated):
+        return [whole]
+    if mirror is None or simulated:
+        return []
+    for other in file.alternatives:
+        found: list[_Candidate] = []
+        lacking: list[str] = []
+        for part in other.parts:
+            present = [c for c in _candidates(mirror, part, other) if c.path.is_file()]
+            found += present[:1]
+            lacking += [] if present else part.states or (part.path,)
+        if found and lacking:
+            _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
+        if found:
+            return [_from_mirror(role, file, candidate, simulated=False) for candidate in found]
+    return []
+
+
+def _whole(
+    role: str, file: RawFile, folder: str, mirror: Path | None, simulated: bool
 ) -> ResolvedFile | None:
-    """Find one raw file in the mirror folder, or not at all; parameters and errors as in `resolve`."""
     for candidate in _in_mirror(file, folder, mirror):
         if candidate.path.is_file():
-            digest = _sha256(candidate.path)
-            if not simulated:
-                _check(candidate, digest)
-            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
+            return _from_mirror(role, file, candidate, simulated=simulated)
     return None
 
 
+def _from_mirror(role: str, file: RawFile, candidate: _Candidate, *, simulated: bool) -> ResolvedFile:
+    digest = _sha256(candidate.path)
+    if not simulated:
+        _check(candidate, digest)
+    return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
+
+
 def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candidate]:
+    """List where a whole file may lie, in the order of looking."""
     if mirror is None:
         return []
     official = mirror / folder / file.name
@@ -136,15 +191,19 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candida
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path, lacks = mirror / other.path, (other.absent, other.states, other.without)
-        candidates.append(_Candidate(path, other.sha256, None, *lacks))
-        if path.suffix == ".gz":
-            # The digest is of the compressed file and says nothing about an uncompressed one.
-            candidates.append(_Candidate(path.with_suffix(""), None, None, *lacks))
-        else:
-            wrapped = Path(f"{path}.gz")
-            candidates.append(_Candidate(wrapped, other.sha256, path.name, *lacks))
+        if not other.parts:
+            candidates += _candidates(mirror, other.files[0], other)
     return candidates
+
+
+def _candidates(mirror: Path, part: Part, of: Alternative) -> list[_Candidate]:
+    path, lacks = mirror / part.path, (of.absent, part.states, of.without)
+    if path.suffix == ".gz":
+        # The digest is of the compressed file and says nothing about an uncompressed one.
+        second = _Candidate(path.with_suffix(""), None, None, *lacks)
+    else:
+        second = _Candidate(Path(f"{path}.gz"), part.sha256, path.name, *lacks)
+    return [_Candidate(path, part.sha256, None, *lacks), second]
 
 
 def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:

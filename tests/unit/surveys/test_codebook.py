@@ -50,7 +50,8 @@ def test_2013_differs_from_2015_only_where_its_file_says_so():
     assert old.households.variables["ybl"].description == new.households.variables["ybl"].description
     others = set(new.households.variables) - {"ybl", "tel"}
     assert all(old.households.variables[n] == new.households.variables[n] for n in others)
-    assert old.persons == new.persons
+    assert old.persons and new.persons
+    assert old.persons.variables == new.persons.variables
 
 
 def test_scalars_are_text_so_that_no_and_01_mean_what_they_look_like(toy):
