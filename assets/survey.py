@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from assets.ingestion import Descriptions, microdata_assets
 from assets.publishing import provenance, publish
-from fusion_pipeline.harmonize.definitions import load_harmony
+from fusion_pipeline.harmonize import pair_harmonies
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
@@ -62,14 +62,18 @@ def survey_dictionary_page(
     """The dictionary of one donor survey-year as an HTML page to search, with its harmonies side by side."""
     key = context.partition_key
     codebook = load_codebook(REGISTRY.surveys[key].codebook)
-    used = {(p.harmony, p.harmony_set) for p in REGISTRY.pairs.values() if key in p.donors}
+    used = {
+        (pair.recipient, pair.harmony_set): pair_harmonies(pair, REGISTRY)[key]
+        for pair in REGISTRY.pairs.values()
+        if key in pair.donors
+    }
     path = store.layout.dictionary_page(key)
     digest = dictionary_page.write_page(
         path,
         f"{codebook.survey} {codebook.vintage}",
         codebook.source,
         described.read(),
-        [load_harmony(*harmony) for harmony in sorted(used)],
+        [harmony for _, harmony in sorted(used.items())],
     )
     origins = provenance(context, [described])
     return dg.MaterializeResult(
