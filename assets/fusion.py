@@ -11,7 +11,6 @@ from fusion_pipeline.fusion.constraints import constrain
 from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.harmonize.pairs import harmonize_pair
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
 from fusion_pipeline.partitions import (
     ACS_TO_PAIR,
@@ -61,6 +60,7 @@ def _check(
     code_version=harmonize.VERSION,
     ins={
         "donors": _donors("households"),
+        "donor_persons": _donors("persons"),
         "households": _recipient("households"),
         "persons": _recipient("persons"),
     },
@@ -75,13 +75,22 @@ def _check(
     owners=["team:fusion"],
 )
 def fusion_harmonized(
-    context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
+    context: dg.AssetExecutionContext,
+    donors: dict[str, TableRef],
+    donor_persons: dict[str, TableRef],
+    households: TableRef,
+    persons: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
-    harmony = harmonize.load_harmony(pair.harmony, pair.harmony_set)
-    result = harmonize_pair(donors, households, persons, harmony, locations=pair.locations)
+    harmonies = harmonize.pair_harmonies(pair, REGISTRY)
+    result = harmonize.harmonize_pair(
+        donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
+    )
     alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
+    first = pair.donors[0]
+    kept = harmonize.information_kept(donors[first], harmonies[first])
+    alike["information kept"] = alike["predictor"].map(kept)
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(
         alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
@@ -89,7 +98,7 @@ def fusion_harmonized(
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
-        inputs=[*donors.values(), households, persons],
+        inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
             "harmonized predictors": len(alike),
             "skipped harmonies": figures.reasons(result.skipped),
@@ -102,6 +111,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),
                 },
             )

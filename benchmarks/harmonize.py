@@ -22,7 +22,7 @@ from fusion_pipeline.harmonize import (
     common,
     harmonize_donor,
     harmonize_recipient,
-    load_harmony,
+    load_harmonies,
 )
 from fusion_pipeline.storage.tables import categorical
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, default=1_240_000)
     parser.add_argument("--donors", type=int, default=5_686)
     options = parser.parse_args()
-    harmony, concordance = load_harmony("RECS_2015__ACS_2015"), _concordance()
+    harmony, concordance = load_harmonies("RECS", "2015", "2015"), _concordance()
     households, persons = _recipients(harmony, concordance, options.recipients)
     donors = _donors(harmony, concordance, options.donors)
     keep = ("hid", "weight", "recs_division")

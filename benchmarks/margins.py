@@ -50,7 +50,7 @@ def _households(layout: Layout) -> pd.DataFrame:
 
 def _compare(layout: Layout, households: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     texts = [f"mean({v})" for v in NUMERIC] + [f"proportion({v})" for v in CATEGORICAL]
-    estimates = estimate_pair(PAIR, layout, texts, by)
+    estimates = estimate_pair(PAIR, layout, texts, by).table
     indicators = {(v, None): households[v].to_numpy(float) for v in NUMERIC} | {
         (v, level): (households[v].astype(str) == level).to_numpy(float)
         for v in CATEGORICAL

@@ -19,7 +19,9 @@ SECTIONS = {
     "Harmonizing, and imputing donor PUMAs": ["harmonize.py"],
     "Screening and training": ["train.py"],
     "Fusing": ["fuse.py"],
+    "Analyzing": ["analyze.py", "--households", "1300000"],
     "Coverage of 90 % margins on the simulated truth": ["margins.py"],
+    "Pooling rules: Reiter 2012, Tables 1 to 3": ["reiter.py"],
 }
 
 

@@ -1,9 +1,10 @@
 """Data fusion of household surveys: the public API (`docs/api.md` shows it at work).
 
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
-draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them. ``diagnose``
-says how well donor and recipient go together, ``impute`` fills the gaps of one table. Names are imported when first
-used, so that importing the package costs nothing.
+draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
+``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
+the user's own. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+Names are imported when first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
     from fusion_pipeline.fusion.training import train
     from fusion_pipeline.inference.analyze import analyze
+    from fusion_pipeline.inference.estimands import Statistic
+    from fusion_pipeline.inference.sensitivity import sensitivity
 
 __all__ = [
     "FusionPlan",
     "FusionStep",
+    "Statistic",
     "analyze",
     "constrain",
     "diagnose",
@@ -40,12 +44,14 @@ __all__ = [
     "monotonic",
     "prepare",
     "read_fused",
+    "sensitivity",
     "train",
 ]
 
 _HOMES = {
     "FusionPlan": "fusion.specification",
     "FusionStep": "fusion.specification",
+    "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
     "constrain": "fusion.constraints",
     "diagnose": "fusion.diagnostics",
@@ -57,6 +63,7 @@ _HOMES = {
     "monotonic": "fusion.monotone",
     "prepare": "fusion.screening",
     "read_fused": "fusion.reading",
+    "sensitivity": "inference.sensitivity",
     "train": "fusion.training",
 }
 

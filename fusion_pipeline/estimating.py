@@ -7,15 +7,16 @@ Does not belong here: estimation (`inference/`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.geography.concordance import add_areas
 from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference.estimands import Statistic
+from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
@@ -26,42 +27,64 @@ ORIGIN = ("model_set", "recipient", "seed", "stream")
 
 
 def estimate_pair(
-    pair: str,
+    pair: str | Sequence[str],
     layout: Layout,
-    estimates: Sequence[str],
+    estimates: Sequence[str | Statistic],
     by: Sequence[str] = (),
     *,
+    where: str | None = None,
+    derive: Mapping[str, str] | None = None,
+    totals: str = "none",
+    rule: str = "auto",
     level: float = 0.90,
     memory_limit: int | None = None,
     threads: int | None = None,
-) -> pd.DataFrame:
-    """Estimate from all implicates of a pair, with the recipient's replicate weights.
+) -> Estimates:
+    """Estimate from all implicates of a pair, or of several onto one ACS year, with the ACS replicate weights.
 
     Parameters
     ----------
-    pair : a fusion pair of the registry
+    pair : a fusion pair of the registry, or several with the same recipient
     layout : where its artefacts lie
-    estimates, level : as in `inference.analyze.analyze`
-    by : columns of the recipient's households, `region`, `division`, or fusion variables
+    estimates, where, derive, totals, rule, level : as in `inference.analyze.analyze`
+    by : columns of the recipient's households, `region`, `division`, fusion variables, or expressions
 
     Raises
     ------
     AnalysisError
-        If the pair has no implicates yet, if they are not the implicates 1..M of one model set, recipient,
-        seed and stream, or as `analyze` does.
+        If a pair has no implicates yet, if they are not the implicates 1..M of one model set, recipient,
+        seed and stream, if pairs have different recipients, if some replicate weights are missing, or as `analyze`
+        does.
     """
-    vintage = load_registry().recipients[load_registry().pair(pair).recipient]
-    files = implicates_of(pair, layout)
+    pairs = [pair] if isinstance(pair, str) else list(pair)
+    recipients = {load_registry().pair(name).recipient for name in pairs}
+    if len(recipients) != 1:
+        raise AnalysisError(
+            f"fusion pairs {', '.join(pairs)}",
+            f"have different recipients: {', '.join(sorted(recipients))}.",
+            "Analyze pairs together that were fused onto the same households.",
+        )
+    vintage = load_registry().recipients[recipients.pop()]
+    files = {name: implicates_of(name, layout) for name in pairs}
     households = TableRef(layout.table(("acs", "households"), vintage.vintage))
     design = load_codebook(vintage.codebook).households.replicates
     replicates = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
+    there = [name for name in replicates if name in households.columns]
+    texts = [*by, where or "", *(derive or {}).values()]
+    for asked in estimates:
+        texts += [asked] if isinstance(asked, str) else list(asked.variables)
     return analyze(
-        files,
-        _static(households, [*by, *estimates], replicates),
+        files if len(pairs) > 1 else files[pairs[0]],
+        _static(households, texts, there),
         estimates=estimates,
         by=by,
-        replicate_weights=[name for name in replicates if name in households.columns],
+        where=where,
+        derive=derive,
+        totals=totals,
+        rule=rule,
+        replicate_weights=there,
         replicate_scale=design.scale if design else None,
+        replicate_count=design.count if design else None,
         level=level,
         memory_limit=memory_limit,
         threads=threads,
@@ -118,5 +141,4 @@ def _static(households: TableRef, asked: Sequence[str], replicates: Sequence[str
     text = " ".join(asked)
     named = [name for name in households.columns if name in text and not name.startswith("rep_")]
     keys = ["year", "hid", "weight", "state", "puma10"]
-    there = [name for name in replicates if name in households.columns]
-    return add_areas(households.read(list(dict.fromkeys([*keys, *named, *there]))))
+    return add_areas(households.read(list(dict.fromkeys([*keys, *named, *replicates]))))

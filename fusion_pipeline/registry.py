@@ -6,6 +6,7 @@ it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,6 +56,8 @@ class Alternative(_Model):
     """In place of `path`: several files. A mirror may hold any of them; the states of those it has count."""
     absent: tuple[str, ...] = ()
     """Raw columns that the official file has and these have not."""
+    only: tuple[str, ...] = ()
+    """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
     without: tuple[Role, ...] = ()
     """Roles of the survey's other files that did not come with these: taken from the mirror or left out."""
 
@@ -68,6 +71,11 @@ class Alternative(_Model):
         if bool(self.path) == bool(self.parts) or (self.parts and (self.sha256 or self.states)):
             raise ValueError("an alternative is one path with sha256 and states, or parts that have them")
         return self
+
+    def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Name those of the columns read of the official file that these have not."""
+        here = {name.lower() for name in self.only}
+        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
 
 
 class RawFile(_Model):
@@ -140,7 +148,6 @@ class FusionPair(_Model):
 
     donors: tuple[Key, ...] = Field(min_length=1)
     recipient: Key
-    harmony: Key
     harmony_set: Literal["current", "paper"] = "current"
     locations: tuple[Key, ...]
     """Disclosed location columns of the donor, as the concordance names them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import dagster as dg
 from fusion_pipeline.raw import ResolvedFile, look_up, resolve_all
 from fusion_pipeline.registry import RawFile, SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
+from fusion_pipeline.surveys.codebook import load_codebook
 
 
 class RawFiles(dg.ConfigurableResource):
@@ -33,16 +35,20 @@ class RawFiles(dg.ConfigurableResource):
         them not.
         """
         self._simulate(vintage.folder)
-        households = self._find("households", vintage.files["households"], vintage.folder)
+        columns = load_codebook(vintage.codebook).raw_columns
+        households = self._find(
+            "households", vintage.files["households"], vintage.folder, columns("households")
+        )
         found = [*households]
         without = {role for file in households for role in file.without}
         for role, file in vintage.files.items():
             if role == "households":
                 continue
             if role in without:
-                found += look_up(role, file, folder=vintage.folder, mirror=self._mirror)
+                where: dict[str, Any] = {"folder": vintage.folder, "mirror": self._mirror}
+                found += look_up(role, file, columns=columns(role), **where)
             else:
-                found += self._find(role, file, vintage.folder)
+                found += self._find(role, file, vintage.folder, columns(role))
         return found
 
     def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
@@ -54,8 +60,11 @@ class RawFiles(dg.ConfigurableResource):
     def _mirror(self) -> Path | None:
         return Path(self.mirror) if self.mirror else None
 
-    def _find(self, role: str, file: RawFile, folder: str) -> list[ResolvedFile]:
+    def _find(
+        self, role: str, file: RawFile, folder: str, columns: Collection[str] = ()
+    ) -> list[ResolvedFile]:
         where: dict[str, Any] = {"folder": folder, "mirror": self._mirror, "cache": Path(self.cache)}
+        where["columns"] = columns
         return resolve_all(role, file, offline=self.offline, simulated=self.origin == "simulated", **where)
 
     def _simulate(self, folder: str) -> None:

@@ -8,40 +8,45 @@ import pyarrow as pa
 import yaml
 
 from fusion_pipeline.harmonize import Harmony
+from fusion_pipeline.harmonize.documents import Document, Pair
+from fusion_pipeline.harmonize.loading import resolve
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 
-HARMONY = Harmony.model_validate(
+DOCUMENT = Document.model_validate(
     yaml.safe_load("""
-name: A__B
-set: current
-donor: {survey: A, vintage: "2015"}
-recipient: {survey: B, vintage: "2015"}
+donor: A
+recipient: B
+sets: {current: {2015: 2015, 2016: 2015, 2017: 2015}}
 harmonies:
-  rooms__rmsp:
-    kind: numeric
-    donor: {var: rooms, level: household}
-    recipient: {var: rmsp, level: household}
+  rooms__rmsp: {donor: rooms, recipient: rmsp}
   desktop__laptop:
-    kind: categorical_binned
     ordered: true
-    donor: {var: desktop, level: household, expr: desktop + tablets, bins: {1: [[null, 1]], 2: [[1, null]]}}
-    recipient: {var: laptop, level: household, map: {1: ["No"], 2: ["Yes"]}}
+    donor: {household: desktop, expr: desktop + tablets}
+    recipient: laptop
+    groups:
+      without: {donor: {below: 1}, recipient: "No"}
+      with: {donor: {from: 1}, recipient: "Yes"}
   fuel__hfl:
-    kind: categorical
     ordered: false
-    donor: {var: fuel, level: household, map: {1: [Gas], 2: [Oil, Kerosene], 3: [None]}}
-    recipient: {var: hfl, level: household, map: {1: [Utility gas], 2: [Fuel oil], 3: [No fuel]}}
+    donor: fuel
+    recipient: hfl
+    groups:
+      gas: {donor: Gas, recipient: Utility gas}
+      oil: {donor: [Oil, Kerosene], recipient: Fuel oil}
+      none: {donor: None, recipient: No fuel}
   sex__sexp:
-    kind: categorical
     ordered: false
-    donor: {var: sex, level: household, map: {1: [Female], 2: [Male]}}
-    recipient: {var: sexp, level: person, agg: reference, map: {1: [Female], 2: [Male]}}
+    donor: sex
+    recipient: {person: sexp, agg: reference}
+    groups:
+      female: {donor: Female, recipient: Female}
+      male: {donor: Male, recipient: Male}
   adults__agep:
-    kind: indicator_sum
-    donor: {var: adults, level: household}
-    recipient: {var: agep, level: person, agg: sum, bins: {0: [[null, 18]], 1: [[18, null]]}}
+    donor: adults
+    recipient: {person: agep, agg: {count: agep >= 18}}
 """)
 )
+HARMONY = resolve(DOCUMENT, Pair(donor="2015", recipient="2015"))
 
 
 def labels(values, levels):
@@ -90,9 +95,10 @@ def persons():
     )
 
 
-def toy_harmony(*names):
-    """The toy harmony, or some of its entries."""
-    return HARMONY.model_copy(update={"entries": {name: HARMONY.entries[name] for name in names}})
+def toy_harmony(*names, donor="2015") -> Harmony:
+    """Some of the entries, for a vintage of the donor."""
+    harmony = resolve(DOCUMENT, Pair(donor=donor, recipient="2015"))
+    return harmony.model_copy(update={"entries": {name: harmony.entries[name] for name in names}})
 
 
 def store(path, **columns) -> TableRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from rich.table import Table
 
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.settings import Settings, load_settings
-from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.text import as_text
+
+FORMATS = (".csv", ".parquet", ".dta", ".xlsx", ".tex", ".md")
+TOTALS = ("none", "rollup", "cube")
+# Named again here, because importing the library's own takes seconds; a test holds them against each other.
 
 # What the demo shows: estimate, level, heading and the factor that turns the estimate into the heading's unit.
 DEMO = {
@@ -28,46 +32,85 @@ DEMO = {
 
 
 @click.command()
-@click.argument("pair")
+@click.argument("pairs", metavar="PAIR...", nargs=-1, required=True)
 @click.option("-e", "--estimate", "estimates", multiple=True, required=True, help='Such as "mean(btuel)".')
-@click.option("-b", "--by", multiple=True, help="A column of the recipient's households, such as division.")
+@click.option("-b", "--by", multiple=True, help="A column or expression, such as division.")
+@click.option("-w", "--where", help='A condition on records, such as "hincp < 30000".')
+@click.option("-d", "--derive", multiple=True, help='A new variable, such as "burden = dollarel / hincp".')
+@click.option(
+    "--totals", type=click.Choice(TOTALS), default="none", show_default=True, help="Crossings with totals."
+)
+@click.option("--rule", default="auto", show_default=True, help="Pooling rule.")
 @click.option("--level", default=0.90, show_default=True, help="Level of the margin of error.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the table to this .csv or .parquet file.")
-def analyze(pair: str, estimates: Sequence[str], by: Sequence[str], level: float, out: Path | None) -> None:
-    """Estimate means and proportions of a fused PAIR with margins of error pooled over all implicates."""
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise click.BadParameter(f"{out} is neither a .csv nor a .parquet file", param_hint="--out")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}."
+)
+def analyze(
+    pairs: Sequence[str],
+    estimates: Sequence[str],
+    by: Sequence[str],
+    where: str | None,
+    derive: Sequence[str],
+    totals: str,
+    rule: str,
+    level: float,
+    out: Path | None,
+) -> None:
+    """Estimate anything from a fused PAIR with margins of error pooled over all implicates.
+
+    Estimates: mean, sum, median, gini, share of a number, quantile(number, 0.9), proportion, count of the levels of
+    a category, ratio and correlation of two numbers, linear and logistic of "outcome ~ term + term". Several pairs
+    onto the same ACS year are joined.
+    """
+    if out is not None and out.suffix not in FORMATS:
+        raise click.BadParameter(f"{out} ends in none of {', '.join(FORMATS)}", param_hint="--out")
     settings = load_settings()
-    frame = _estimates(pair, settings, estimates, by, level)
+    options = {"where": where, "derive": _definitions(derive), "totals": totals, "rule": rule, "level": level}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the notes below say the same
+        found = _estimates(list(pairs), settings, estimates, by, **options)
     if out is not None:
-        with atomic_file(out) as temporary:
-            if out.suffix == ".parquet":
-                frame.to_parquet(temporary)
-            else:
-                frame.to_csv(temporary, index=False)
-        console.print(f"{len(frame)} estimates → {out}")
-        return
-    console.print(
-        f"{pair}, {settings.origin} data, {frame['M'].max()} implicates; "
-        f"± margin of error at {100 * level:g} %",
-        soft_wrap=True,
-    )
-    console.print(_estimates_table(frame, by))
+        console.print(f"{len(found)} estimates → {found.write(out)}")
+    else:
+        console.print(
+            f"{' + '.join(pairs)}, {settings.origin} data, {found.implicates} implicates; "
+            f"± margin of error at {100 * level:g} %",
+            soft_wrap=True,
+        )
+        console.print(_estimates_table(found.table, by))
+    for note in found.notes:
+        console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+
+
+def _definitions(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, mark, expression = text.partition("=")
+        if not mark or not name.strip().isidentifier():
+            raise click.BadParameter(
+                f'{text!r} is not of the form "name = expression"', param_hint="--derive"
+            )
+        found[name.strip()] = expression.strip()
+    return found
 
 
 def _estimates(
-    pair: str, settings: Settings, estimates: Sequence[str], by: Sequence[str], level: float
+    pairs: str | Sequence[str],
+    settings: Settings,
+    estimates: Sequence[str],
+    by: Sequence[str],
+    **options: Any,
 ) -> Any:
     from fusion_pipeline.estimating import estimate_pair
 
     return estimate_pair(
-        pair,
+        pairs,
         Layout(settings.root),
         list(estimates),
         list(by),
-        level=level,
         memory_limit=int(settings.memory_limit),
         threads=settings.threads,
+        **options,
     )
 
 
@@ -88,7 +131,7 @@ def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
 def demo_table(pair: str, settings: Settings) -> Table:
     """Lay out the demo's first estimates by division."""
     texts = ["mean(btuel)", "proportion(insec)", "proportion(cooltype)"]
-    frame = _estimates(pair, settings, texts, ("division",), 0.90)
+    frame = _estimates(pair, settings, texts, ("division",)).table
     table = Table(
         title="Households by Census division, with 90 % margins of error",
         title_justify="left",

@@ -97,6 +97,14 @@ def prepare(
     mean over its variables. Missing predictors are filled by median or mode, for the screen only. A variable whose
     LASSO path is longer than 2 `max_predictors` steps is named in a warning: its chosen model then reaches the share
     of what that many steps explain, which is at most what the full model explains.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp
+    >>> donor, _ = fp.example_tables()
+    >>> plan = fp.prepare(donor, y=["size"], x=["group", "income"], weight="weight")
+    >>> plan.steps[0].predictors
+    ('group', 'income')
     """
     steps = blocks(y)
     plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in steps), weight)

@@ -1,14 +1,19 @@
 """Harmonization: donor and recipient variables brought to common predictors.
 
-Belongs here: the harmony schema (`definitions.py`), applying it to a survey's tables (`tables.py`, with
-`recoding.py` and `aggregation.py`) and to a pair's (`pairs.py`), comparing the two sides (`similarity.py`).
+Belongs here: how harmonies are written (`documents.py`, `vintages.py`), read (`loading.py`) and are (`definitions.py`),
+applying them to a survey's tables (`tables.py`, with `recoding.py` and `aggregation.py`) and to a pair's
+(`pairs.py`), comparing the two sides (`similarity.py`),
+what recoding loses (`information.py`), holding them against codebooks (`checking.py`).
 Does not belong here: the harmonies themselves (`fusion_pipeline/harmonies/`).
 
 Method: Ummel et al. 2024: similar variables of the donor and of the ACS are recoded until both measure the
 same concept in the same levels; only these predict in both surveys.
 """
 
-from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side, load_harmony
+from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side
+from fusion_pipeline.harmonize.information import information_kept
+from fusion_pipeline.harmonize.loading import load_harmonies
+from fusion_pipeline.harmonize.pairs import harmonize_pair, pair_harmonies
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity
 from fusion_pipeline.harmonize.tables import (
     DONOR_KEYS,
@@ -19,7 +24,7 @@ from fusion_pipeline.harmonize.tables import (
     harmonize_recipient,
 )
 
-VERSION = "1"
+VERSION = "2"
 
 __all__ = [
     "DONOR_KEYS",
@@ -32,7 +37,10 @@ __all__ = [
     "Side",
     "common",
     "harmonize_donor",
+    "harmonize_pair",
     "harmonize_recipient",
-    "load_harmony",
+    "information_kept",
+    "load_harmonies",
+    "pair_harmonies",
     "similarity",
 ]

@@ -1,6 +1,6 @@
 """Persons to households: one value a household from the values of its members.
 
-Belongs here: the match of person rows to household rows and the six aggregators. Does not belong here: which
+Belongs here: the match of person rows to household rows and the seven aggregators. Does not belong here: which
 aggregator a variable has (`harmonies/`).
 """
 
@@ -88,7 +88,8 @@ def aggregate(values: Array, members: Members, how: Aggregator) -> Array:
     ----------
     values : (n_persons,) float64, NaN for missing
     members : the match of persons to households
-    how : {"reference", "sum", "min", "max", "mean", "median"}
+    how : {"reference", "sum", "min", "max", "mean", "median", "count"}
+        A count is the sum of the 0 and 1 that a condition gave.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def aggregate(values: Array, members: Members, how: Aggregator) -> Array:
     if how == "median":
         return _median(sorted_values, members, sizes)
     total = np.add.reduceat(sorted_values, members.starts)
-    return total if how == "sum" else total / sizes
+    return total / sizes if how == "mean" else total
 
 
 def _median(sorted_values: Array, members: Members, sizes: Array) -> Array:

@@ -1,25 +1,24 @@
-"""What a harmony is: the schema of `harmonies/<set>/<name>.yaml`, validated when loaded.
+"""What a harmony is, for one vintage of the donor and one of the recipient.
 
-Belongs here: the data model and the rules a harmony file has to keep. Does not belong here: applying a
-harmony to a table (`tables.py`).
+Belongs here: the data model that is applied to tables, and its rules. Does not belong here: how harmonies are
+written for ranges of vintages (`documents.py`), applying them (`tables.py`).
 """
 
 from __future__ import annotations
 
 import ast
+import fnmatch
+from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from fusion_pipeline.errors import RegistryError
-
-FOLDER = Path(__file__).parents[1] / "harmonies"
 HarmonySet = Literal["current", "paper"]
-Aggregator = Literal["reference", "sum", "min", "max", "mean", "median"]
+Aggregator = Literal["reference", "sum", "min", "max", "mean", "median", "count"]
 Interval = tuple[float | None, float | None]
+# An unordered group has neither a mean nor a largest value.
+_OF_GROUPS: dict[bool, tuple[Aggregator, ...]] = {True: ("reference", "min", "max"), False: ("reference",)}
 
 
 class _Model(BaseModel):
@@ -33,10 +32,12 @@ class Side(_Model):
     level: Literal["household", "person"]
     agg: Aggregator | None = None
     """How persons become their household; required for a person variable, not allowed for a household's."""
+    count: str | None = None
+    """Condition that the counted members meet, with agg `count`; see `surveys.derive`."""
     expr: str | None = None
     """Evaluated instead of taking the column `var`, see `surveys.derive`."""
     map: dict[int, tuple[str, ...]] | None = None
-    """Group -> levels."""
+    """Group -> levels; `*` in a level stands for any text."""
     bins: dict[int, tuple[Interval, ...]] | None = None
     """Group -> half-open intervals `[low, high)`; None is unbounded."""
 
@@ -48,19 +49,29 @@ class Side(_Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns it is made from."""
-        return expression_names(self.expr) if self.expr else (self.var,)
+        expression = self.count or self.expr
+        return expression_names(expression) if expression else (self.var,)
 
     @model_validator(mode="after")
     def _consistent(self) -> Side:
-        if (self.level == "person") != (self.agg is not None):
-            raise ValueError(f"{self.var}: agg has to be declared for a person variable, and only for one")
-        if self.map is not None and self.bins is not None:
-            raise ValueError(f"{self.var}: has both map and bins")
-        if self.map is not None and self.expr is not None:
-            raise ValueError(f"{self.var}: expr gives a number, which needs bins instead of map")
         if not self.columns:
             raise ValueError(f"{self.var}: expr {self.expr!r} names no variable")
-        levels = [level for group in (self.map or {}).values() for level in group]
+        if self.level == "person" and self.agg is None:
+            raise ValueError(
+                f"{self.var} is a person variable without an aggregator; add agg: reference, sum, min, max, mean,"
+                " median, or {count: condition}"
+            )
+        if self.level == "household" and self.agg is not None:
+            raise ValueError(f"{self.var} is a household variable; agg is for persons only")
+        if (self.agg == "count") != (self.count is not None):
+            raise ValueError(f"{self.var}: agg count needs a condition, and a condition agg count")
+        if self.count is not None and (self.groups or self.expr):
+            raise ValueError(f"{self.var}: a count has no groups and no expr")
+        if self.map is not None and self.bins is not None:
+            raise ValueError(f"{self.var}: has both levels and intervals")
+        if self.map is not None and self.expr is not None:
+            raise ValueError(f"{self.var}: expr gives a number, which needs intervals instead of levels")
+        levels = [level.casefold() for group in (self.map or {}).values() for level in group]
         if repeated := sorted({level for level in levels if levels.count(level) > 1}):
             raise ValueError(f"{self.var}: level {repeated[0]!r} is in two groups")
         intervals = bin_edges(self.bins or {})
@@ -72,20 +83,36 @@ class Side(_Model):
                 raise ValueError(f"{self.var}: intervals of groups {first} and {second} overlap at {low}")
         return self
 
+    def groups_of(self, levels: Iterable[str]) -> dict[str, int]:
+        """Group of every level that has one; a level written out goes before a pattern. Capitals do not matter."""
+        exact = {label.casefold(): group for group, labels in (self.map or {}).items() for label in labels}
+        patterns = [(label, group) for label, group in exact.items() if "*" in label]
+        found: dict[str, int] = {}
+        for level in levels:
+            if level.casefold() in exact:
+                found[level] = exact[level.casefold()]
+                continue
+            for pattern, group in patterns:
+                if matches(level, pattern):
+                    found[level] = group
+                    break
+        return found
+
 
 class Entry(_Model):
-    """One harmony: a pair of variables and their common levels."""
+    """One harmony: a pair of variables and the groups they have in common."""
 
-    kind: Literal["numeric", "categorical", "categorical_binned", "indicator_sum"]
     ordered: bool | None = None
-    """Whether the order of the groups means anything; categorical kinds only."""
+    """Whether the order of the groups means anything; None for a number."""
+    names: tuple[str, ...] = ()
+    """What the groups 1, 2, ... stand for."""
     donor: Side
     recipient: Side
 
     @property
     def is_categorical(self) -> bool:
         """Whether the harmonized predictor is categorical; else it is a number."""
-        return self.kind in ("categorical", "categorical_binned")
+        return bool(self.names)
 
     @property
     def groups(self) -> list[int]:
@@ -96,28 +123,18 @@ class Entry(_Model):
     def _consistent(self) -> Entry:
         sides = (self.donor, self.recipient)
         if self.is_categorical != (self.ordered is not None):
-            raise ValueError("ordered has to be declared for a categorical harmony, and only for one")
+            raise ValueError("ordered has to be declared for a harmony with groups, and only for one")
+        numbers = list(range(1, len(self.names) + 1))
+        for role, side in (("donor", self.donor), ("recipient", self.recipient)):
+            if empty := [self.names[g - 1] for g in numbers if g not in side.groups]:
+                raise ValueError(f"group {empty[0]!r} is empty: it has no level or interval of the {role}")
+            if side.groups != numbers:
+                raise ValueError(f"the {role} has groups {side.groups}, which are not {numbers}")
         if self.is_categorical:
-            if any(not side.groups for side in sides):
-                raise ValueError("a categorical harmony needs map or bins on both sides")
-            if self.donor.groups != self.recipient.groups:
-                raise ValueError(f"the sides differ in groups: {self.donor.groups}, {self.recipient.groups}")
-            if self.groups != list(range(1, len(self.groups) + 1)):
-                raise ValueError(f"groups have to be 1, 2, ...; they are {self.groups}")
-            if (self.kind == "categorical_binned") != any(side.bins for side in sides):
-                raise ValueError("kind is categorical_binned when a side has bins, and only then")
-            allowed = ("reference", "min", "max") if self.ordered else ("reference",)
             for side in sides:
+                allowed = _OF_GROUPS[bool(self.ordered)]
                 if side.agg is not None and side.agg not in allowed:
                     raise ValueError(f"{side.var}: agg {side.agg} is not one of {', '.join(allowed)}")
-        elif self.kind == "numeric" and any(side.groups for side in sides):
-            raise ValueError("a numeric harmony has neither map nor bins")
-        elif self.kind == "indicator_sum" and (
-            self.donor.groups or self.recipient.agg != "sum" or self.recipient.groups != [0, 1]
-        ):
-            raise ValueError(
-                "an indicator_sum has a number as donor and a person variable with groups 0 and 1, agg sum"
-            )
         return self
 
 
@@ -131,61 +148,27 @@ class Survey(_Model):
 class Harmony(_Model):
     """All harmonies of a donor survey and a recipient, by the name of their predictor."""
 
-    name: str
-    set: HarmonySet
+    set: HarmonySet = "current"
     donor: Survey
     recipient: Survey
-    entries: dict[str, Entry] = Field(alias="harmonies", min_length=1)
+    entries: dict[str, Entry]
+
+    @property
+    def name(self) -> str:
+        """Such as ``RECS_2015__ACS_2015``."""
+        sides = (self.donor, self.recipient)
+        return "__".join(f"{side.survey}_{side.vintage}" for side in sides)
 
     @property
     def file(self) -> str:
         """Path inside the project, for messages."""
-        return f"fusion_pipeline/harmonies/{self.set}/{self.name}.yaml"
-
-    @model_validator(mode="after")
-    def _names_say_the_pair(self) -> Harmony:
-        for name, entry in self.entries.items():
-            if name != (expected := f"{entry.donor.var}__{entry.recipient.var}"):
-                raise ValueError(f"harmonies.{name} should be named {expected}")
-        return self
+        return f"fusion_pipeline/harmonies/{self.donor.survey}.yaml"
 
 
-def load_harmony(name: str, harmony_set: HarmonySet = "current", folder: Path = FOLDER) -> Harmony:
-    """Read and validate the harmonies of a pair.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``RECS_2015__ACS_2015``.
-    harmony_set : {"current", "paper"}
-        The latest definitions, or those behind the paper's published data.
-    folder : Path
-        Where the sets lie.
-
-    Returns
-    -------
-    Harmony, whose `entries` maps the name of a harmonized predictor to its definition.
-
-    Raises
-    ------
-    RegistryError
-        If there is no such file, or it contradicts the schema; the message names the entry.
-    """
-    path = folder / harmony_set / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise RegistryError(
-            f"harmony {name}",
-            f"is not in the set {harmony_set!r} (it has {', '.join(known) or 'none'}).",
-            f"Add {path.name} there, or choose another.",
-        )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Harmony.model_validate({"name": name, "set": harmony_set, **content})
-    except (ValidationError, yaml.YAMLError, TypeError) as error:
-        raise RegistryError(
-            f"harmonies/{harmony_set}/{path.name}", f"does not fit its schema.\n{error}", "Correct the entry."
-        ) from error
+def matches(level: str, pattern: str) -> bool:
+    """Whether a level fits a pattern, in which only `*` is special and capitals do not matter."""
+    escaped = "".join(f"[{c}]" if c in "?[" else c for c in pattern.casefold())
+    return fnmatch.fnmatchcase(level.casefold(), escaped)
 
 
 def expression_names(expression: str) -> tuple[str, ...]:

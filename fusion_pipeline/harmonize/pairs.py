@@ -1,17 +1,20 @@
 """A fusion pair's two sides, harmonized together: pooled donors, one recipient, the predictors both have.
 
-Belongs here: pooling several survey-years of a donor. Does not belong here: one side (`tables.py`).
+Belongs here: which harmonies a pair has, and pooling several survey-years of a donor. Does not belong here: one
+side (`tables.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.harmonize.definitions import Harmony
+from fusion_pipeline.harmonize.definitions import Entry, Harmony
+from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.tables import (
     DONOR_KEYS,
     Harmonized,
@@ -19,7 +22,10 @@ from fusion_pipeline.harmonize.tables import (
     harmonize_donor,
     harmonize_recipient,
 )
+from fusion_pipeline.registry import FusionPair, Registry
 from fusion_pipeline.storage.tables import TableRef, categorical
+
+Microdata: TypeAlias = pa.Table | TableRef
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,45 @@ class HarmonizedPair:
     skipped: dict[str, str]
 
 
+def pair_harmonies(pair: FusionPair, registry: Registry) -> dict[str, Harmony]:
+    """Harmonies of a fusion pair, by donor survey-year.
+
+    Raises
+    ------
+    RegistryError
+        If a donor survey has no harmony file, or none for these vintages.
+    """
+    recipient = registry.recipients[pair.recipient]
+    donors = {key: registry.surveys[key] for key in pair.donors}
+    return {
+        key: load_harmonies(donor.survey, donor.vintage, recipient.vintage, pair.harmony_set)
+        for key, donor in donors.items()
+    }
+
+
+def poolable(harmonies: Mapping[str, Harmony]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Harmonies that all survey-years of a pooled donor have in the same groups, and the others with why not."""
+    first, *others = harmonies.values()
+    kept, left_out = {}, {}
+    for name, entry in first.entries.items():
+        for other in others:
+            there = other.entries.get(name)
+            if there is None:
+                left_out[name] = f"{other.name} has no such harmony"
+            elif there.names != entry.names or there.recipient != entry.recipient:
+                left_out[name] = f"{first.name} and {other.name} differ in groups or in the recipient's side"
+        if name not in left_out:
+            kept[name] = entry
+    return kept, left_out
+
+
 def harmonize_pair(
-    donors: Mapping[str, TableRef],
-    households: TableRef,
-    persons: TableRef,
-    harmony: Harmony,
+    donors: Mapping[str, Microdata],
+    households: Microdata,
+    persons: Microdata,
+    harmonies: Mapping[str, Harmony],
     *,
+    donor_persons: Mapping[str, Microdata] | None = None,
     locations: Sequence[str] = (),
 ) -> HarmonizedPair:
     """Harmonize a fusion pair.
@@ -46,7 +85,8 @@ def harmonize_pair(
     ----------
     donors : survey-year -> standardized households; several are pooled, told apart by the column `survey`
     households, persons : the recipient's standardized microdata
-    harmony : the pair's harmonies
+    harmonies : survey-year -> its harmonies with the recipient
+    donor_persons : survey-year -> standardized persons, of those surveys that have them
     locations : disclosed location columns of the donor, which are kept
 
     Raises
@@ -54,8 +94,13 @@ def harmonize_pair(
     HarmonyError
         If a value has no group, or the sides have no predictor in common.
     """
-    surveys = list(donors)
-    sides = [harmonize_donor(ref, harmony, keep=(*DONOR_KEYS, *locations)) for ref in donors.values()]
+    surveys, members = list(donors), donor_persons or {}
+    entries, left_out = poolable({key: harmonies[key] for key in surveys})
+    sides = []
+    for key, table in donors.items():
+        own = {name: harmonies[key].entries[name] for name in entries}
+        harmony = harmonies[key].model_copy(update={"entries": own})
+        sides.append(harmonize_donor(table, harmony, members.get(key), keep=(*DONOR_KEYS, *locations)))
     shared = [name for name in sides[0].predictors if all(name in side.predictors for side in sides)]
     tables = []
     for position, side in enumerate(sides):
@@ -64,8 +109,9 @@ def harmonize_pair(
         tables.append(kept.add_column(0, "survey", survey))
     pooled = Harmonized(
         pa.concat_tables(tables).unify_dictionaries(),
-        {name: reason for side in sides for name, reason in side.skipped.items()},
+        left_out | {name: reason for side in sides for name, reason in side.skipped.items()},
         tuple(shared),
     )
-    donor, recipient, skipped = common(pooled, harmonize_recipient(households, persons, harmony))
+    first = harmonies[surveys[0]].model_copy(update={"entries": entries})
+    donor, recipient, skipped = common(pooled, harmonize_recipient(households, persons, first))
     return HarmonizedPair(donor, recipient, tuple(n for n in shared if n in recipient.column_names), skipped)

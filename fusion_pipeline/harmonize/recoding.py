@@ -33,6 +33,11 @@ class Place:
     def __init__(self, pair: str, name: str, side: str, file: str) -> None:
         self.pair, self.name, self.side, self.file = pair, name, side, file
 
+    @property
+    def where(self) -> str:
+        """Part of the harmony file to change."""
+        return f"{self.file}, {self.name}, {self.side}"
+
     def error(self, what: str, remedy: str) -> HarmonyError:
         """Put a message together."""
         return HarmonyError(f"{self.pair} / {self.name}, {self.side}", what, remedy)
@@ -49,7 +54,8 @@ def recode(columns: Mapping[str, pa.ChunkedArray], side: Side, place: Place) -> 
 
     Returns
     -------
-    (n,) float64: group numbers, or the number itself; NaN where the answer is missing.
+    (n,) float64: group numbers, the number itself, or 1 and 0 for those to count and the others; NaN where the
+    answer is missing.
 
     Raises
     ------
@@ -58,19 +64,19 @@ def recode(columns: Mapping[str, pa.ChunkedArray], side: Side, place: Place) -> 
     """
     if side.map is None:
         return _bin(_numbers(columns, side, place), side, place)
-    return _map(columns[side.var], side.map, side.var, place)
+    return _map(columns[side.var], side, place)
 
 
-def _map(column: pa.ChunkedArray, groups: Mapping[int, tuple[str, ...]], var: str, place: Place) -> Array:
+def _map(column: pa.ChunkedArray, side: Side, place: Place) -> Array:
     column = _encoded(column)
     if not pa.types.is_dictionary(column.type):
         raise place.error(
-            f"column {var} is {column.type}, but the harmony maps levels.",
-            f"Give {place.file}, {place.side} bins, or make the variable categorical in the codebook.",
+            f"column {side.var} is {column.type}, but the harmony maps levels.",
+            f"Give {place.where} intervals, or make the variable categorical in the codebook.",
         )
     levels = levels_of(column)
     codes = codes_of(column)
-    group_of = {level: group for group, members in groups.items() for level in members}
+    group_of = side.groups_of(levels)
     # The last place is for missing answers: code -1 looks there.
     lookup = np.array([group_of.get(level, np.nan) for level in levels] + [np.nan], dtype=np.float64)
     values = lookup[codes]
@@ -79,8 +85,8 @@ def _map(column: pa.ChunkedArray, groups: Mapping[int, tuple[str, ...]], var: st
         unmapped, counts = np.unique(codes[unknown], return_counts=True)
         found = ", ".join(f'"{levels[p]}" ({n})' for p, n in zip(unmapped[:5], counts, strict=False))
         raise place.error(
-            f"level {found} of {var} has no group (in brackets: rows).",
-            f"Add it to {place.file}, {place.side}.map.",
+            f"level {found} of {side.var} has no group (in brackets: rows).",
+            f"Add it to a group of {place.where}.",
         )
     return values
 
@@ -94,9 +100,9 @@ def _bin(values: Array, side: Side, place: Place) -> Array:
     outside = ~missing & ((position < 0) | (values >= high[position]) & (high[position] < np.inf))
     if outside.any():
         raise place.error(
-            f"value {values[outside][0]:g} of {side.expr or side.var} is in no bin"
+            f"value {values[outside][0]:g} of {side.expr or side.var} is in no group's interval"
             f" ({int(outside.sum())} rows are in none).",
-            f"Add it to {place.file}, {place.side}.bins.",
+            f"Add it to a group of {place.where}.",
         )
     return np.where(missing, np.nan, group[position])
 
@@ -104,18 +110,21 @@ def _bin(values: Array, side: Side, place: Place) -> Array:
 def _numbers(columns: Mapping[str, pa.ChunkedArray], side: Side, place: Place) -> Array:
     encoded = {name: _encoded(columns[name]) for name in side.columns}
     levels = {n: levels_of(c) if pa.types.is_dictionary(c.type) else () for n, c in encoded.items()}
-    if side.expr is None:
+    expression = side.count or side.expr
+    if expression is None:
         if levels[side.var]:
             raise place.error(
                 f"column {side.var} is categorical, but the harmony takes numbers.",
-                f"Give {place.file}, {place.side} a map, or make the variable a number in the codebook.",
+                f"Give {place.where} levels, or make the variable a number in the codebook.",
             )
         return _to_float(encoded[side.var])
     try:
-        check_expression(side.expr, levels)
+        check_expression(expression, levels)
     except ValueError as error:
-        raise place.error(f"expr cannot be evaluated: {error}.", f"Correct it in {place.file}.") from error
-    return _to_float(evaluate(side.expr, pa.table(encoded)))
+        raise place.error(
+            f"{expression!r} cannot be evaluated: {error}.", f"Correct it in {place.where}."
+        ) from error
+    return _to_float(evaluate(expression, pa.table(encoded)))
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

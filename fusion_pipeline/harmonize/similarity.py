@@ -74,6 +74,22 @@ def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> 
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def distribution(table: pa.Table, predictor: str, weight: str = "weight") -> dict[str, float]:
+    """Give the weighted share of every group of a predictor, of a number mean and quartiles, of those who answered."""
+    column, weights = _unified(table[predictor]), table[weight].to_numpy().astype(np.float64)
+    if pa.types.is_dictionary(column.type):
+        codes = column.to_pandas().cat.codes.to_numpy()
+        totals = np.bincount(codes[codes >= 0], weights[codes >= 0], len(levels_of(column)))
+        return dict(zip(levels_of(column), totals / totals.sum(), strict=True))
+    values = column.to_numpy()
+    known = ~np.isnan(values)
+    quantiles = _weighted_quantiles(values, weights)
+    return {
+        "mean": float(np.average(values[known], weights=weights[known])),
+        **{f"quantile {p:.0%}": float(quantiles[round(p * 999)]) for p in (0.25, 0.5, 0.75)},
+    }
+
+
 def _unified(column: Column) -> Column:
     return column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
 

@@ -1,101 +1,141 @@
 """Point estimates and margins of error from implicates, for any subpopulation.
 
-Belongs here: reading the request, pooling the within-implicate results, and the tidy table. Does not belong
-here: the joined relation (`relation.py`), the sums (`aggregates.py`), pooling them cell by cell (`cells.py`).
+Belongs here: the request, its way through all implicates, and the tidy table. Does not belong here: the joined
+relation (`relation.py`), estimation within an implicate (`estimators.py`), groups and pooling (`cells.py`).
 
-Method: Ummel et al. 2024, "Uncertainty": Rubin's rule over implicates, the variance within an implicate from
-replicate weights if there are any. All replicates are used for every implicate; the reference pairs each
+Method: Ummel et al. 2024, "Uncertainty": the estimates of all implicates are pooled, the variance within an implicate
+is that of replicate weights if there are any. All replicates are used for every implicate; the reference pairs each
 implicate with one replicate, which leaves most of them out and counts the sampling variance twice.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.aggregates import Weights, categorical_estimates, numeric_estimates
-from fusion_pipeline.inference.cells import categorical_cells, group_index, numeric_cells, pool
-from fusion_pipeline.inference.relation import (
-    IMPLICATE,
-    Column,
-    FusedRelation,
-    Implicates,
-    listing,
-    open_fused,
+from fusion_pipeline.inference.cells import Grouping, Member, Results, groupings
+from fusion_pipeline.inference.estimands import (
+    CATEGORY,
+    EITHER,
+    KNOWN,
+    Estimand,
+    Own,
+    Statistic,
+    read_estimand,
 )
+from fusion_pipeline.inference.estimators import Estimator, Sample, Within
+from fusion_pipeline.inference.microdata import Block, Factor, Microdata, frame_of
+from fusion_pipeline.inference.output import Estimates
+from fusion_pipeline.inference.pooling import DEFAULT, DEFAULT_NESTED, rule_named
+from fusion_pipeline.inference.provenance import COLUMNS_AT_HAND, cross_donor_note, recorded_rule, source_of
+from fusion_pipeline.inference.relation import NEST, Implicates, open_fused
+from fusion_pipeline.inference.weights import ReplicateDesign, Weights
 from fusion_pipeline.storage.tables import TableRef
 
-NUMERIC, CATEGORICAL = ("mean", "sum"), ("proportion", "count")
-_KNOWN = ", ".join(f"{name}(variable)" for name in (*NUMERIC, *CATEGORICAL))
+TOTAL = "(all)"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Estimand:
-    text: str
-    estimator: str
-    column: Column
+class _Asked:
+    estimand: Estimand
+    estimator: Estimator
+    source: str
 
 
 def analyze(
-    implicates: Implicates,
+    implicates: Implicates | Mapping[str, Implicates],
     static: pa.Table | TableRef | None = None,
     *,
-    estimates: Sequence[str],
+    estimates: Sequence[str | Statistic],
     by: Sequence[str] = (),
+    totals: str = "none",
+    where: str | None = None,
+    derive: Mapping[str, str] | None = None,
     weight: str | None = "weight",
     replicate_weights: Sequence[str] = (),
     replicate_scale: float | None = None,
+    replicate_method: str = "sdr",
+    replicate_count: int | None = None,
+    fay: float = 0.5,
+    bootstrap: bool = False,
+    rule: str = "auto",
     level: float = 0.90,
+    sources: Mapping[str, str] | None = None,
+    seed: int = 1,
     memory_limit: int | str | None = None,
     threads: int | None = None,
-) -> pd.DataFrame:
-    """Estimate means, sums, proportions and counts with their margins of error.
+) -> Estimates:
+    """Estimate anything by any groups, with margins of error.
 
     Parameters
     ----------
-    implicates : pa.Table, Path or sequence of Path
+    implicates : pa.Table, Path or sequence of Path, or a mapping of names to such
         Fused variables with column `implicate`, the folder of a dataset `implicate=NN/part-0.parquet`, or
-        some of its files.
+        some of its files. A mapping joins several surveys fused onto the same households.
     static : pa.Table or TableRef, optional
         The recipient, joined on `year`, `hid` and, where both have it, `pid`: weights, replicate weights and
         anything to group by or to estimate.
-    estimates : sequence of str
-        Such as `mean(btuel)`, `sum(btuel)` for numeric variables, `proportion(insec)`, `count(insec)` for
-        categorical ones (every level).
+    estimates : sequence of str or Statistic
+        `mean`, `sum`, `median`, `gini`, `share` of a number, `quantile(number, 0.9)`, `proportion`, `count` of every
+        level of a category, `ratio`, `correlation` of two numbers, `linear` and `logistic` of a formula
+        ``outcome ~ term + term``; numbers and categories are columns or expressions. A `Statistic` is your own.
     by : sequence of str
-        Columns whose combinations are the groups.
+        Columns or expressions whose combinations are the groups.
+    totals : {"none", "rollup", "cube"}
+        Add totals from the right (`rollup`), or of all crossings (`cube`); groups are text then, totals `(all)`.
+    where : str, optional
+        Condition that records have to fulfil; may use fused variables.
+    derive : mapping, optional
+        New variables by name, such as ``{"burden": "dollarel / income"}``; each may use those before it.
     weight : str, optional
         None: every record counts one.
     replicate_weights : sequence of str
-        All of them; without, the ratio variance is used.
+        All of them; without, variances are linearised.
     replicate_scale : float, optional
-        Factor of the sum of squared deviations; default 4/R, which is right for the ACS (successive
-        differences) and for balanced replication with Fay's factor .5 (RECS).
+        Factor of the sum of squared deviations; by default that of `replicate_method`: ``sdr`` (4/R; the ACS), ``brr``,
+        ``fay`` (with `fay`), ``jk1``, ``jk2``, ``bootstrap``.
+    replicate_count : int, optional
+        How many replicate weights the design has: any other number is refused.
+    bootstrap : bool
+        Use 200 bootstrap replicates where there are no replicate weights, instead of linearised variances. A
+        `Statistic` always does.
+    rule : str
+        A name of `pooling.RULES`; ``auto``: what the implicates' provenance says (`pooling`), else ``nested`` for
+        implicates in nests, else ``barnard-rubin``.
     level : float
         Confidence level of the margin.
+    sources : mapping, optional
+        `observed`, `imputed` or `fused`, for columns that are not what they seem: by default columns of the
+        implicates are fused and those of the static table observed.
+    seed : int
+        Of the bootstrap.
     memory_limit, threads : optional
-        Bounds for DuckDB.
+        Bounds; threads change speed, never a result.
 
     Returns
     -------
-    pd.DataFrame
-        Columns of `by`, then `estimand`, `variable`, `level` (None for numbers), `estimate`,
-        `standard_error`, `margin`, `df`, `n` (records behind it in an implicate), `M` (implicates in which
-        the group has records). Groups in level order; groups without records or weight are absent; levels
-        that do not occur are zero. Null values of a variable are left out of its estimates.
+    Estimates
+        `.table` has the columns of `by`, then `estimand`, `variable`, `level` (a category's level, a regression's
+        coefficient), `estimate`, `standard_error`, `margin`, `df`, `n` (records behind it in an implicate),
+        `effective_n`, `missing_information`, `M` (implicates in which the group has an estimate), `source`. Groups in
+        level order; groups without records or weight are absent; levels that do not occur are zero. Missing values
+        of a variable are left out of its estimates; a missing group value is a group.
 
     Raises
     ------
     AnalysisError
-        If a column or estimator is unknown or unfit, weights are missing or negative, nothing can be
-        joined, or the implicates have unequal numbers of records.
+        If a column or estimand is unknown or unfit, an expression holds more than it may, weights are missing or
+        negative, nothing can be joined, or the implicates have gaps or unequal numbers of records.
 
     Notes
     -----
@@ -107,106 +147,168 @@ def analyze(
     >>> import fusion_pipeline as fp
     >>> fused = pa.table({"implicate": [1, 1, 2, 2], "hid": [7, 8, 7, 8], "use": [1.0, 3.0, 2.0, 3.0]})
     >>> static = pa.table({"hid": [7, 8], "weight": [1.0, 1.0]})
-    >>> fp.analyze(fused, static, estimates=["mean(use)"])[["estimand", "estimate", "M"]].values.tolist()
+    >>> fp.analyze(fused, static, estimates=["mean(use)"]).table[["estimand", "estimate", "M"]].values.tolist()
     [['mean(use)', 2.25, 2]]
     """
     if not estimates:
-        raise AnalysisError("estimates", "none was asked for.", f"Write one of: {_KNOWN}.")
+        raise AnalysisError("estimates", "none was asked for.", f"Write one of: {KNOWN}.")
+    if not 0 < level < 1:
+        raise AnalysisError(f"level {level}", "is not between 0 and 1.", "Write 0.90 for 90 %.")
+    design = ReplicateDesign.of(replicate_weights, replicate_scale, replicate_method, fay, replicate_count)
     with open_fused(implicates, static, memory_limit=memory_limit, threads=threads) as relation:
-        estimands = [_parse(text, relation) for text in estimates]
-        groups = [relation.column(name, "by") for name in by]
-        weights = _weights(relation, weight, replicate_weights, replicate_scale)
-        _log.info("estimating %s%s", ", ".join(estimates), f" by {', '.join(by)}" if by else "")
-        numeric = _distinct(estimands, NUMERIC)
-        categorical = _distinct(estimands, CATEGORICAL)
-        by_number = numeric_estimates(relation, numeric, groups, weights) if numeric else None
-        by_level = categorical_estimates(relation, categorical, groups, weights) if categorical else None
-    for frame, per_variable in ((by_number, False), (by_level, True)):
-        if frame is not None:
-            _check_health(frame, weight, per_variable)
-
-    index, group_table = group_index([f for f in (by_number, by_level) if f is not None], groups, by)
-    parts = []
-    for position, estimand in enumerate(estimands):
-        levels: Sequence[str | None] = [None]
-        if estimand.estimator in NUMERIC:
-            assert by_number is not None
-            variable = numeric.index(estimand.column)
-            cells = numeric_cells(by_number, variable, estimand.estimator, index)
-        else:
-            assert by_level is not None
-            variable = categorical.index(estimand.column)
-            levels, cells = categorical_cells(
-                by_level, variable, estimand.estimator, estimand.column.levels, index
+        estimands = [read_estimand(asked) for asked in estimates]
+        data = Microdata(relation, derive or {}, where)
+        factors = [data.factor(text, "by") for text in by]
+        asked = [_prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
+        data.weigh(weight, design)
+        members, note = relation.members()
+        if rule == "auto":
+            default = DEFAULT_NESTED if NEST in relation.columns else DEFAULT
+            rule = recorded_rule(implicates) or default
+        chosen = rule_named(rule)
+        if chosen.is_nested and NEST not in relation.columns:
+            raise AnalysisError(
+                f"rule {rule}",
+                "is for implicates in nests.",
+                f"Give implicates with column {NEST}, or another rule.",
             )
-        part = pool(cells, level)
-        part["estimand"], part["variable"] = estimand.text, estimand.column.name
-        part["level"] = pd.Series([levels[i] for i in part["_level"]], index=part.index, dtype=object)
+        notes = [note] if note else []
+        notes += cross_donor_note(data, estimands, by, where)
+        _log.info(
+            "estimating %s%s", ", ".join(e.text for e in estimands), f" by {', '.join(by)}" if by else ""
+        )
+        sets = groupings(factors, totals)
+        z = _normal(level)
+
+        def work(member: Member) -> tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]:
+            block = data.read(member)
+            found, df = _within(block, sets, asked, z, bootstrap, seed)
+            return member, len(block.rows), found, df
+
+        if len(members) > 1:
+            with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(members))) as pool:
+                finished = list(pool.map(work, members))
+        else:
+            finished = [work(member) for member in members]
+    _check_records({member: records for member, records, _, _ in finished})
+    if len(members) < 2:
+        notes.append(
+            "One implicate says nothing about the variance between implicates: there are no margins of error."
+        )
+    for text in notes:
+        warnings.warn(text, stacklevel=2)
+    table = _tidy(finished, asked, factors, by, rule, level)
+    found = set(table["estimand"])
+    notes += [f"{e.text} is not defined in any group." for e in estimands if e.text not in found]
+    alone = int((table["M"] < 2).sum()) if len(members) > 1 else 0
+    if alone:
+        notes.append(
+            f"{alone} estimates are of groups found in one implicate only: they have no margin of error."
+        )
+    return Estimates(table, tuple(by), level, rule, len(members), tuple(notes))
+
+
+def _prepare(
+    estimand: Estimand, data: Microdata, by: Sequence[str], where: str | None, sources: Mapping[str, str]
+) -> _Asked:
+    purpose = f"estimate {estimand.text}"
+    keys: list[str] = []
+    levels: list[tuple[str, ...] | None] = []
+    for argument in estimand.arguments:
+        inner = f"{purpose}: variable"
+        kind = argument.kind
+        if kind == EITHER:
+            kind = "numeric" if data.is_number(argument.text, inner) else CATEGORY
+        if kind == CATEGORY:
+            factor = data.category(argument.text, purpose if _is_name(argument.text) else inner)
+            keys.append(factor.key)
+            levels.append(factor.labels)
+        else:
+            keys.append(data.number(argument.text, purpose))
+            levels.append(None)
+    texts = [*(a.text for a in estimand.arguments), *by, *([where] if where else [])]
+    return _Asked(estimand, estimand.estimator(keys, levels), source_of(data, texts, sources))
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier()
+
+
+def _within(
+    block: Block, sets: Sequence[Grouping], asked: Sequence[_Asked], z: float, bootstrap: bool, seed: int
+) -> tuple[list[list[tuple[np.ndarray, Within]]], float]:
+    """Estimate everything in one implicate: for each estimand, groups and results of each grouping."""
+    plain = block.weights
+    own = any(isinstance(a.estimator, Own) for a in asked)
+    drawn = plain
+    if not plain.replicates.shape[1] and (bootstrap or own):
+        drawn = plain.bootstrapped(seed)
+    found: list[list[tuple[np.ndarray, Within]]] = [[] for _ in asked]
+    for grouping in sets:
+        cells, groups = grouping.cells(block)
+        known: dict[int, np.ndarray] = {}
+        for results, a in zip(found, asked, strict=True):
+            weights: Weights = drawn if bootstrap or isinstance(a.estimator, Own) else plain
+            sample = Sample(cells, len(groups), block.rows, weights, block.values, block.codes, z, known)
+            results.append((groups, a.estimator.within(sample)))
+    return found, plain.df
+
+
+def _tidy(
+    finished: Sequence[tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]],
+    asked: Sequence[_Asked],
+    factors: Sequence[Factor],
+    by: Sequence[str],
+    rule: str,
+    level: float,
+) -> pd.DataFrame:
+    parts = []
+    for position, a in enumerate(asked):
+        results = Results(
+            {m: found[position] for m, _, found, _ in finished}, finished[0][3], a.estimator.parameters
+        )
+        groups, part = results.pool(rule_named(rule), level)
+        if part.empty:
+            continue
+        part["estimand"], part["variable"], part["source"] = a.estimand.text, a.estimand.variable, a.source
+        labels = a.estimator.labels
+        part["level"] = pd.Series([labels[i] for i in part["_label"]], index=part.index, dtype=object)
+        for k in range(len(factors)):
+            part[f"_by_{k}"] = groups[part["_group"], k]
         parts.append(part.assign(_position=position))
-    tidy = pd.concat(parts).sort_values(["_group", "_position", "_level"], kind="stable", ignore_index=True)
-    left = group_table.iloc[tidy["_group"].to_numpy()].reset_index(drop=True)
-    names = ["estimand", "variable", "level", "estimate", "standard_error", "margin", "df", "n", "M"]
-    return pd.concat([left, tidy[names]], axis=1)
-
-
-def _parse(text: str, relation: FusedRelation) -> _Estimand:
-    match = re.fullmatch(r"\s*(\w+)\s*\(\s*(.+?)\s*\)\s*", text)
-    if match is None or match[1] not in (*NUMERIC, *CATEGORICAL):
-        raise AnalysisError(f"estimate {text}", "is not known.", f"Write one of: {_KNOWN}.")
-    estimator, column = match[1], relation.column(match[2], f"estimate {text}: variable")
-    if estimator in NUMERIC and not column.numeric:
-        numbers = listing([c.name for c in relation.columns.values() if c.numeric])
+    if not parts:
         raise AnalysisError(
-            f"estimate {text}",
-            f"{column.name} is categorical and has no {estimator}.",
-            f"Use proportion({column.name}), or one of the numeric variables: {numbers}.",
+            "estimates", "no group has a record with weight and value.", "Check weights and filter."
         )
-    if estimator in CATEGORICAL and column.numeric:
-        categories = listing([c.name for c in relation.columns.values() if not c.numeric])
-        raise AnalysisError(
-            f"estimate {text}",
-            f"{column.name} is numeric and has no levels.",
-            f"Use mean({column.name}), or one of the categorical variables: {categories}.",
-        )
-    return _Estimand(text, estimator, column)
+    table = pd.concat(parts, ignore_index=True)
+    names = [f"_by_{k}" for k in range(len(factors))]
+    # Totals and then missing values come last.
+    order = pd.DataFrame(
+        {n: table[n].where(table[n] >= 0, 2**40 - table[n]) for n in names}, index=table.index
+    )
+    order[["_position", "_label"]] = table[["_position", "_label"]]
+    table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
+    left = frame_of(factors, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1), by, TOTAL)
+    return pd.concat([left, table[list(COLUMNS_AT_HAND)]], axis=1)
 
 
-def _weights(
-    relation: FusedRelation, weight: str | None, replicates: Sequence[str], scale: float | None
-) -> Weights:
-    main = "1.0" if weight is None else relation.column(weight, "weight").sql
-    if not replicates:
-        return Weights(main)
-    sql = tuple(relation.column(name, "replicate weight").sql for name in replicates)
-    return Weights(main, sql, 4 / len(sql) if scale is None else float(scale))
-
-
-def _distinct(estimands: Sequence[_Estimand], estimators: Sequence[str]) -> list[Column]:
-    return list({e.column.name: e.column for e in estimands if e.estimator in estimators}.values())
-
-
-def _check_health(frame: pd.DataFrame, weight: str | None, per_variable: bool) -> None:
-    if frame.empty:
+def _check_records(records: Mapping[Member, int]) -> None:
+    least, most = min(records, key=lambda m: records[m]), max(records, key=lambda m: records[m])
+    if not records[most]:
         raise AnalysisError(
             "implicates and static table",
             "have no household in common.",
             "Give the recipient that these implicates were fused onto.",
         )
-    for column, bad in (("unweighted", frame["unweighted"] > 0), ("least_weight", frame["least_weight"] < 0)):
-        if bad.any():
-            what = "is missing" if column == "unweighted" else f"is negative ({frame[column].min():g})"
-            raise AnalysisError(
-                f"weight {weight}",
-                f"{what} in implicate {frame.loc[bad, IMPLICATE].iloc[0]}.",
-                "Correct the recipient, or leave these records out of the static table.",
-            )
-    if per_variable:
-        frame = frame[frame["variable"] == 0]
-    records = frame.groupby(IMPLICATE)["records"].sum()
-    if records.min() != records.max():
+    if records[least] != records[most]:
         raise AnalysisError(
-            f"implicate {records.idxmin()}",
-            f"has {records.min():,} records of the static table, implicate {records.idxmax()} has "
-            f"{records.max():,}.",
+            f"implicate {least[-1]}",
+            f"has {records[least]:,} records of the static table, implicate {most[-1]} has {records[most]:,}.",
             "Fuse the implicate again: one of them is incomplete.",
         )
+
+
+def _normal(level: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + level) / 2))

@@ -1,159 +1,154 @@
-"""Cells: one group and level each, their results in every implicate laid out as arrays and pooled.
+"""Cells: one group each, in every implicate; groupings with totals, and pooling cell by cell.
 
-Belongs here: positions of implicates, groups and levels, zeros against gaps, pooling cell by cell. Does not
-belong here: the pooling rule (`pooling.py`), the sums (`aggregates.py`).
+Belongs here: numbering groups, crossings with totals, results of all implicates laid out as arrays and pooled. Does not
+belong here: the pooling rules (`pooling.py`), estimation within an implicate (`estimators.py`).
 """
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.pooling import Array, rubin
-from fusion_pipeline.inference.relation import IMPLICATE, Column
+from fusion_pipeline.inference.estimators import Array, Within
+from fusion_pipeline.inference.microdata import Block, Factor
+from fusion_pipeline.inference.pooling import Rule
+
+TOTALS = ("none", "rollup", "cube")
+Member = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Cells:
-    """One estimand's results within implicates: arrays (M, groups, levels); NaN where there is nothing."""
+class Grouping:
+    """The factors of one crossing, the others being totalled over."""
 
-    estimate: Array
-    variance: Array
-    n: Array
+    factors: tuple[Factor, ...]
+    crossed: tuple[bool, ...]
 
+    def cells(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number the groups of a block's records.
 
-@dataclass(frozen=True)
-class Index:
-    """Positions of implicates and groups."""
-
-    implicates: pd.Index
-    groups: pd.Index
-
-    def of(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Positions of a frame's rows."""
-        implicate = self.implicates.get_indexer(pd.Index(frame[IMPLICATE]))
-        return implicate, self.groups.get_indexer(_keys(frame))
-
-    def empty(self, levels: int) -> Cells:
-        """Cells without anything in them."""
-        shape = (len(self.implicates), len(self.groups), levels)
-        return Cells(*(np.full(shape, np.nan) for _ in range(3)))
-
-
-def group_index(
-    frames: Sequence[pd.DataFrame], columns: Sequence[Column], names: Sequence[str]
-) -> tuple[Index, pd.DataFrame]:
-    """Number the implicates and groups of aggregated frames.
-
-    Returns
-    -------
-    Index, and the groups' values under their `names`, sorted, categories in level order.
-    """
-    by = [f"by_{k}" for k in range(len(columns))]
-    implicates = pd.Index(np.unique(np.concatenate([f[IMPLICATE].to_numpy() for f in frames])))
-    if not by:
-        return Index(implicates, pd.Index([0])), pd.DataFrame(index=[0])
-    seen = pd.concat([f[by] for f in frames]).drop_duplicates(ignore_index=True)
-    for name, column in zip(by, columns, strict=True):
-        if column.levels is not None:
-            seen[name] = pd.Categorical(seen[name], categories=list(column.levels), ordered=column.ordered)
-    seen = seen.sort_values(by, kind="stable", ignore_index=True)
-    return Index(implicates, _keys(seen)), seen.set_axis(list(names), axis=1)
+        Returns
+        -------
+        cells : (n,) number of each record's group; -1 for records without weight or outside the filter
+        groups : (cells, factors) codes, -1 for missing, -2 for the total over a factor
+        """
+        there = block.kept & (block.weights.main[block.rows] > 0)
+        packed = np.zeros(len(there), dtype=np.int64)
+        for factor, crossed in zip(self.factors, self.crossed, strict=True):
+            packed *= len(factor.values) + 2
+            if crossed:
+                packed += block.codes[factor.key] + 2
+        cells = np.full(len(there), -1, dtype=np.int64)
+        cells[there], found = pd.factorize(packed[there], sort=True)
+        groups = np.empty((len(found), len(self.factors)), dtype=np.int64)
+        for k in reversed(range(len(self.factors))):
+            found, rest = np.divmod(found, len(self.factors[k].values) + 2)
+            groups[:, k] = rest - 2
+        return cells, groups
 
 
-def numeric_cells(frame: pd.DataFrame, variable: int, estimator: str, index: Index) -> Cells:
-    """Lay out what `aggregates.numeric_estimates` found for its variable number `variable`."""
-    rows = frame[frame[f"mean_{variable}"].notna()]
-    implicate, group = index.of(rows)
-    cells = index.empty(1)
-    cells.estimate[implicate, group, 0] = _floats(rows[f"{estimator}_{variable}"])
-    cells.variance[implicate, group, 0] = _floats(rows[f"{estimator}_variance_{variable}"])
-    cells.n[implicate, group, 0] = _floats(rows[f"n_{variable}"])
-    return cells
-
-
-def categorical_cells(
-    frame: pd.DataFrame, variable: int, estimator: str, levels: Sequence[str] | None, index: Index
-) -> tuple[Sequence[str], Cells]:
-    """Lay out what `aggregates.categorical_estimates` found for its variable number `variable`.
-
-    Without a stated level list, the levels are those that occur.
-    """
-    # A proportion is missing where a group has no weight at all.
-    rows = frame[(frame["variable"] == variable) & frame["level"].notna() & frame["proportion"].notna()]
-    if levels is None:
-        levels = sorted(rows["level"].unique())
-    if unknown := set(rows["level"]) - set(levels):
-        raise AnalysisError(
-            "implicates",
-            f"hold the level {min(unknown)!r}, which the first one's list ({', '.join(levels)}) has not.",
-            "Fuse all implicates with one model set.",
-        )
-    implicate, group = index.of(rows)
-    cells = index.empty(len(levels))
-    # Where a group has records, a level without any is an estimate of zero, not a gap.
-    for array in (cells.estimate, cells.variance):
-        array[implicate, group, :] = 0.0
-    at = (implicate, group, pd.Index(levels).get_indexer(pd.Index(rows["level"])))
-    cells.estimate[at] = _floats(rows[estimator])
-    cells.variance[at] = _floats(rows[f"{estimator}_variance"])
-    cells.n[implicate, group, :] = _floats(rows["n"])[:, None]
-    return levels, cells
-
-
-def pool(cells: Cells, level: float) -> pd.DataFrame:
-    """Pool every cell over the implicates that have it.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a cell with anything in it: `_group` and `_level` (positions), `estimate`, `standard_error`,
-        `margin` (confidence `level`), `df`, `n`, `M`.
+def groupings(factors: Sequence[Factor], totals: str) -> list[Grouping]:
+    """List the crossings: the finest alone, those that drop factors from the right, or all.
 
     Raises
     ------
     AnalysisError
-        If no cell has anything in it.
+        If `totals` is none of these.
     """
-    # Twelve digits, so that implicates that agree do so exactly whatever the order of summation.
-    estimate, variance = _digits(cells.estimate, 12), _digits(cells.variance, 12)
-    known = ~np.isnan(estimate)
-    counts = known.sum(axis=0)
-    first = np.argsort(~known, axis=0, kind="stable")
-    parts = []
-    for implicates in np.unique(counts[counts > 0]):
-        group, at_level = np.nonzero(counts == implicates)
-        rows = first[:implicates, group, at_level]
-        pooled = rubin(estimate[rows, group, at_level], variance[rows, group, at_level])
-        numbers = {
-            "estimate": pooled.estimate,
-            "standard_error": pooled.standard_error,
-            "margin": pooled.margin(level),
-            "df": pooled.df,
-        }
-        part = pd.DataFrame({name: _digits(values, 9) for name, values in numbers.items()})
-        part["n"] = np.rint(cells.n[rows, group, at_level].mean(axis=0)).astype(np.int64)
-        parts.append(part.assign(M=int(implicates), _group=group, _level=at_level))
-    if not parts:
-        raise AnalysisError("estimates", "no group has a record with weight and value.", "Check the weights.")
-    return pd.concat(parts, ignore_index=True)
+    count = len(factors)
+    if totals not in TOTALS:
+        raise AnalysisError(f"totals {totals}", "is not known.", f"Choose one of: {', '.join(TOTALS)}.")
+    if totals == "none" or not count:
+        crossed = [(True,) * count]
+    elif totals == "rollup":
+        crossed = [(True,) * k + (False,) * (count - k) for k in range(count, -1, -1)]
+    else:
+        crossed = list(itertools.product((True, False), repeat=count))
+    return [Grouping(tuple(factors), which) for which in crossed]
 
 
-def _keys(frame: pd.DataFrame) -> pd.Index:
-    names = [name for name in frame.columns if name.startswith("by_")]
-    if not names:
-        return pd.Index(np.zeros(len(frame), dtype=int))
-    # Missing values are unequal to themselves; as None they make one group like any other.
-    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in names]
-    return pd.Index(list(zip(*columns, strict=True)), tupleize_cols=False, dtype=object)
+@dataclass
+class Results:
+    """One estimand's results: per implicate, the groups (cells, factors) and what was found in them."""
 
+    parts: dict[Member, list[tuple[NDArray[np.int64], Within]]]
+    df: float
+    """Complete-data degrees of freedom of the replicates, infinite without."""
+    parameters: int = 1
 
-def _floats(column: pd.Series) -> Array:
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    def pool(self, rule: Rule, level: float) -> tuple[NDArray[np.int64], pd.DataFrame]:
+        """Pool every cell over the implicates that have it.
+
+        Returns
+        -------
+        groups : (groups, factors) codes
+        pd.DataFrame
+            One row a group and label with anything in it: `_group`, `_label` (positions), `estimate`,
+            `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`.
+            Empty if the estimand is not defined anywhere.
+        """
+        groups, estimate, variance, n, effective = self._stacked()
+        # Twelve digits, so that implicates that agree do so exactly whatever the order of summation.
+        estimate, variance = _digits(estimate, 12), _digits(variance, 12)
+        known = ~np.isnan(estimate)
+        counts = known.sum(axis=0)
+        first = np.argsort(~known, axis=0, kind="stable")
+        nests = len({member[:-1] for member in self.parts})
+        parts = []
+        for implicates in np.unique(counts[counts > 0]):
+            group, label = np.nonzero(counts == implicates)
+            at = (first[:implicates, group, label], group, label)
+            q, u, size = estimate[at], variance[at], n[at[0], group]
+            complete = np.minimum(np.maximum(size.mean(axis=0) - self.parameters, 0), self.df)
+            if rule.is_nested:
+                if implicates < len(estimate):
+                    # Nests with gaps have no rule: an estimate without margin.
+                    q, u = q.mean(axis=0)[None, None], u.mean(axis=0)[None, None]
+                else:
+                    shape = (nests, len(q) // nests, -1)
+                    q, u = q.reshape(shape), u.reshape(shape)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pooled = rule.combine(q, u, complete)
+            numbers = {
+                "estimate": pooled.estimate,
+                "standard_error": pooled.standard_error,
+                "margin": pooled.margin(level),
+                "df": pooled.df,
+                "missing_information": pooled.missing_information,
+                "effective_n": effective[at[0], group].mean(axis=0),
+            }
+            part = pd.DataFrame({name: _digits(values, 9) for name, values in numbers.items()})
+            part["n"] = np.rint(size.mean(axis=0)).astype(np.int64)
+            parts.append(part.assign(M=int(implicates), _group=group, _label=label))
+        if not parts:
+            return groups, pd.DataFrame()
+        return groups, pd.concat(parts, ignore_index=True)
+
+    def _stacked(self) -> tuple[NDArray[np.int64], Array, Array, Array, Array]:
+        """Lay all implicates out as arrays (M, groups, labels) and (M, groups); NaN where there is nothing."""
+        members = sorted(self.parts)
+        tables = [np.concatenate([g for g, _ in self.parts[m]]) for m in members]
+        groups, inverse = np.unique(np.concatenate(tables), axis=0, return_inverse=True)
+        where = np.split(inverse.reshape(-1), np.cumsum([len(t) for t in tables])[:-1])
+        labels = max(w.estimate.shape[1] for m in members for _, w in self.parts[m])
+        wide = (len(members), len(groups), labels)
+        estimate, variance = np.full(wide, np.nan), np.full(wide, np.nan)
+        n, effective = np.zeros(wide[:2]), np.zeros(wide[:2])
+        for position, (member, rows) in enumerate(zip(members, where, strict=True)):
+            within = [w for _, w in self.parts[member]]
+            estimate[position, rows] = np.concatenate([w.estimate for w in within])
+            variance[position, rows] = np.concatenate([w.variance for w in within])
+            n[position, rows] = np.concatenate([w.n for w in within])
+            effective[position, rows] = np.concatenate([w.effective_n for w in within])
+        return groups, estimate, variance, n, effective
 
 
 def _digits(values: Array, digits: int) -> Array:

@@ -15,8 +15,10 @@ import hashlib
 import logging
 import zipfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
@@ -48,6 +50,7 @@ def resolve(
     cache: Path,
     offline: bool = False,
     simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> ResolvedFile:
     """Find one raw file, downloading it if need be.
 
@@ -68,6 +71,8 @@ def resolve(
     simulated : bool
         `mirror` holds simulated files: neither cache nor download may stand in for them, and the official
         digests do not apply.
+    columns : collection of str
+        Raw columns that will be read of it, which an alternative may lack.
 
     Returns
     -------
@@ -79,11 +84,11 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := _whole(role, file, folder, mirror, simulated):
+    if found := _whole(role, file, folder, mirror, simulated, columns):
         return found
 
     where = f"{folder}/{file.name} ({role})"
-    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror)]
+    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror, columns)]
     if simulated:
         raise RawFileError(
             where,
@@ -123,6 +128,7 @@ def resolve_all(
     cache: Path,
     offline: bool = False,
     simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> list[ResolvedFile]:
     """Find the files of a role: one, or the parts of a split alternative that the mirror holds.
 
@@ -133,21 +139,24 @@ def resolve_all(
     RawFileError
         As `resolve`.
     """
-    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated):
-        return found
-    return [
-        resolve(role, file, folder=folder, mirror=mirror, cache=cache, offline=offline, simulated=simulated)
-    ]
+    known: dict[str, Any] = {"folder": folder, "mirror": mirror, "simulated": simulated, "columns": columns}
+    return look_up(role, file, **known) or [resolve(role, file, cache=cache, offline=offline, **known)]
 
 
 def look_up(
-    role: str, file: RawFile, *, folder: str, mirror: Path | None, simulated: bool = False
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    simulated: bool = False,
+    columns: Collection[str] = (),
 ) -> list[ResolvedFile]:
     """Find the files of a role in the mirror folder; none if it has none. Parameters and errors as in `resolve`.
 
     A whole file goes before parts. Parts that the mirror lacks are logged with their states.
     """
-    if whole := _whole(role, file, folder, mirror, simulated):
+    if whole := _whole(role, file, folder, mirror, simulated, columns):
         return [whole]
     if mirror is None or simulated:
         return []
@@ -155,7 +164,7 @@ def look_up(
         found: list[_Candidate] = []
         lacking: list[str] = []
         for part in other.parts:
-            present = [c for c in _candidates(mirror, part, other) if c.path.is_file()]
+            present = [c for c in _candidates(mirror, part, other, columns) if c.path.is_file()]
             found += present[:1]
             lacking += [] if present else part.states or (part.path,)
         if found and lacking:
@@ -166,9 +175,14 @@ def look_up(
 
 
 def _whole(
-    role: str, file: RawFile, folder: str, mirror: Path | None, simulated: bool
+    role: str,
+    file: RawFile,
+    folder: str,
+    mirror: Path | None,
+    simulated: bool,
+    columns: Collection[str],
 ) -> ResolvedFile | None:
-    for candidate in _in_mirror(file, folder, mirror):
+    for candidate in _in_mirror(file, folder, mirror, columns):
         if candidate.path.is_file():
             return _from_mirror(role, file, candidate, simulated=simulated)
     return None
@@ -181,7 +195,7 @@ def _from_mirror(role: str, file: RawFile, candidate: _Candidate, *, simulated: 
     return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
 
 
-def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candidate]:
+def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
     """List where a whole file may lie, in the order of looking."""
     if mirror is None:
         return []
@@ -192,12 +206,12 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candida
     ]
     for other in file.alternatives:
         if not other.parts:
-            candidates += _candidates(mirror, other.files[0], other)
+            candidates += _candidates(mirror, other.files[0], other, columns)
     return candidates
 
 
-def _candidates(mirror: Path, part: Part, of: Alternative) -> list[_Candidate]:
-    path, lacks = mirror / part.path, (of.absent, part.states, of.without)
+def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[str]) -> list[_Candidate]:
+    path, lacks = mirror / part.path, (of.lacks(columns), part.states, of.without)
     if path.suffix == ".gz":
         # The digest is of the compressed file and says nothing about an uncompressed one.
         second = _Candidate(path.with_suffix(""), None, None, *lacks)

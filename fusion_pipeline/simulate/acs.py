@@ -25,6 +25,7 @@ from fusion_pipeline.simulate.acs_vintages import Vintage
 from fusion_pipeline.simulate.energy import draw_energy
 from fusion_pipeline.simulate.place import Places
 from fusion_pipeline.simulate.population import draw_households
+from fusion_pipeline.simulate.quality import draw_quality
 from fusion_pipeline.simulate.sampling import allocate, calibrate, draw_urban, successive_difference
 from fusion_pipeline.simulate.text import ZipMembers
 from fusion_pipeline.simulate.truth import TruthWriter, truth_table
@@ -82,7 +83,10 @@ def write_acs(
             h.write(file.member("h", letter), units)
             p.write(file.member("p", letter), people)
             hid = _household_keys(units["SERIALNO"].filter(pa.array(sample.kind == 0)))
-            t.append(truth_table(places, hid, sample.homes.place, sample.energy))
+            quality = draw_quality(
+                places, sample.homes, sample.energy, _rng(places, seed, asked, puma, "quality")
+            )
+            t.append(truth_table(places, hid, sample.homes.place, sample.energy, quality))
             done += len(hid)
     log.info("ACS %s: %d households in %d PUMAs", file.name, done, len(places))
 

@@ -19,15 +19,17 @@ from typing import Any
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.registry import RawFile, Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate.acs import write_acs
+from fusion_pipeline.simulate.ahs import write_ahs
 from fusion_pipeline.simulate.nhts import write_nhts
 from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
+from fusion_pipeline.simulate.recs_2020 import write_recs_2020
 from fusion_pipeline.simulate.spatial import write_degree_days, write_prices, write_tracts
 from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
 
 log = logging.getLogger(__name__)
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever the same arguments give other bytes."""
 STAMP = "simulated.json"
 SPATIAL, TRUTH = "spatial", "truth"
@@ -55,6 +57,11 @@ DONORS: Mapping[tuple[str, str], Writer] = {
     ("RECS", "2015"): _write_recs,
     ("NHTS", "2017"): write_nhts,
     ("NHTS", "2022"): write_nhts,
+    ("RECS", "2020"): write_recs_2020,
+    ("AHS", "2015"): write_ahs,
+    ("AHS", "2017"): write_ahs,
+    ("AHS", "2019"): write_ahs,
+    ("AHS", "2021"): write_ahs,
 }
 """Donor surveys that are simulated, by survey and vintage."""
 

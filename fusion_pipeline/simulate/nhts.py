@@ -9,7 +9,6 @@ Columns of the codebook for which the simulated world has no counterpart hold a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.registry import SurveyVintage
+from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
 from fusion_pipeline.simulate.place import Places
 from fusion_pipeline.simulate.population import Households, draw_households
@@ -26,9 +26,7 @@ from fusion_pipeline.simulate.text import ZipMembers
 from fusion_pipeline.simulate.travel import Travel, draw_travel
 from fusion_pipeline.simulate.truth import TruthWriter, true_places
 from fusion_pipeline.storage.tables import categorical
-from fusion_pipeline.surveys.codebook import Codebook, load_codebook
-from fusion_pipeline.surveys.respondents import Respondent, spellings
-from fusion_pipeline.surveys.variables import Span, Variable
+from fusion_pipeline.surveys.codebook import load_codebook
 
 log = logging.getLogger(__name__)
 Array = np.ndarray
@@ -73,7 +71,7 @@ def write_nhts(
         "vehicles": _vehicle_columns(sample, survey.year),
         "trips": _trip_columns(sample, survey.year),
     }
-    files = {role: _complete(columns, codebook.kinds[role], codebook) for role, columns in contents.items()}
+    files = {role: complete(columns, codebook.kinds[role], codebook) for role, columns in contents.items()}
     if replicates := codebook.households.replicates:
         weights = {name: pa.array(sample.replicates[:, r]) for r, name in enumerate(replicates.columns)}
         files["replicates"] = {codebook.households.id.hid: pa.array(sample.hid), **weights}
@@ -236,29 +234,6 @@ def _trip_columns(sample: Sample, year: int) -> Columns:
         "TREGRTM": np.where(trips.mode == 3, 5, -1),
         "NUMTRANS": np.where(trips.mode == 3, 0, -1),
     }
-
-
-def _complete(columns: Mapping[str, Array], entry: Respondent, codebook: Codebook) -> dict[str, pa.Array]:
-    """Put the columns of a file in the codebook's spelling, and fill in those that have no model."""
-    rows = len(columns["HOUSEID"])
-    wanted = spellings([*entry.required, *(variable.raw for variable in entry.variables.values())])
-    fixed = {v.raw.lower(): _valid_code(v, codebook) for v in entry.variables.values()}
-    given = {name.lower(): values for name, values in columns.items()}
-    return {
-        raw: pa.array(given[name] if name in given else np.full(rows, fixed[name]))
-        for name, raw in wanted.items()
-    }
-
-
-def _valid_code(variable: Variable, codebook: Codebook) -> str:
-    if skips := codebook.skips(variable):
-        return skips[0]
-    if variable.type == "place":
-        return "1" * (variable.width or 1)
-    if variable.levels:
-        return next(code for code in variable.levels if Span.parse(code) is None)
-    low = variable.range.low if variable.range else None
-    return f"{low or 0:.0f}"
 
 
 def _truth(places: Places, sample: Sample) -> pa.Table:

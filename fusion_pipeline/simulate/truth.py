@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fusion_pipeline.simulate.energy import Energy
 from fusion_pipeline.simulate.place import Places
+from fusion_pipeline.simulate.quality import FOOD_SECURITY, UNIT_SIZES, Quality
 from fusion_pipeline.storage.tables import categorical, encode
 
 Array = np.ndarray
@@ -29,8 +30,13 @@ _FREQUENCY_OF_CODE = np.array([0, 3, 2, 1])
 _ROWS = 1 << 16
 
 
-def truth_table(places: Places, hid: Array, place: Array, energy: Energy) -> pa.Table:
-    """Return ids, true location, all RECS fusion variables, and `mean_btuel` = E[btuel | everything else]."""
+def truth_table(
+    places: Places, hid: Array, place: Array, energy: Energy, quality: Quality | None = None
+) -> pa.Table:
+    """Return ids, true location, all RECS fusion variables, and `mean_btuel` = E[btuel | everything else].
+
+    With `quality`, also the AHS fusion variables.
+    """
     columns = true_places(places, hid, place)
     for name in (
         "btuel",
@@ -49,7 +55,18 @@ def truth_table(places: Places, hid: Array, place: Array, energy: Energy) -> pa.
         columns[name] = categorical(_FREQUENCY_OF_CODE[getattr(energy, name)], FREQUENCY, ordered=True)
     for name in ("insec", "noheat", "noac"):
         columns[name] = categorical(np.where(getattr(energy, name), 0, 1), ("Yes", "No"))
-    return pa.table(columns)
+    return pa.table(columns | (true_quality(quality) if quality else {}))
+
+
+def true_quality(quality: Quality) -> dict[str, pa.Array]:
+    """Return the AHS fusion variables."""
+    return {
+        "cold": categorical(quality.cold.astype(int), ("No", "Yes")),
+        "hmrenew": categorical(np.where(quality.hmrenew, 0, 1), ("Yes", "No")),
+        "fsstatus": categorical(quality.fsstatus, FOOD_SECURITY),
+        "ratinghs": pa.array(quality.ratinghs.astype(np.int8)),
+        "unitsize": categorical(quality.unitsize, UNIT_SIZES, ordered=True),
+    }
 
 
 def true_places(places: Places, hid: Array, place: Array) -> dict[str, pa.Array]:

@@ -55,6 +55,10 @@ class Layout:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"
 
+    def dictionary_page(self, survey_year: str) -> Path:
+        """Dictionary of a donor survey-year, one HTML file."""
+        return self.root / "dictionaries" / f"{survey_year}.html"
+
     @property
     def simulated_raw(self) -> Path:
         """Mirror folder into which the simulated surveys are written."""

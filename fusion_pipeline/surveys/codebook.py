@@ -41,6 +41,8 @@ class Codebook(Entry):
     year: int
     source: Text
     """The publisher's codebook."""
+    quote: str = Field(default='"', min_length=1, max_length=1)
+    """Character that texts stand in."""
     missing_codes: tuple[str, ...] = ()
     """Codes of a missing answer, unless a variable says otherwise."""
     not_applicable_codes: tuple[str, ...] = ()
@@ -77,6 +79,13 @@ class Codebook(Entry):
                 f"Ask for one of: {', '.join(self.kinds)}.",
             )
         return self.kinds[name]
+
+    def raw_columns(self, role: str) -> tuple[str, ...]:
+        """Every raw column that is read of a file, by its role."""
+        replicates = self.households.replicates
+        if replicates is not None and role == replicates.file:
+            return (self.households.id.hid, *replicates.columns)
+        return self.kinds[role].raw_columns if role in self.kinds else ()
 
     def sources(self, kind: str, variable: str) -> tuple[tuple[str, str], ...]:
         """Name the files (by role) and raw columns behind a variable of a kind of record."""
@@ -188,7 +197,7 @@ class Codebook(Entry):
             for name, variable in entry.variables.items():
                 groups = [self.missing(variable), self.skips(variable), variable.levels, variable.values]
                 codes = [canonical(code) for group in groups for code in group]
-                if not variable.categorical and (words := [c for c in codes if c and not is_whole(c)]):
+                if words := [code for code in variable.values if not is_whole(code)]:
                     raise ValueError(f"variables.{name}: code {words[0]!r} is no whole number")
                 if twice := sorted({code for code in codes if codes.count(code) > 1}):
                     raise ValueError(f"variables.{name}: code {twice[0]!r} is given two meanings")

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.storage.tables import categorical
 from fusion_pipeline.surveys.codebook import Codebook
-from fusion_pipeline.surveys.variables import Span, Variable, canonical
+from fusion_pipeline.surveys.variables import Span, Variable, canonical, is_whole
 
 MISSING, UNKNOWN = -1, -2
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -193,13 +193,19 @@ class _NumberCoder:
         self._replaced = {code: float(value) for code, value in variable.values.items()}
         self._replaced |= dict.fromkeys(missing, np.nan)
         self._replaced |= {code: float(variable.not_applicable or 0) for code in skips}
+        self._words = {code: value for code, value in self._replaced.items() if code and not is_whole(code)}
+        self._replaced = {code: value for code, value in self._replaced.items() if code not in self._words}
 
     def encode(self, texts: pa.DictionaryArray, factor: np.ndarray | None, problems: Problems) -> np.ndarray:
         raw, distinct = self._variable.raw, texts.dictionary
         values, bad = parse_numbers(distinct)
-        blank = np.isnan(values) & ~bad
-        ordinary = ~bad & ~blank
+        worded = self._worded(distinct)
+        bad &= ~worded
+        blank = np.isnan(values) & ~bad & ~worded
+        ordinary = ~bad & ~blank & ~worded
         numbers, values = values, values.copy()
+        for code, value in self._words.items():
+            values[_equal(distinct, code)] = value
         for code, value in self._replaced.items():
             coded = numbers == float(code) if code else blank
             ordinary &= ~coded
@@ -233,8 +239,17 @@ class _NumberCoder:
         bound = max(abs(span.low), abs(span.high), *map(abs, self._finite())) * (10 if adjusted else 1)
         return next((t for t, top in ((pa.int8(), 127), (pa.int16(), 32767)) if bound <= top), pa.int32())
 
+    def _worded(self, texts: pa.Array) -> np.ndarray:
+        words = [_equal(texts, code) for code in self._words]
+        return np.logical_or.reduce(words) if words else np.zeros(len(texts), dtype=bool)
+
     def _finite(self) -> list[float]:
-        return [0.0, *(value for value in self._replaced.values() if np.isfinite(value))]
+        replaced = (*self._replaced.values(), *self._words.values())
+        return [0.0, *(value for value in replaced if np.isfinite(value))]
+
+
+def _equal(texts: pa.Array, code: str) -> np.ndarray:
+    return pc.equal(pc.utf8_trim_whitespace(texts), code).to_numpy(zero_copy_only=False)
 
 
 def _indices(texts: pa.DictionaryArray) -> np.ndarray:

@@ -36,7 +36,8 @@ class Collector:
         only: Collection[str] | None = None,
         published: Mapping[str, float] | None = None,
     ) -> None:
-        self._entry, self._year, self._published = entry, codebook.year, published or {}
+        self._entry, self._year, self._quote = entry, codebook.year, codebook.quote
+        self._published = published or {}
         wanted = entry.variables if only is None else only
         self._variables = {
             name: variable
@@ -65,7 +66,7 @@ class Collector:
         problems = Problems()
         columns = list(self._columns.values())
         coded = {self._columns[name] for name in self._coded}
-        for batch in read_blocks(part, columns, coded):
+        for batch in read_blocks(part, columns, coded, self._quote):
             self.rows_read += batch.num_rows
             self._add(self._keep(batch, problems), problems)
         problems.raise_any(str(part.path))
@@ -75,6 +76,10 @@ class Collector:
             f"{self.rows_read:,}",
             f"{self.dropped.total():,}",
         )
+
+    def leads(self) -> np.ndarray:
+        """Say which records are reference persons, where the codebook says how to know them."""
+        return self._take("leads")
 
     def table(self) -> pa.Table:
         """Assemble the columns, letting go of each one's blocks in turn."""
@@ -108,6 +113,9 @@ class Collector:
     def _add(self, batch: pa.RecordBatch, problems: Problems) -> None:
         for key, raw in self._entry.id.columns.items():
             self._put(key, self._keys(batch, raw, problems))
+        if first := self._entry.id.first:
+            inside = [within(self._numbers(batch, raw, problems), span) for raw, span in first.items()]
+            self._put("leads", np.logical_and.reduce(inside))
         if self._entry.weight:
             self._put("weight", self._weights(batch, self._entry.weight, problems))
         for number, raw in enumerate(self._replicates, start=1):

@@ -6,12 +6,13 @@ parsed into a syntax tree and only the nodes below are accepted.
     any(...)  all(...)                of comparisons
     ==  !=  <  <=  >  >=              of a column with a label or number, or of two numeric terms
     +  -  *  /  min(...)  max(...)    of numeric columns and numbers
-    where(comparison, a, b)           a where it holds, b where not; `missing` stands for no number
+    a if ... else b                   of numeric terms and a comparison, any(...) or all(...)
+    missing                           no number
     lookup("table", a, b, ...)        last column of `codebooks/lookups/<table>.csv`, whose other columns are keys
 
 Missing values follow three-valued logic: `any` is true as soon as one term is true, and otherwise missing
-when a term is; anything computed from a missing number, any quotient by zero and any look-up of a key that the
-table has not is missing.
+when a term is; anything computed from a missing number, any quotient by zero, any choice by a missing condition
+and any look-up of a key that the table has not is missing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _EXTREMES: dict[str, Callable[..., Any]] = {
     name: partial(function, options=pc.ElementWiseAggregateOptions(skip_nulls=False))
     for name, function in (("min", pc.min_element_wise), ("max", pc.max_element_wise))
 }
-_WORDS = frozenset({*_LOGIC, *_EXTREMES, "where", "lookup", "missing"})
+_WORDS = frozenset({*_LOGIC, *_EXTREMES, "lookup", "missing"})
 LOOKUPS = Path(__file__).parents[1] / "codebooks" / "lookups"
 
 
@@ -114,11 +115,6 @@ def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> Kind:
             for term in terms:
                 _check_number(term, columns)
             return "number"
-        case ast.Call(func=ast.Name(id="where"), args=[condition, first, second], keywords=[]):
-            _check_comparison(condition, columns)
-            _check_number(first, columns)
-            _check_number(second, columns)
-            return "number"
         case ast.Call(func=ast.Name(id="lookup"), args=[ast.Constant(value=str(table)), *keys], keywords=[]):
             if len(keys) != len(_lookup_table(table).columns) - 1:
                 raise ValueError(f"{ast.unparse(node)!r}: the table has other keys")
@@ -140,6 +136,11 @@ def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> Kind:
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _ARITHMETIC:
             _check_number(left, columns)
             _check_number(right, columns)
+            return "number"
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            _check_comparison(test, columns)
+            _check_number(body, columns)
+            _check_number(orelse, columns)
             return "number"
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             _check_number(operand, columns)
@@ -169,8 +170,6 @@ def _evaluate(node: ast.expr, table: pa.Table) -> Any:
     match node:
         case ast.Call(func=ast.Name(id="lookup"), args=[ast.Constant(value=str(name)), *keys]):
             return _look_up(_lookup_table(name), [_evaluate(key, table) for key in keys], table.num_rows)
-        case ast.Call(func=ast.Name(id="where"), args=terms):
-            return pc.if_else(*(_evaluate(term, table) for term in terms))
         case ast.Call(func=ast.Name(id=name), args=terms) if name in _EXTREMES:
             return _EXTREMES[name](*(_evaluate(term, table) for term in terms))
         case ast.Call(func=ast.Name(id=name), args=terms):
@@ -181,6 +180,8 @@ def _evaluate(node: ast.expr, table: pa.Table) -> Any:
             return _COMPARISONS[type(operator)](_evaluate(left, table), _evaluate(right, table))
         case ast.BinOp(left=left, op=operator, right=right):
             return _ARITHMETIC[type(operator)](_evaluate(left, table), _evaluate(right, table))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return pc.if_else(_evaluate(test, table), _evaluate(body, table), _evaluate(orelse, table))
         case ast.UnaryOp(operand=operand):
             return pc.negate(_evaluate(operand, table))
         case ast.Constant(value=str(label)):

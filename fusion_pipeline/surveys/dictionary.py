@@ -11,9 +11,10 @@ import pyarrow as pa
 from fusion_pipeline.storage.tables import levels_of
 from fusion_pipeline.surveys.codebook import Codebook
 
-VERSION = "1"
+VERSION = "2"
 SCHEMA = pa.schema(
     [
+        ("record", pa.string()),
         ("variable", pa.string()),
         ("raw", pa.string()),
         ("description", pa.string()),
@@ -36,14 +37,20 @@ def dictionary(table: pa.Table, codebook: Codebook, respondent: str) -> pa.Table
 
     Returns
     -------
-    One row a column, in the table's order, with the columns of `SCHEMA`: `values` lists the levels in order
+    One row a column, in the table's order, with the columns of `SCHEMA`: `record` is the kind of record that the
+    variable describes (households, persons); `values` lists the levels in order
     or the range of the numbers; `n` counts answers; numbers have a `weighted_mean`, categorical variables
     the most frequent level (`mode`) and its weighted share of the answers.
     """
     weight = table["weight"].to_numpy()
     names = [name for name in table.column_names if not name.startswith("rep_")]
     rows = [
-        {"variable": name, **_about(name, codebook, respondent), **_shown(table[name], weight)}
+        {
+            "record": respondent,
+            "variable": name,
+            **_about(name, codebook, respondent),
+            **_shown(table[name], weight),
+        }
         for name in names
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)

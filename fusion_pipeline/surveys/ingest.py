@@ -26,7 +26,12 @@ from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.collecting import Collector, published_factors
 from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.reading import RawPart
-from fusion_pipeline.surveys.relating import Relation, attach_replicates, match_records
+from fusion_pipeline.surveys.relating import (
+    Relation,
+    attach_replicates,
+    match_records,
+    reference_first,
+)
 from fusion_pipeline.surveys.respondents import Respondent
 from fusion_pipeline.surveys.summaries import summarize
 from fusion_pipeline.surveys.variables import OTHERWISE, Derived
@@ -107,8 +112,7 @@ def ingest_with_report(
     }
     left_out = codebook.left_out(respondent, lacking)
     collector = _collect(parts, codebook, respondent, left_out)
-    table = collector.table()
-    _check_keys(table, parts, entry)
+    table = _checked(collector, parts, entry)
     relations: dict[str, Relation] = {}
     if entry.replicates and entry.replicates.file and "rep_1" not in left_out:
         role = entry.replicates.file
@@ -173,6 +177,13 @@ def _collect(
     return collector
 
 
+def _checked(collector: Collector, parts: Sequence[RawPart], entry: Respondent) -> pa.Table:
+    """Assemble what was collected: keys are unique, and the reference person is person 1."""
+    table = collector.table()
+    _check_keys(table, parts, entry)
+    return reference_first(table, collector.leads()) if entry.id.first else table
+
+
 def _records_of(
     households: pa.Table,
     parts: Sequence[RawPart],
@@ -185,8 +196,7 @@ def _records_of(
     derived = [name for name in entry.derived if name in used]
     behind = {name for used_one in derived for name in entry.behind(used_one)}
     unused = {name: "not used" for name in entry.derived if name not in {*derived, *behind}}
-    table = _collect(parts, codebook, kind, {}, only={*used, *behind}).table()
-    _check_keys(table, parts, entry)
+    table = _checked(_collect(parts, codebook, kind, {}, only={*used, *behind}), parts, entry)
     return match_records(_derive(table, entry, unused), households, entry, kind)
 
 

@@ -43,7 +43,9 @@ class RawPart:
         return column.lower() in {name.lower() for name in self.absent}
 
 
-def read_blocks(part: RawPart, columns: Sequence[str], coded: Collection[str]) -> Iterator[pa.RecordBatch]:
+def read_blocks(
+    part: RawPart, columns: Sequence[str], coded: Collection[str], quote: str = '"'
+) -> Iterator[pa.RecordBatch]:
     """Stream a raw file.
 
     Parameters
@@ -53,6 +55,8 @@ def read_blocks(part: RawPart, columns: Sequence[str], coded: Collection[str]) -
         Raw columns to read; matched without regard to case, returned under these names and in this order.
     coded : collection of str
         Those to return dictionary-encoded, since few values repeat; the others come as strings.
+    quote : str
+        Character around texts; a text without it is the same text.
 
     Yields
     ------
@@ -67,13 +71,14 @@ def read_blocks(part: RawPart, columns: Sequence[str], coded: Collection[str]) -
     for name, open_stream in _sources(part):
         try:
             with open_stream() as stream:
-                header = _header(stream, name)
+                header = _header(stream, name, quote)
             actual = [_find(column, header, name) for column in columns]
             types = {a: _CODES if c in coded else pa.string() for c, a in zip(columns, actual, strict=True)}
             with open_stream() as stream:
                 reader = pa.csv.open_csv(
                     stream,
                     read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
+                    parse_options=pa.csv.ParseOptions(quote_char=quote),
                     convert_options=pa.csv.ConvertOptions(
                         include_columns=actual, column_types=types, null_values=[], strings_can_be_null=False
                     ),
@@ -124,14 +129,14 @@ def _open_member(archive: zipfile.ZipFile, member: str) -> pa.PythonFile:
     return pa.PythonFile(archive.open(member), mode="r")
 
 
-def _header(stream: Any, name: str) -> list[str]:
+def _header(stream: Any, name: str, quote: str) -> list[str]:
     """Read column names; Arrow's streams have no buffered readline, hence the growing read."""
     start = b""
     while b"\n" not in start and (more := stream.read(1 << 16)):
         start += more
     if not start.strip():
         raise IngestError(name, "is empty.", "Fetch the file again.")
-    return next(csv.reader([start.splitlines()[0].decode("utf-8-sig")]))
+    return next(csv.reader([start.splitlines()[0].decode("utf-8-sig")], quotechar=quote))
 
 
 def _find(column: str, header: Sequence[str], name: str) -> str:

@@ -93,6 +93,37 @@ def match_records(
     return kept, relation
 
 
+def reference_first(persons: pa.Table, leads: np.ndarray) -> pa.Table:
+    """Number the persons of every household anew: the reference person 1, the others from 2 on in their order.
+
+    Parameters
+    ----------
+    persons : with `hid` and `pid`
+    leads : (n,) boolean
+        Which are reference persons. A household without one gets no person 1.
+
+    Raises
+    ------
+    IngestError
+        If a household has more than one.
+    """
+    hid, pid = persons["hid"].to_numpy(), persons["pid"].to_numpy()
+    heads, counts = np.unique(hid[leads], return_counts=True)
+    if (counts > 1).any():
+        raise IngestError(
+            f"persons, hid {_some(heads[counts > 1])}",
+            f"{int((counts > 1).sum()):,} households have more than one reference person.",
+            "Correct the file, or `id.first` in the codebook.",
+        )
+    order = np.lexsort((pid, ~leads, hid))
+    ordered = hid[order]
+    start = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    rank = np.arange(hid.size) - np.repeat(start, np.diff(np.r_[start, hid.size])) + 1
+    numbered = np.empty_like(pid)
+    numbered[order] = rank + ~np.isin(ordered, heads)
+    return persons.set_column(persons.column_names.index("pid"), "pid", pa.array(numbered))
+
+
 def attach_replicates(
     households: pa.Table, parts: Sequence[RawPart], entry: Respondent, role: str
 ) -> tuple[pa.Table, Relation]:

@@ -31,6 +31,9 @@ class Identifier(Entry):
     pid: Text | None = None
     rid: Text | None = None
     """Number of the record within its household, or within its person if there is a `pid`."""
+    first: dict[Text, SpanText] = Field(default_factory=dict)
+    """The reference person is where each of these raw columns is in its range, and becomes person 1; the others of the
+    household are numbered from 2 on in the order of `pid`. Unset: `pid` is 1 for the reference person."""
     letters: dict[str, str] = Field(default_factory=dict)
     """Letters inside an otherwise numeric household key, and the digits that replace them."""
 
@@ -95,7 +98,7 @@ class Respondent(Entry):
     @property
     def required(self) -> tuple[str, ...]:
         """Raw columns that no file may lack: keys, weight and those that decide which rows are kept."""
-        keys = (*self.id.columns.values(), self.weight, *self.keep)
+        keys = (*self.id.columns.values(), self.weight, *self.keep, *self.id.first)
         return tuple(dict.fromkeys(name for name in keys if name))
 
     @property

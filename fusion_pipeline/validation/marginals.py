@@ -19,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.aggregates import Weights, categorical_estimates
 from fusion_pipeline.inference.pooling import rubin
 from fusion_pipeline.inference.relation import (
     IMPLICATE,
@@ -250,24 +249,32 @@ def _fused_moments(
 
 
 def _fused_shares(relation: FusedRelation, columns: Sequence[Column], w: str) -> dict[str, Estimates]:
-    frame = categorical_estimates(relation, columns, (), Weights(w)).dropna(subset="level")
-    found = {}
-    for j, column in enumerate(columns):
-        rows = frame[frame["variable"] == j]
-        if rows.empty:
+    """Estimate the share of every level; its ratio variance is that of a mean of zeros and ones."""
+    found: dict[str, Estimates] = {}
+    for column in columns:
+        sums = relation.query(
+            f"SELECT i.{quoted(IMPLICATE)} AS implicate, {column.sql} AS level, count(*) AS n, fsum({w}) AS w, "
+            f"fsum({w} * {w}) AS ww FROM {relation.source} WHERE {column.sql} IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        )
+        # A level that an implicate lacks has a share of zero there.
+        n, each, squares = (
+            sums.pivot_table(index="implicate", columns="level", values=name).fillna(0.0).astype(np.float64)
+            for name in ("n", "w", "ww")
+        )
+        total, records = each.sum(axis=1).to_numpy(), n.sum(axis=1).to_numpy()
+        if not total.size or not (total > 0).all():
             raise AnalysisError(
                 f"variable {column.name}",
-                "has no weighted value in the implicates.",
+                "has no weighted value in an implicate.",
                 "Check the static table.",
             )
-        # A level that an implicate lacks has a share of zero there.
-        share, variance = (
-            rows.pivot_table(index=IMPLICATE, columns="level", values=value).fillna(0.0)
-            for value in ("proportion", "proportion_variance")
-        )
-        found[column.name] = {
-            str(level): _pooled(share[level].to_numpy(), variance[level].to_numpy()) for level in share
-        }
+        factor = records / np.maximum(records - 1, 1) / total**2
+        everyone = squares.sum(axis=1).to_numpy()
+        found[column.name] = {}
+        for level in each:
+            share, own = each[level].to_numpy() / total, squares[level].to_numpy()
+            variance = factor * np.maximum(0.0, own * (1 - 2 * share) + share**2 * everyone)
+            found[column.name][str(level)] = _pooled(share, variance)
     return found
 
 

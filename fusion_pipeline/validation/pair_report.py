@@ -87,7 +87,7 @@ def write_pair_report(
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = _grouping(households)
-    by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads)
+    by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads).table
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 

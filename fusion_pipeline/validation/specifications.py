@@ -7,12 +7,13 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from fusion_pipeline.geography.concordance import AREAS, areas, states
 from fusion_pipeline.geography.predictors import MARK
 from fusion_pipeline.geography.summaries import load_summaries
-from fusion_pipeline.harmonize import Harmony, load_harmony
+from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
+from fusion_pipeline.harmonize.pairs import poolable
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
@@ -45,7 +46,7 @@ def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     """Dictionary of a donor survey-year."""
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
     columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
-    return TableSpec(tuple(columns), key=("variable",))
+    return TableSpec(tuple(columns), key=("record", "variable"))
 
 
 def acs_households(layout: Layout, partition: str) -> TableSpec:
@@ -88,23 +89,24 @@ def spatial_predictors(layout: Layout, partition: str) -> TableSpec:
 
 def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
     """Donor and recipient with the predictors they have in common."""
-    pair, harmony = _pair(partition)
-    names = _common(layout, pair, harmony)
+    pair = load_registry().pair(partition)
+    harmonies = pair_harmonies(pair, load_registry())
+    entries = _common(layout, pair, harmonies)
     places = _locations(layout, pair, nullable=True)
-    donor = (*_donor_keys(pair), *places, *_predictors(harmony, names, nullable=True))
+    donor = (*_donor_keys(pair), *places, *_predictors(entries, nullable=True))
     recipient = (
         ColumnSpec("year"),
         ColumnSpec("hid"),
         ColumnSpec("weight", minimum=0),
         *_PLACE,
-        *_predictors(harmony, names, nullable=False),
+        *_predictors(entries, nullable=False),
     )
     return {"donor": TableSpec(donor, ("survey", "hid")), "recipient": TableSpec(recipient, ("hid",))}
 
 
 def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     """As harmonized, with a PUMA for every donor and the location columns for every recipient."""
-    pair, _ = _pair(partition)
+    pair = load_registry().pair(partition)
     before = harmonized(layout, partition)
     donor = TableSpec((*before["donor"].columns, *_PLACE), before["donor"].key)
     places = _locations(layout, pair, nullable=False)
@@ -159,36 +161,40 @@ def _absent(layout: Layout, asset: tuple[str, str], partition: str) -> dict[str,
     return absent
 
 
-def _pair(partition: str) -> tuple[FusionPair, Harmony]:
-    pair = load_registry().pair(partition)
-    return pair, load_harmony(pair.harmony, pair.harmony_set)
-
-
-def _common(layout: Layout, pair: FusionPair, harmony: Harmony) -> list[str]:
-    tables = {
-        ("donor", "household"): [TableRef(layout.table(("survey", "households"), d)) for d in pair.donors],
-        ("recipient", "household"): [TableRef(layout.table(("acs", "households"), pair.recipient))],
-        ("recipient", "person"): [TableRef(layout.table(("acs", "persons"), pair.recipient))],
+def _common(layout: Layout, pair: FusionPair, harmonies: Mapping[str, Harmony]) -> dict[str, Entry]:
+    """Harmonies that every survey-year of the donor and the recipient have the columns for."""
+    recipient = {
+        "household": set(TableRef(layout.table(("acs", "households"), pair.recipient)).columns),
+        "person": set(TableRef(layout.table(("acs", "persons"), pair.recipient)).columns),
     }
-    columns = {key: [set(ref.columns) for ref in refs] for key, refs in tables.items()}
+    donors = {
+        donor: {
+            "household": set(TableRef(layout.table(("survey", "households"), donor)).columns),
+            "person": set(TableRef(layout.table(("survey", "persons"), donor)).columns),
+        }
+        for donor in pair.donors
+    }
 
-    def given(role: str, name: str) -> bool:
-        side = getattr(harmony.entries[name], role)
-        there = columns.get((role, side.level), [])
-        return bool(there) and all(set(side.columns) <= names for names in there)
+    def given(side: Side, tables: Mapping[str, set[str]]) -> bool:
+        return set(side.columns) <= tables.get(side.level, set())
 
-    return [name for name in harmony.entries if given("donor", name) and given("recipient", name)]
+    entries, _ = poolable(harmonies)
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if given(entry.recipient, recipient)
+        and all(given(harmonies[d].entries[name].donor, donors[d]) for d in pair.donors)
+    }
 
 
-def _predictors(harmony: Harmony, names: Iterable[str], *, nullable: bool) -> list[ColumnSpec]:
-    entries = ((name, harmony.entries[name]) for name in names)
+def _predictors(entries: Mapping[str, Entry], *, nullable: bool) -> list[ColumnSpec]:
     return [
         ColumnSpec(
             name,
             levels=tuple(map(str, entry.groups)) if entry.is_categorical else None,
             nullable=nullable,
         )
-        for name, entry in entries
+        for name, entry in entries.items()
     ]
 
 

@@ -13,7 +13,8 @@ GRAPH = {
         "survey/raw": (DONOR, []),
         "survey/households": (DONOR, ["survey/raw"]),
         "survey/persons": (DONOR, ["survey/households", "survey/raw"]),
-        "survey/dictionary": (DONOR, ["survey/households"]),
+        "survey/dictionary": (DONOR, ["survey/households", "survey/persons"]),
+        "survey/dictionary_page": (DONOR, ["survey/dictionary"]),
     },
     "recipient": {
         "acs/raw": (RECIPIENT, []),
@@ -26,7 +27,7 @@ GRAPH = {
         "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
     },
     "fusion": {
-        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households"]),
+        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
         "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "survey/households"]),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
@@ -42,7 +43,10 @@ GRAPH = {
     },
 }  # fmt: skip
 JOBS = {
-    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/persons", "survey/raw"]),
+    "ingest_survey": (
+        DONOR,
+        ["survey/dictionary", "survey/dictionary_page", "survey/households", "survey/persons", "survey/raw"],
+    ),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
     "build_concordance": (None, ["geography/concordance", "geography/raw"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),

@@ -36,7 +36,8 @@ def failed_checks(place) -> set[tuple[str, str]]:
 def test_chain_is_made_and_every_check_passes(ingested) -> None:
     place, outcome = ingested
     made = list(versions(outcome))
-    assert sorted(made) == ["survey/dictionary", "survey/households", "survey/persons", "survey/raw"]
+    tables = ["survey/dictionary", "survey/dictionary_page", "survey/households", "survey/persons"]
+    assert sorted(made) == [*tables, "survey/raw"]
     assert made[:2] == ["survey/raw", "survey/households"]
     assert {(c.asset_key.to_user_string(), c.check_name) for c in outcome.checks} == {
         (f"survey/{table}", aspect)
@@ -68,10 +69,10 @@ def test_provenance_lists_the_versions_of_the_inputs_in_metadata_and_file(ingest
         "code_version": f"{ingest.VERSION}.{imputing.VERSION}",
         "inputs": {"survey/raw[RECS_2015]": version["survey/raw"]},
     }
-    for name, upstream in (("households", "raw"), ("dictionary", "households")):
+    for name, upstream in (("households", ["raw"]), ("dictionary", ["households", "persons"])):
         written = TableRef(place.layout.table(("survey", name), "RECS_2015")).provenance
         assert written["digest"] == version[f"survey/{name}"]
-        assert written["inputs"] == {f"survey/{upstream}[RECS_2015]": version[f"survey/{upstream}"]}
+        assert written["inputs"] == {f"survey/{u}[RECS_2015]": version[f"survey/{u}"] for u in upstream}
 
 
 def test_same_input_gives_the_same_versions_and_bytes(place, ingested) -> None:

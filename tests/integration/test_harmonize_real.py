@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient, load_harmony, similarity
+from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient, load_harmonies, similarity
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.ingest import RawPart, ingest, match_records
@@ -33,7 +33,7 @@ def surveys():
 @pytest.mark.parametrize("harmony_set", ["current", "paper"])
 def test_thirteen_harmonies_join_the_partial_recs_file_and_delaware(surveys, harmony_set):
     donors, households, persons = surveys
-    harmony = load_harmony("RECS_2015__ACS_2015", harmony_set)
+    harmony = load_harmonies("RECS", "2015", "2013", harmony_set)
     donor, recipient, skipped = common(
         harmonize_donor(donors, harmony), harmonize_recipient(households, persons, harmony)
     )

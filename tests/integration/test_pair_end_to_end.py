@@ -79,7 +79,8 @@ def test_national_means_differ_from_the_truth_by_no_more_than_the_donors_samplin
     weights = TableRef(small_run.layout.table(("acs", "households"), "2015")).to_pandas(["hid", "weight"])
     truth = weights.merge(truth, on="hid", validate="one_to_one")
     names = ["btuel", "btung", "btulp", "btufo", "dollarel", "dollarng", "dollarlp", "dollarfo"]
-    found = estimate_pair(PAIR, small_run.layout, [f"mean({name})" for name in names]).set_index("variable")
+    found = estimate_pair(PAIR, small_run.layout, [f"mean({name})" for name in names]).table
+    found = found.set_index("variable")
     expected = np.array([np.average(truth[name], weights=truth["weight"]) for name in names])
     donors = TableRef(small_run.layout.table(("survey", "households"), "RECS_2015")).to_pandas()
     replicates = donors[[name for name in donors if name.startswith("rep_")]].to_numpy(float)

@@ -1,9 +1,12 @@
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient
-from fusion_pipeline.storage.tables import TableRef, levels_of, write_table
+from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 from tests.toys import HARMONY, donor_table, households, labels, persons
 
 
@@ -79,7 +82,7 @@ def test_nothing_in_common_is_an_error():
 def test_locations_are_kept_as_they_are():
     table = harmonize_donor(donor_table(), HARMONY, keep=("hid", "weight", "division")).table
     assert table["division"].to_pylist() == ["East", "West", "East", None]
-    with pytest.raises(HarmonyError, match="A__B, donor, household table: has no column county"):
+    with pytest.raises(HarmonyError, match="A_2015__B_2015, donor, household table: has no column county"):
         harmonize_donor(donor_table(), HARMONY, keep=("hid", "county"))
 
 
@@ -88,8 +91,8 @@ def test_a_level_without_group_is_named_with_its_rows_and_the_file_to_correct():
     with pytest.raises(HarmonyError) as error:
         harmonize_donor(replace(donor_table(), "fuel", fuels), HARMONY)
     assert str(error.value) == (
-        'A__B / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
-        " Add it to fusion_pipeline/harmonies/current/A__B.yaml, donor.map."
+        'A_2015__B_2015 / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
+        " Add it to a group of fusion_pipeline/harmonies/A.yaml, fuel__hfl, donor."
     )
 
 
@@ -102,7 +105,9 @@ def test_a_number_in_no_bin_is_named():
     side = HARMONY.entries["desktop__laptop"].donor.model_copy(update={"bins": {1: ((0, 1),), 2: ((1, 2),)}})
     entry = HARMONY.entries["desktop__laptop"].model_copy(update={"donor": side})
     harmony = HARMONY.model_copy(update={"entries": {"desktop__laptop": entry}})
-    with pytest.raises(HarmonyError, match=r"value 3 of desktop \+ tablets is in no bin \(1 rows"):
+    with pytest.raises(
+        HarmonyError, match=r"value 3 of desktop \+ tablets is in no group's interval \(1 rows"
+    ):
         harmonize_donor(donor_table(), harmony)
 
 
@@ -112,7 +117,7 @@ def test_a_blank_of_the_recipient_is_an_error():
         recipient(table)
 
 
-def test_bins_are_closed_below_and_open_above():
+def test_members_are_counted_by_the_condition():
     ages = pa.array([18, 17, 18, 18, 17, 17, 30], pa.int16())
     assert recipient(people=replace(persons(), "agep", ages)).table["adults__agep"].to_pylist() == [1, 1, 1]
 
@@ -122,7 +127,7 @@ def test_bins_are_closed_below_and_open_above():
     [
         ("rooms", labels(["a", "a", "b", "b"], ["a", "b"]), "column rooms is categorical"),
         ("fuel", pa.array([1, 2, 3, 4]), "column fuel is int64, but the harmony maps levels"),
-        ("desktop", labels(["a", "a", "b", "b"], ["a", "b"]), "expr cannot be evaluated"),
+        ("desktop", labels(["a", "a", "b", "b"], ["a", "b"]), "cannot be evaluated"),
     ],
 )
 def test_a_column_of_the_wrong_kind_is_named(column, values, message):
@@ -142,3 +147,37 @@ def test_chunked_columns_with_different_dictionaries_give_the_same():
     rest = replace(donor_table().slice(1), "fuel", labels(["Kerosene", None, "Oil"], ["Oil", "Kerosene"]))
     pieces = pa.concat_tables([first, rest])
     assert harmonize_donor(pieces, HARMONY).table["fuel__hfl"].to_pylist() == ["1", "2", None, "2"]
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_no_row_is_lost_and_no_recipient_value_is_missing_whatever_the_households(data) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=12))
+    count = len(sizes)
+    pick = lambda n, high: np.array(data.draw(st.lists(st.integers(0, high), min_size=n, max_size=n)))  # noqa: E731
+    homes = pa.table(
+        {
+            "year": np.full(count, 2015),
+            "hid": np.array(data.draw(st.permutations(range(count)))),
+            "weight": np.ones(count),
+            "state": labels(["10"] * count, ["10"]),
+            "puma10": labels(["00101"] * count, ["00101"]),
+            "rmsp": pick(count, 20),
+            "laptop": categorical(pick(count, 1), ["No", "Yes"]),
+            "hfl": categorical(pick(count, 2), ["Utility gas", "Fuel oil", "No fuel"]),
+        }
+    )
+    everyone = sum(sizes)
+    ages = pick(everyone, 99)
+    members = pa.table(
+        {
+            "hid": np.repeat(np.arange(count), sizes),
+            "pid": np.concatenate([np.arange(1, size + 1) for size in sizes]),
+            "sexp": categorical(pick(everyone, 1), ["Female", "Male"]),
+            "agep": ages,
+        }
+    )
+    table = recipient(homes, members).table
+    assert table["hid"].to_pylist() == homes["hid"].to_pylist()
+    assert all(table[name].null_count == 0 for name in table.column_names)
+    assert sum(table["adults__agep"].to_pylist()) == (ages >= 18).sum()

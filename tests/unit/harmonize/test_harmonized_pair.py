@@ -8,7 +8,10 @@ from fusion_pipeline.harmonize.pairs import harmonize_pair
 from fusion_pipeline.storage.tables import levels_of
 from tests.toys import labels, store, toy_harmony
 
-HARMONY = toy_harmony("rooms__rmsp", "fuel__hfl", "sex__sexp")
+HARMONIES = {
+    f"A_{year}": toy_harmony("rooms__rmsp", "fuel__hfl", "sex__sexp", donor=year)
+    for year in ("2015", "2016", "2017")
+}
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def sides(tmp_path):
 
 def test_pooled_survey_years_are_told_apart_and_keep_their_order(sides) -> None:
     donors, households, persons = sides
-    pair = harmonize_pair(donors, households, persons, HARMONY, locations=["division"])
+    pair = harmonize_pair(donors, households, persons, HARMONIES, locations=["division"])
     assert pair.donor["survey"].to_pylist() == ["A_2015", "A_2015", "A_2016"]
     assert pair.donor["hid"].to_pylist() == [1, 2, 1]
     assert pair.donor["weight"].to_pylist() == [1.0, 2.0, 4.0]
@@ -63,7 +66,7 @@ def test_pooled_survey_years_are_told_apart_and_keep_their_order(sides) -> None:
 
 
 def test_harmony_that_one_survey_year_lacks_is_left_out_with_its_reason(sides) -> None:
-    pair = harmonize_pair(*sides, HARMONY)
+    pair = harmonize_pair(*sides, HARMONIES)
     assert pair.predictors == ("rooms__rmsp", "fuel__hfl")
     assert pair.skipped == {"sex__sexp": "the donor's household file has no sex"}
     for table in (pair.donor, pair.recipient):
@@ -73,7 +76,7 @@ def test_harmony_that_one_survey_year_lacks_is_left_out_with_its_reason(sides) -
 def test_donor_and_recipient_have_the_same_categories(sides) -> None:
     donors, households, persons = sides
     only = {"A_2015": donors["A_2015"]}
-    pair = harmonize_pair(only, households, persons, HARMONY)
+    pair = harmonize_pair(only, households, persons, HARMONIES)
     assert pair.predictors == ("rooms__rmsp", "fuel__hfl", "sex__sexp")
     assert pair.skipped == {}
     for name in pair.predictors:
@@ -86,4 +89,4 @@ def test_survey_year_without_any_common_predictor_is_an_error(sides, tmp_path) -
     donors, households, persons = sides
     donors["A_2017"] = store(tmp_path / "a17.parquet", hid=[1], weight=[1.0])
     with pytest.raises(HarmonyError, match="no predictor in common"):
-        harmonize_pair(donors, households, persons, HARMONY)
+        harmonize_pair(donors, households, persons, HARMONIES)

@@ -11,11 +11,9 @@ import pytest
 import fusion_pipeline as fp
 
 ROOT = Path(__file__).parents[3]
-ELSEWHERE = {"prepare"}
-"""Its example is in docs/api.md."""
 
 
-@pytest.mark.parametrize("name", sorted(set(fp.__all__) - ELSEWHERE))
+@pytest.mark.parametrize("name", fp.__all__)
 def test_examples_of_a_public_name_run(name):
     thing = getattr(fp, name)
     module = importlib.import_module(thing.__module__)

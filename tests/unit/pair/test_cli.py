@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
 import logging
+import sys
 
 import numpy as np
 import pandas as pd
@@ -136,7 +137,7 @@ def test_analyze_on_a_narrow_screen_cuts_no_number_and_no_word(run, fused, monke
     first, *lines = result.output.splitlines()
     assert first == f"{PAIR}, simulated data, 2 implicates; ± margin of error at 90 %"
     [numbers] = [line.split() for line in lines if "±" in line and "margin" not in line]
-    frame = estimating.estimate_pair(PAIR, fused, ["mean(btuel)"], ["division", "puma10"])
+    frame = estimating.estimate_pair(PAIR, fused, ["mean(btuel)"], ["division", "puma10"]).table
     [row] = frame.itertuples()
     shown = [as_text(row.estimate), f"±{as_text(row.margin)}", as_text(row.standard_error)]
     assert numbers[-3:] == shown
@@ -164,6 +165,33 @@ def test_analyze_writes_the_estimates_to_a_file(run, fused, tmp_path, name, read
     assert table["M"].tolist() == [2]
 
 
+def test_analyze_takes_conditions_derived_variables_and_totals(run, fused) -> None:
+    arguments = [
+        "-e",
+        "median(double)",
+        "-b",
+        "hid",
+        "-w",
+        "hid > 1",
+        "-d",
+        "double = 2 * btuel",
+        "--totals",
+        "cube",
+    ]
+    result = run("analyze", PAIR, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "(all)" in result.output
+    assert " 46 " in result.output
+
+
+def test_analyze_formats_and_totals_are_those_of_the_library() -> None:
+    from fusion_pipeline.cli import analyze
+    from fusion_pipeline.inference import cells, output
+
+    module = sys.modules[analyze.callback.__module__]
+    assert (module.FORMATS, module.TOTALS) == (output.FORMATS, cells.TOTALS)
+
+
 def test_analyze_before_the_pair_is_made_says_how_to_make_it(run) -> None:
     result = run("analyze", PAIR, "-e", "mean(btuel)")
     assert result.exit_code == 1
@@ -177,10 +205,10 @@ def test_analyze_makes_the_folder_of_its_file(run, fused, tmp_path) -> None:
 
 
 def test_analyze_refuses_a_kind_of_file_it_cannot_write(run, fused, tmp_path) -> None:
-    result = run("analyze", PAIR, "-e", "mean(btuel)", "--out", str(tmp_path / "e.xlsx"))
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--out", str(tmp_path / "e.sas7bdat"))
     assert result.exit_code == 2
-    assert "neither a .csv nor a .parquet file" in result.output
-    assert not (tmp_path / "e.xlsx").exists()
+    assert "ends in none of" in result.output
+    assert not (tmp_path / "e.sas7bdat").exists()
 
 
 def test_fetch_of_an_unknown_survey_year_lists_those_there_are(run) -> None:
@@ -207,3 +235,27 @@ def test_simulate_of_too_small_a_sample_is_one_line(run, tmp_path) -> None:
     result = run("simulate", str(tmp_path / "raw"), "--households", "5")
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
+
+
+def test_harmony_show_prints_both_distributions_with_the_names_of_the_groups(run, tmp_path) -> None:
+    layout = Layout(tmp_path / "data" / "simulated")
+    for side, sexes, ages in (
+        ("donor", [0, 1, 1, 1], [20, 30, 40, 50]),
+        ("recipient", [0, 0, 1, 1], [30, 30, 50, 50]),
+    ):
+        table = pa.table(
+            {
+                "weight": [1.0, 1.0, 1.0, 1.0],
+                "hhsex__sex": categorical(np.array(sexes), ["1", "2"]),
+                "hhage__agep": pa.array(ages, pa.float32()),
+            }
+        )
+        write_table(layout.tables(("fusion", "harmonized"), PAIR) / f"{side}.parquet", table)
+    answer = run("harmony", "show", PAIR)
+    lines = [line.split() for line in answer.output.splitlines()]
+    assert ["Female", "25.0%", "50.0%"] in lines
+    assert ["mean", "35.00", "40.00"] in lines
+    assert ["similarity", "0.750"] in lines
+    wrong = run("harmony", "show", PAIR, "hhsex__gender")
+    assert wrong.exit_code == 1
+    assert "Choose one of: hhsex__sex, hhage__agep" in wrong.output

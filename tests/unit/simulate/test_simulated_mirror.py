@@ -30,11 +30,10 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_other_bytes(tmp_pat
 
 def test_every_file_that_a_pair_uses_is_there(mirror: Path) -> None:
     registry = load_registry()
-    used = {pair.recipient for pair in registry.pairs.values()}
-    surveys = [*registry.surveys.values(), *(registry.recipients[key] for key in sorted(used))]
-    expected = {
-        f"{s.folder}/{f.name}" for s in surveys if s.survey in ("RECS", "ACS") for f in s.files.values()
-    }
+    pairs = registry.pairs.values()
+    surveys = [registry.surveys[key] for key in sorted({d for pair in pairs for d in pair.donors})]
+    surveys += [registry.recipients[key] for key in sorted({pair.recipient for pair in pairs})]
+    expected = {f"{survey.folder}/{file.name}" for survey in surveys for file in survey.files.values()}
     expected |= {f"spatial/{file.name}" for file in registry.geography.values()}
     assert expected <= set(digests(mirror))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fusion_pipeline.errors import RawFileError
-from fusion_pipeline.harmonize.definitions import load_harmony
+from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.raw.resolving import resolve
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.simulate import simulate
@@ -110,7 +110,7 @@ def test_harmonized_levels_of_2015_are_those_of_the_year_but_for_the_declared_on
     assert codebook.persons
     tables = {"household": codebook.households.variables, "person": codebook.persons.variables}
     lacking = set()
-    for entry in load_harmony("RECS_2015__ACS_2015").entries.values():
+    for entry in load_harmonies("RECS", "2015", "2015").entries.values():
         side = entry.recipient
         if side.var not in tables[side.level]:
             lacking.add((side.var, None))

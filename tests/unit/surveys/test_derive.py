@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_the_columns_of_an_expression_are_found_once_each():
         ("[x for x in area]", "not accepted"),
         ("lambda: 1", "not accepted"),
         ("area ** 2", "not accepted"),
-        ("area if rooms else rooms", "not accepted"),
+        ("area if rooms else rooms", "is not a comparison"),
         ("1 < area < 3", "not accepted"),
         ("sum(area, rooms)", "not accepted"),
         ("any()", "not accepted"),
@@ -67,11 +68,11 @@ def test_anything_outside_the_language_is_refused(expression, complaint):
         check_expression(expression, COLUMNS)
 
 
-def test_where_min_max_and_missing_work_row_by_row():
+def test_choice_min_max_and_missing_work_row_by_row():
     table = pa.table({"a": pa.array([1.0, 5.0, None]), "b": pa.array([3.0, 2.0, 1.0])})
     assert evaluate("min(a, b)", table).to_pylist() == [1, 2, None]
     assert evaluate("max(a, b, 2)", table).to_pylist() == [3, 5, None]
-    assert evaluate("where(a > 2, 12 * a, missing)", table).to_pylist() == [None, 60, None]
+    assert evaluate("12 * a if a > 2 else missing", table).to_pylist() == [None, 60, None]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,17 @@ def test_look_up_of_an_unknown_key_is_missing():
 
 
 @pytest.mark.parametrize(
-    "expression", ['lookup("nowhere", a)', 'lookup("cpi_u", a, a)', "where(a, a, a)", "min(f)"]
+    "expression", ['lookup("nowhere", a)', 'lookup("cpi_u", a, a)', "a if a else a", "min(f)"]
 )
 def test_malformed_functions_are_refused(expression):
     with pytest.raises(ValueError):
         check_expression(expression, {"a": (), "f": ("x",)})
+
+
+def test_a_choice_takes_the_first_number_where_its_condition_holds_and_none_where_it_is_missing() -> None:
+    table = pa.table(
+        {"children": [2.0, 3.0, 4.0], "age": categorical(np.array([0, -1, 1]), ["young", "old"])}
+    )
+    expression = 'children if age == "young" else 0'
+    assert check_expression(expression, {"children": (), "age": ("young", "old")}) == ("children", "age")
+    assert evaluate(expression, table).to_pylist() == [2.0, None, 0.0]

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.surveys.dictionary import dictionary
+from fusion_pipeline.surveys.dictionary_page import page_of
 from fusion_pipeline.surveys.ingest import ingest
 
 
@@ -43,3 +47,18 @@ def test_a_variable_without_answers_is_described_all_the_same(toy, toy_file):
     table = ingest([toy_file({"ROOMS": "-9"})], toy, "households")
     row = next(r for r in dictionary(table, toy, "households").to_pylist() if r["variable"] == "rooms")
     assert (row["n"], row["values"], row["weighted_mean"]) == (0, None, None)
+
+
+def test_the_page_holds_every_variable_its_search_and_no_outside_address(toy, toy_file):
+    table = dictionary(ingest([toy_file({"FUEL": "2"})], toy, "households"), toy, "households")
+    page = page_of("Toy 2015", "A <codebook>", table)
+    assert all(f"<code>{name}</code>" in page for name in table["variable"].to_pylist())
+    assert "A &lt;codebook&gt;" in page and "<script>" in page
+    assert not re.search(r"https?://|src=|href=", page)
+
+
+def test_the_page_shows_both_sides_of_a_harmony_in_one_row(toy, toy_file):
+    table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
+    page = page_of("RECS 2015", "", table, [load_harmonies("RECS", "2015", "2015")])
+    assert "<td><code>kownrent</code></td><td><code>ten</code></td>" in page
+    assert "<td>Rented</td><td>Rented</td>" in page

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fusion_pipeline.harmonize import load_harmony
+from fusion_pipeline.harmonize import pair_harmonies
 from fusion_pipeline.raw import ResolvedFile, as_table
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
@@ -47,6 +47,7 @@ def layout(tmp_path_factory) -> Layout:
     write_table(layout.table(("acs", "raw"), "2013"), record(("households", ()), ("persons", ())))
     for asset, partition, specify in (
         (("survey", "households"), "RECS_2015", specifications.survey_households),
+        (("survey", "persons"), "RECS_2015", specifications.survey_persons),
         (("acs", "households"), "2013", specifications.acs_households),
         (("acs", "persons"), "2013", specifications.acs_persons),
         (("geography", "concordance"), None, specifications.concordance),
@@ -157,7 +158,7 @@ def test_ranges_are_those_of_the_codebook_widened_by_what_special_codes_stand_fo
 
 def test_harmonized_predictors_are_those_that_both_sides_can_give(layout) -> None:
     entry = load_registry().pair(PAIR)
-    harmony = load_harmony(entry.harmony, entry.harmony_set)
+    (harmony,) = pair_harmonies(entry, load_registry()).values()
     donor, recipient = (SPECIFY[f"fusion/harmonized {side}"](layout) for side in ("donor", "recipient"))
     predictors = [[c for c in spec.columns if "__" in c.name] for spec in (donor, recipient)]
     names = [[c.name for c in side] for side in predictors]

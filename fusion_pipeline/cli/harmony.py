@@ -1,0 +1,87 @@
+"""`fusion harmony`: check all harmonies, draft those of a new pair, show what one makes of both surveys."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from fusion_pipeline.cli.root import console
+from fusion_pipeline.errors import HarmonyError
+
+
+@click.group()
+def harmony() -> None:
+    """Harmonies: the variables that donor and recipient have in common."""
+
+
+@harmony.command()
+@click.argument("survey", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Also what leaves a harmony out, and missing codebooks."
+)
+def check(survey: str | None, everything: bool) -> None:
+    """Validate the harmonies of SURVEY, or of all, for every pair of vintages."""
+    from fusion_pipeline.harmonize.checking import check as find
+    from fusion_pipeline.harmonize.loading import all_harmonies
+
+    fatal = 0
+    table = Table("pair", "set", "harmonies", "errors", "left out", "no codebook", box=None)
+    for pair in all_harmonies(survey):
+        found = find(pair)
+        wrong = [finding for finding in found if finding.fatal]
+        absent = [f for f in found if not f.fatal and "has no codebook" in f.what]
+        fatal += len(wrong)
+        counts = (len(pair.entries), len(wrong), len(found) - len(wrong) - len(absent), len(absent))
+        table.add_row(pair.name, pair.set, *map(str, counts))
+        for finding in found if everything else wrong:
+            console.print(f"[{'red' if finding.fatal else 'dim'}]{escape(str(finding))}[/]", soft_wrap=True)
+    console.print(table)
+    if fatal:
+        sys.exit(1)
+
+
+@harmony.command()
+@click.argument("donor")
+@click.argument("recipient")
+def draft(donor: str, recipient: str) -> None:
+    """Propose harmonies of a new pair, such as DONOR nhts_2022 and RECIPIENT acs_2024 (keys of codebooks)."""
+    from fusion_pipeline.harmonize.drafting import draft as propose
+    from fusion_pipeline.surveys.codebook import load_codebook
+
+    click.echo(propose(load_codebook(donor), load_codebook(recipient)))
+
+
+@harmony.command()
+@click.argument("pair")
+@click.argument("name", required=False)
+def show(pair: str, name: str | None) -> None:
+    """Print both distributions of the harmonized predictors of a fusion PAIR, or of one by NAME."""
+    from fusion_pipeline.harmonize.pairs import pair_harmonies
+    from fusion_pipeline.harmonize.similarity import distribution, similarity
+    from fusion_pipeline.registry import load_registry
+    from fusion_pipeline.settings import load_settings
+    from fusion_pipeline.storage.artefacts import open_pair
+    from fusion_pipeline.storage.layout import Layout
+
+    registry = load_registry()
+    harmonies = pair_harmonies(registry.pair(pair), registry)
+    tables = open_pair(Layout(load_settings().root).tables(("fusion", "harmonized"), pair))
+    names = [column for column in tables.donor.columns if "__" in column]
+    if name is not None and name not in names:
+        raise HarmonyError(f"{pair}, {name}", "is not harmonized.", f"Choose one of: {', '.join(names)}.")
+    entries = next(iter(harmonies.values())).entries
+    for predictor in [name] if name else names:
+        donor, recipient = (side.read(["weight", predictor]) for side in (tables.donor, tables.recipient))
+        alike = similarity(donor, recipient).column("similarity")[0].as_py()
+        table = Table(
+            predictor, "donor", "recipient", box=None, title=f"similarity {alike:.3f}", title_justify="left"
+        )
+        ours, theirs = (distribution(side, predictor) for side in (donor, recipient))
+        for key, share in ours.items():
+            label = entries[predictor].names[int(key) - 1] if entries[predictor].names else key
+            form = "{:.1%}" if entries[predictor].names else "{:,.2f}"
+            table.add_row(escape(label), form.format(share), form.format(theirs[key]))
+        console.print(table)

@@ -1,0 +1,203 @@
+"""Estimates: the tidy table with what has to be known to read it, its exports, figure and map.
+
+Belongs here: what a user does with results. Does not belong here: how they come about (`analyze.py`), drawing
+(`drawing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.storage.atomic import atomic_file
+from fusion_pipeline.text import as_text
+
+FORMATS = (".csv", ".parquet", ".dta", ".xlsx", ".tex", ".md")
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Results of `analyze`."""
+
+    table: pd.DataFrame
+    """One row a group, estimand and level; columns as in `analyze`."""
+    by: tuple[str, ...]
+    """Its group columns."""
+    level: float
+    """Confidence level of the margins."""
+    rule: str
+    """Pooling rule."""
+    implicates: int
+    notes: tuple[str, ...] = field(default=())
+    """What a reader has to know, in sentences."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        """Show the table as text, and the notes."""
+        head = f"{self.implicates} implicates, rule {self.rule}, margins at {100 * self.level:g} %"
+        return "\n".join([head, self.table.to_string(), *self.notes])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        return f"{self.table.to_html(index=False)}{notes}"
+
+    def only(self, estimand: str | None = None, level: str | None = None) -> Estimates:
+        """Keep one estimand, one level.
+
+        Raises
+        ------
+        AnalysisError
+            If there is none such, listing those there are.
+        """
+        table = self.table
+        for column, value in (("estimand", estimand), ("level", level)):
+            if value is None:
+                continue
+            if value not in set(table[column].dropna()):
+                there = ", ".join(map(str, table[column].dropna().unique()))
+                raise AnalysisError(f"{column} {value}", "is not in the results.", f"Choose one of: {there}.")
+            table = table[table[column] == value]
+        table = table.reset_index(drop=True)
+        return Estimates(table, self.by, self.level, self.rule, self.implicates, self.notes)
+
+    def write(self, path: Path | str) -> Path:
+        """Write the table in the format of the file's ending: .csv, .parquet, .dta, .xlsx, .tex or .md.
+
+        Raises
+        ------
+        AnalysisError
+            If the ending is none of these.
+        """
+        path = Path(path)
+        if path.suffix not in FORMATS:
+            raise AnalysisError(
+                str(path), "has no ending known here.", f"Choose one of: {', '.join(FORMATS)}."
+            )
+        with atomic_file(path) as temporary:
+            if path.suffix == ".csv":
+                self.table.to_csv(temporary, index=False)
+            elif path.suffix == ".parquet":
+                self.table.to_parquet(temporary)
+            elif path.suffix == ".dta":
+                _stata(self.table).to_stata(temporary, write_index=False, version=118)
+            elif path.suffix == ".xlsx":
+                self._excel(temporary)
+            else:
+                text = self.to_latex() if path.suffix == ".tex" else self.to_markdown()
+                temporary.write_text(text, encoding="utf-8")
+        return path
+
+    def to_markdown(self) -> str:
+        """Write groups, estimand, level, estimate with margin, and n as a Markdown table, notes below."""
+        head, rows = self._words()
+        lines = [head, ["---"] * len(head), *rows]
+        text = "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        )
+        return "\n\n".join([text, self._caption(), *self.notes]) + "\n"
+
+    def to_latex(self) -> str:
+        """Write the same as a LaTeX tabular."""
+        head, rows = self._words()
+        body = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in rows]
+        return "\n".join(
+            [
+                rf"\begin{{tabular}}{{{'l' * len(head)}}}",
+                r"\hline",
+                " & ".join(_latex(cell) for cell in head) + r" \\",
+                r"\hline",
+                *body,
+                r"\hline",
+                r"\end{tabular}",
+                *(f"% {note}" for note in [self._caption(), *self.notes]),
+                "",
+            ]
+        )
+
+    def plot(self, *, title: str = "") -> bytes:
+        """Draw one estimand by group with its margins, as PNG. Choose one with `only` first.
+
+        Raises
+        ------
+        AnalysisError
+            If several estimands or levels are in the table, or there are no groups.
+        """
+        from fusion_pipeline.validation import figures
+
+        self._one("plotted")
+        return figures.estimates(self.table, list(self.by), level=self.level, title=title or None)
+
+    def map(self, *, title: str = "") -> bytes:
+        """Draw one estimand by state (and PUMA) as a grid of state tiles, as PNG.
+
+        Raises
+        ------
+        AnalysisError
+            As `plot`, or if there is no group `state`.
+        """
+        from fusion_pipeline.inference.drawing import state_tiles
+
+        self._one("mapped")
+        if "state" not in self.by:
+            raise AnalysisError(
+                "map", f"has no states: groups are {', '.join(self.by)}.", "Analyze by state."
+            )
+        return state_tiles(self.table, title or str(self.table["estimand"].iloc[0]))
+
+    def _one(self, verb: str) -> None:
+        kinds = self.table[["estimand", "level"]].drop_duplicates()
+        if len(kinds) != 1 or not self.by:
+            raise AnalysisError(
+                "estimates",
+                f"cannot be {verb}: {len(kinds)} estimands and levels, groups {', '.join(self.by) or 'none'}.",
+                "Choose one with `only(estimand, level)`, of an analysis by groups.",
+            )
+
+    def _caption(self) -> str:
+        return (
+            f"± margin of error at {100 * self.level:g} %; {self.implicates} implicates, rule {self.rule}. "
+            "Fused records are true of populations, not of persons."
+        )
+
+    def _words(self) -> tuple[list[str], list[list[str]]]:
+        words = [*self.by, "estimand", *(["level"] if self.table["level"].notna().any() else [])]
+        rows = [
+            [*(as_text(row[w]) for w in words), as_text(row["estimate"]), f"±{as_text(row['margin'])}",
+             as_text(row["n"]), row["source"]]
+            for row in self.table.to_dict("records")
+        ]  # fmt: skip
+        return [*words, "estimate", "margin", "n", "source"], rows
+
+    def _excel(self, path: Path) -> None:
+        about = [self._caption(), *self.notes]
+        with pd.ExcelWriter(path, engine="openpyxl") as writer:
+            self.table.to_excel(writer, sheet_name="estimates", index=False)
+            pd.DataFrame({"about": about}).to_excel(writer, sheet_name="about", index=False)
+
+
+def _stata(table: pd.DataFrame) -> pd.DataFrame:
+    """Make names and types that Stata knows: text instead of mixed columns, numbers without infinity."""
+    columns: dict[str, pd.Series] = {}
+    for name in table.columns:
+        short = "".join(sign if sign.isalnum() or sign == "_" else "_" for sign in str(name))[:32]
+        values = table[name]
+        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+            columns[short] = pd.Series(["" if pd.isna(v) else str(v) for v in values], dtype=object)
+        else:
+            columns[short] = values.where(values.abs() != float("inf"))
+    return pd.DataFrame(columns)
+
+
+def _latex(text: str) -> str:
+    marks: Sequence[tuple[str, str]] = (
+        ("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("$", r"\$"), ("#", r"\#"), ("_", r"\_"),
+        ("{", r"\{"), ("}", r"\}"), ("~", r"\textasciitilde "), ("^", r"\textasciicircum "), ("±", r"$\pm$"),
+    )  # fmt: skip
+    return "".join(dict(marks).get(sign, sign) for sign in text)

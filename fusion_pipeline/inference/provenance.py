@@ -1,0 +1,97 @@
+"""Where the columns of an analysis come from: observed, imputed or fused, and from which donor.
+
+Belongs here: source flags, the recorded pooling rule, the warning when donors meet. Does not belong here: bounds on
+what cannot be known (`bounds.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.relation import KEYS, STATIC, Implicates
+from fusion_pipeline.storage.tables import TableRef
+
+if TYPE_CHECKING:
+    from fusion_pipeline.inference.estimands import Estimand
+    from fusion_pipeline.inference.microdata import Microdata
+
+SOURCES = ("observed", "imputed", "fused")
+"""From the surest to the least sure; an estimate has the last of its columns'."""
+RULE = "pooling"
+"""Key of an implicate's provenance that names its pooling rule."""
+COLUMNS_AT_HAND = (
+    "estimand",
+    "variable",
+    "level",
+    "estimate",
+    "standard_error",
+    "margin",
+    "df",
+    "n",
+    "effective_n",
+    "missing_information",
+    "M",
+    "source",
+)
+
+
+def source_of(data: Microdata, texts: Sequence[str], sources: Mapping[str, str]) -> str:
+    """Return the source flag of an estimate from all expressions it uses, groups and filter among them.
+
+    Raises
+    ------
+    AnalysisError
+        If a source given by the user is none.
+    """
+    if wrong := [name for name, source in sources.items() if source not in SOURCES]:
+        raise AnalysisError(
+            f"source of {wrong[0]}", f"is {sources[wrong[0]]!r}.", f"Write one of: {', '.join(SOURCES)}."
+        )
+    flags = {"observed"}
+    for text in texts:
+        for name, origin in data.origins(text, "estimate").items():
+            native = "observed" if origin == STATIC or name in KEYS else "fused"
+            flags.add(sources.get(name, native))
+    return max(flags, key=SOURCES.index)
+
+
+def cross_donor_note(
+    data: Microdata, estimands: Sequence[Estimand], by: Sequence[str], where: str | None
+) -> list[str]:
+    """Say plainly which estimates relate variables of two donors."""
+    found = []
+    for estimand in estimands:
+        texts = [*(a.text for a in estimand.arguments), *by, *([where] if where else [])]
+        donors: dict[str, str] = {}
+        for text in texts:
+            donors |= {
+                o: n for n, o in data.origins(text, "estimate").items() if o != STATIC and n not in KEYS
+            }
+        if len(donors) > 1:
+            pairs = " and ".join(f"{name} ({donor})" for donor, name in donors.items())
+            found.append(
+                f"{estimand.text} relates {pairs}, which no survey has asked together: the estimate rests on their "
+                "independence given the predictors, and its margin does not hold that error. "
+                "See `sensitivity` and `bounds`."
+            )
+    return found
+
+
+def recorded_rule(implicates: Implicates | Mapping[str, Implicates]) -> str | None:
+    """Read the pooling rule that the maker of the implicates recorded, if any."""
+    if isinstance(implicates, Mapping):
+        implicates = next(iter(implicates.values()))
+    if isinstance(implicates, pa.Table):
+        return None
+    files = (
+        sorted(implicates.glob("**/implicate=*/*.parquet"))
+        if isinstance(implicates, Path)
+        else list(implicates)
+    )
+    rule = TableRef(files[0]).provenance.get(RULE) if files else None
+    return str(rule) if rule else None

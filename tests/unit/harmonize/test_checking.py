@@ -1,0 +1,134 @@
+"""Harmonies against codebooks, drafts of new ones, and what the command line says of both."""
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from fusion_pipeline.cli import main
+from fusion_pipeline.harmonize import checking
+from fusion_pipeline.harmonize.checking import check
+from fusion_pipeline.harmonize.documents import Document, Pair
+from fusion_pipeline.harmonize.drafting import draft
+from fusion_pipeline.harmonize.loading import resolve
+from fusion_pipeline.surveys.codebook import Codebook
+
+HARMONIES = """
+donor: A
+recipient: B
+sets: {current: {2015: 2015}}
+harmonies:
+  size__bld:
+    ordered: true
+    donor: size
+    recipient: bld
+    groups:
+      small: {donor: Small, recipient: {below: 3}}
+      middle: {donor: Middle, recipient: {from: 3, below: 6}}
+      large: {donor: Large, recipient: {from: 6}}
+"""
+
+
+def codebook(survey: str, variable: dict) -> Codebook:
+    return Codebook.model_validate(
+        {
+            "survey": survey,
+            "vintage": "2015",
+            "year": "2015",
+            "source": "made up",
+            "households": {"id": {"hid": "ID"}, "weight": "W", "variables": variable},
+        }
+    )
+
+
+SIZES = {"1": "Small", "2": "Middle", "3": "Large"}
+DONOR = {"size": {"raw": "SIZE", "description": "Size of the house", "type": "ordered", "levels": SIZES}}
+RECIPIENT = {"bld": {"raw": "BLD", "description": "Rooms", "type": "integer", "range": "0.."}}
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What is found in the harmonies, with codebooks that a test changes."""
+
+    def find(harmonies=HARMONIES, donor=DONOR, recipient=RECIPIENT):
+        books = {"A": codebook("A", donor), "B": codebook("B", recipient)}
+        monkeypatch.setattr(checking, "codebook_of", lambda survey: books[survey.survey])
+        document = Document.model_validate(yaml.safe_load(harmonies))
+        return [
+            f"{f.where}: {f.what}" for f in check(resolve(document, Pair(donor="2015", recipient="2015")))
+        ]
+
+    return find
+
+
+def test_sound_harmonies_have_no_findings(found) -> None:
+    assert found() == []
+
+
+def test_a_level_of_the_codebook_without_a_group_is_found(found) -> None:
+    sizes = {"size": DONOR["size"] | {"levels": {**SIZES, "4": "Vast"}}}
+    place = "A_2015__B_2015 / size__bld, donor"
+    assert found(donor=sizes) == [f"{place}: level 'Vast' of size has no group."]
+
+
+def test_a_level_that_the_codebook_no_longer_has_is_found(found) -> None:
+    sizes = {"size": DONOR["size"] | {"levels": {"1": "Small", "2": "Middle", "3": "Big"}}}
+    assert [text.split(": ", 1)[1] for text in found(donor=sizes)] == [
+        "level 'Big' of size has no group.",
+        "level 'Large' of size is not in the codebook.",
+    ]
+
+
+def test_ordered_groups_whose_levels_are_not_in_order_are_found(found) -> None:
+    sizes = {"size": DONOR["size"] | {"levels": {"2": "Middle", "1": "Small", "3": "Large"}}}
+    assert (
+        "the groups are ordered, but their levels are not (small < middle < large)" in found(donor=sizes)[0]
+    )
+    mixed = HARMONIES.replace("{below: 3}", "{from: 9}").replace("{from: 6}", "{from: 6, below: 9}")
+    assert ", recipient: the groups are ordered" in found(mixed)[0]
+
+
+def test_numbers_between_intervals_are_found(found) -> None:
+    assert "numbers from 3 to 4 are in no group" in found(HARMONIES.replace("{from: 3,", "{from: 4,"))[0]
+
+
+def test_variables_of_another_kind_or_of_no_codebook_are_found(found) -> None:
+    text = {"bld": {"raw": "BLD", "description": "Rooms", "type": "factor", "levels": {"1": "One"}}}
+    assert found(recipient=text)[0].endswith("bld has levels, but the harmony takes numbers.")
+    other = {"rooms": RECIPIENT["bld"]}
+    assert found(recipient=other)[0].endswith("the codebook has no household variable bld.")
+    text = HARMONIES.replace("donor: size\n", "donor: {household: size, expr: rooms + 1}\n")
+    for written, interval in (
+        ("Small", "{below: 1}"),
+        ("Middle", "{from: 1, below: 2}"),
+        ("Large", "{from: 2}"),
+    ):
+        text = text.replace(f"donor: {written}", f"donor: {interval}")
+    assert found(text)[0].endswith("the codebook has no household variable rooms.")
+
+
+def test_our_harmonies_fit_the_codebooks_that_we_have() -> None:
+    answer = CliRunner().invoke(main, ["--quiet", "harmony", "check", "RECS"])
+    assert answer.exit_code == 0, answer.output
+    assert "RECS_2015__ACS_2015" in answer.output
+
+
+def test_a_survey_without_codebook_is_told_not_passed_over() -> None:
+    answer = CliRunner().invoke(main, ["--quiet", "harmony", "check", "CEI", "--all"])
+    assert "CEI 2015-2019 has no codebook" in answer.output
+
+
+def test_a_draft_pairs_what_is_alike_and_marks_what_has_no_counterpart() -> None:
+    heat = {"raw": "HEAT", "description": "Main heating fuel", "type": "factor"}
+    ours = DONOR | {"fuelheat": heat | {"levels": {"1": "Electricity", "2": "Wood", "3": "Steam"}}}
+    theirs = RECIPIENT | {
+        "hfl": heat | {"description": "House heating fuel", "levels": {"1": "Wood", "2": "Electricity"}}
+    }
+    text = draft(codebook("A", ours), codebook("B", theirs))
+    document = Document.model_validate(yaml.safe_load(text))
+    assert set(document.harmonies) == {"fuelheat__hfl"}
+    groups = document.harmonies["fuelheat__hfl"].groups
+    assert {name: group.recipient for name, group in groups.items()} == {
+        "Electricity": ["Electricity"],
+        "Wood": ["Wood"],
+        "Steam": "?",
+    }

@@ -1,0 +1,63 @@
+"""Results as files, figure and map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference.output import FORMATS
+from fusion_pipeline.storage.tables import categorical
+
+
+@pytest.fixture(scope="module")
+def found():
+    rng = np.random.default_rng(1)
+    states = ["01", "02", "48"]
+    table = pa.table(
+        {
+            "implicate": np.repeat([1, 2], 60),
+            "hid": [*range(60)] * 2,
+            "state": categorical(np.tile(np.arange(60) % 3, 2), states),
+            "puma10": categorical(np.tile(np.arange(60) // 3 % 2, 2), ["00100", "00200"]),
+            "100% & more_x": rng.gamma(2, 5, 120),
+        }
+    )
+    request = {"by": ["state", "puma10"], "weight": None, "totals": "cube"}
+    return analyze(table, estimates=["mean(100% & more_x)"], **request)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_is_written_and_can_be_read_again(found, tmp_path, ending):
+    path = found.write(tmp_path / f"e{ending}")
+    read = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".dta": pd.read_stata, ".xlsx": pd.read_excel}
+    if ending in read:
+        np.testing.assert_allclose(read[ending](path)["estimate"], found.table["estimate"], rtol=1e-8)
+    else:
+        text = path.read_text()
+        assert text.count("100") >= len(found)
+        assert r"100\% \& more\_x" in text if ending == ".tex" else "100% & more_x" in text
+
+
+def test_an_unknown_ending_is_an_error(found, tmp_path):
+    with pytest.raises(AnalysisError, match=r"\.csv, \.parquet"):
+        found.write(tmp_path / "e.sav")
+
+
+def test_figure_and_map_are_images_of_one_estimand(found):
+    groups = found.only("mean(100% & more_x)")
+    table = groups.table[~groups.table["state"].isin(["(all)"])]
+    one = type(groups)(table, groups.by, groups.level, groups.rule, groups.implicates)
+    for image in (one.plot(), one.map()):
+        assert image.startswith(b"\x89PNG")
+    with pytest.raises(AnalysisError, match="Choose one of"):
+        found.only("mean(y)")
+
+
+def test_the_caption_names_rule_and_level_and_says_what_fused_records_are(found):
+    text = found.to_markdown()
+    assert "90 %" in text and "barnard-rubin" in text
+    assert "true of populations, not of persons" in text
