@@ -3,8 +3,9 @@
 import dagster as dg
 import pyarrow as pa
 
-from assets import figures
+from assets import figures, recipes
 from assets.publishing import provenance, publish
+from assets.reuse import forced, reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import fusing, screening, training
 from fusion_pipeline.geography import predictors as spatial
@@ -59,6 +60,7 @@ def _recipient(asset: str) -> dg.AssetIn:
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.harmony)
 def fusion_harmonized(
     context: dg.AssetExecutionContext, donors: dict[str, TableRef], households: TableRef, persons: TableRef
 ):  # Dagster takes no return annotation beside check_specs when there is a value
@@ -107,6 +109,7 @@ def fusion_harmonized(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("locations"), seeded=True)
 def fusion_located(
     context: dg.AssetExecutionContext,
     compute: Compute,
@@ -149,6 +152,7 @@ def fusion_located(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("locations", "fuse", "prices"))
 def fusion_prepared(
     context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
 ) -> dg.MaterializeResult[Artefact]:
@@ -184,6 +188,7 @@ def fusion_prepared(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("fuse", "forced", "order", "prices"), seeded=True)
 def fusion_plan(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -226,6 +231,7 @@ def fusion_plan(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.libraries, seeded=True)
 def fusion_models(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -275,6 +281,7 @@ def fusion_models(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(seeded=True)
 def fusion_implicates(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -291,6 +298,7 @@ def fusion_implicates(
         threads=compute.threads,
         memory_limit=compute.memory_limit,
         stream_name=pair,
+        resume=not forced(context),
     )
     files = [store.layout.implicate(pair, m) for m in members]
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
@@ -341,6 +349,7 @@ def fusion_implicates(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.complete)
 def fusion_microdata(
     context: dg.AssetExecutionContext,
     compute: Compute,

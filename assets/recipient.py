@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from assets import recipes
 from assets.ingestion import descriptions, ingest_recorded
 from assets.publishing import publish
+from assets.reuse import reusable
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
@@ -21,6 +23,7 @@ from resources.raw_files import RawFiles
     kinds={"file"},
     code_version="1",
 )
+@reusable(looks_outside=True)
 def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw household and person files of one ACS year as they were found, and the states they cover."""
     files = raw_files.survey(REGISTRY.recipients[context.partition_key])
@@ -36,6 +39,7 @@ def acs_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Materi
     code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["acs", "raw"])},
 )
+@reusable(recipes.codebook, seeded=True)
 def acs_households(
     context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
 ) -> dg.MaterializeResult[Artefact]:
@@ -56,6 +60,7 @@ def acs_households(
     code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["acs", "raw"]), "households": dg.AssetIn(["acs", "households"])},
 )
+@reusable(recipes.codebook, seeded=True)
 def acs_persons(
     context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:

@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from assets import recipes
 from assets.ingestion import descriptions, ingest_recorded
 from assets.publishing import publish
+from assets.reuse import reusable
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
@@ -22,6 +24,7 @@ from resources.raw_files import RawFiles
     kinds={"file"},
     code_version="1",
 )
+@reusable(looks_outside=True)
 def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw files of one donor survey-year as they were found: path, size, checksum, columns absent."""
     files = raw_files.survey(REGISTRY.surveys[context.partition_key])
@@ -37,6 +40,7 @@ def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Mat
     code_version=f"{ingest.VERSION}.{imputing.VERSION}",
     ins={"raw": dg.AssetIn(["survey", "raw"])},
 )
+@reusable(recipes.codebook, seeded=True)
 def survey_households(
     context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
 ) -> dg.MaterializeResult[Artefact]:
@@ -57,6 +61,7 @@ def survey_households(
     code_version=dictionary.VERSION,
     ins={"households": dg.AssetIn(["survey", "households"])},
 )
+@reusable(recipes.codebook)
 def survey_dictionary(
     context: dg.AssetExecutionContext, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:

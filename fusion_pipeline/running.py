@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 
+from assets.reuse import FORCE
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
@@ -45,6 +46,11 @@ class Outcome:
     materialized: list[dg.AssetMaterialization]
     checks: Sequence[dg.AssetCheckEvaluation]
 
+    @property
+    def reused(self) -> list[dg.AssetMaterialization]:
+        """Those of the materialized that were there already, as they would be made now."""
+        return [m for m in self.materialized if (flag := m.metadata.get("reused")) and flag.value]
+
 
 def runs_of(pair: str) -> list[JobRun]:
     """List the job runs that make a fusion pair from raw files, upstream first."""
@@ -64,9 +70,9 @@ def runs_of(pair: str) -> list[JobRun]:
 
 
 def run_pair(
-    pair: str, settings: Settings, instance: dg.DagsterInstance
+    pair: str, settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
-    """Materialize a pair's assets, job by job.
+    """Materialize a pair's assets, job by job; what is there and current is reused unless `force`.
 
     Yields
     ------
@@ -81,11 +87,13 @@ def run_pair(
     release_dead_runs(instance)
     for run in runs_of(pair):
         yield run, None
-        yield run, execute(definitions, run, instance)
+        yield run, execute(definitions, run, instance, force=force)
 
 
-def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance) -> Outcome:
-    """Execute one job on one partition in this process.
+def execute(
+    definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance, *, force: bool = False
+) -> Outcome:
+    """Execute one job on one partition in this process; `force` makes again what is current.
 
     Raises
     ------
@@ -98,7 +106,7 @@ def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstan
             instance=instance,
             partition_key=run.partition,
             run_config=_QUIET,
-            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}"},
+            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}", FORCE: str(force).lower()},
             raise_on_error=True,
         )
     except DagsterAssetCheckFailedError as error:

@@ -38,6 +38,10 @@ class Artefact:
     tables: pa.Table | Mapping[str, pa.Table]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     volatile: tuple[str, ...] = ()
+    sound: bool = True
+    """Whether every blocking check of the asset itself passed."""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """What the asset reports of it, for its receipt."""
 
     @cached_property
     def digest(self) -> str:
@@ -46,6 +50,13 @@ class Artefact:
             return table_digest(self.tables.drop_columns(list(self.volatile)))
         parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Kept(Artefact):
+    """The artefact that is there already and stays: nothing is to be written."""
+
+    tables: pa.Table | Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def write_artefact(path: Path, artefact: Artefact) -> None:
