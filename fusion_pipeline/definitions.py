@@ -18,7 +18,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from assets import checks, fusion, geography, quality, recipient, survey  # noqa: E402
-from fusion_pipeline import jobs  # noqa: E402
+from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
 from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
 from fusion_pipeline.storage.layout import Layout  # noqa: E402
 from resources.compute import Compute  # noqa: E402
@@ -48,13 +48,22 @@ def build_defs(
         Resources that replace those made from the settings.
     """
     modules = [survey, recipient, geography, fusion, quality]
-    return dg.Definitions(
+    definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
         asset_checks=checks.CHECKS,
         jobs=jobs.JOBS,
+        schedules=schedules.SCHEDULES,
+        sensors=sensors.SENSORS,
         resources={**_resources(settings or load_settings()), **(overrides or {})},
         executor=_EXECUTOR,
     )
+    return definitions.map_asset_specs(func=_followed)
+
+
+def _followed(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Let a made asset follow its inputs; raw files are asked for by schedules and sensors."""
+    made = spec.key.path[-1] != "raw"
+    return spec.replace_attributes(automation_condition=sensors.FOLLOW) if made else spec
 
 
 def raw_files(settings: Settings) -> RawFiles:

@@ -26,6 +26,19 @@ class RawFiles(dg.ConfigurableResource):
     """Donor households to simulate."""
     seed: int
 
+    @property
+    def folder(self) -> Path:
+        """The mirror folder.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.mirror is None:
+            raise ValueError("there is no mirror folder")
+        return Path(self.mirror)
+
     def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
         """Find the files of a donor survey-year or an ACS year."""
         return self._resolve({str(role): file for role, file in vintage.files.items()}, vintage.folder)
@@ -55,9 +68,7 @@ class RawFiles(dg.ConfigurableResource):
     def _simulate(self) -> None:
         from fusion_pipeline.simulate import simulate
 
-        if self.mirror is None:
-            raise ValueError("simulated raw files need a folder to be written to")
-        out = Path(self.mirror)
+        out = self.folder
         # Three assets ask for the population at once when a run has several processes; one makes it.
         with exclusive(out.with_name(f".{out.name}.lock")):
             simulate(out, households=self.households, donors=self.donors, seed=self.seed)

@@ -118,6 +118,11 @@ def resolve(
     return _resolved(role, target, _sha256(target.path), "download")
 
 
+def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> Path | None:
+    """Tell where a mirror folder holds a raw file, without opening it; None if it does not."""
+    return next((c.path for c in _in_mirror(file, folder, mirror) if c.path.is_file()), None)
+
+
 def _in_mirror(file: RawFile, folder: str, mirror: Path) -> list[_Candidate]:
     official = mirror / folder / file.name
     candidates = [_Candidate(official, file.sha256)]

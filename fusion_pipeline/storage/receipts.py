@@ -106,6 +106,29 @@ def why_made(layout: Layout, recipe: Recipe, receipt: Receipt | None) -> str | N
     return _damage(layout, receipt)
 
 
+def audit(layout: Layout) -> tuple[int, dict[str, str]]:
+    """Hold every artefact that has a receipt against it.
+
+    Returns
+    -------
+    count : how many were looked at
+    amiss : `asset[partition]` -> what is wrong: a file that is missing or not as it was written
+    """
+    amiss, count = {}, 0
+    folder = layout.root / ".receipts"
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            receipt = Receipt(**json.loads(path.read_text()))
+            label = f"{receipt.provenance['asset']}[{receipt.provenance['partition'] or ''}]"
+            problem = _damage(layout, receipt)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            label, problem = path.stem, f"its receipt {path} is damaged ({error})"
+        count += 1
+        if problem:
+            amiss[label] = problem
+    return count, amiss
+
+
 def _damage(layout: Layout, receipt: Receipt) -> str | None:
     for name, expected in receipt.files.items():
         file = layout.root / name
