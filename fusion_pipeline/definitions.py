@@ -26,10 +26,11 @@ from resources.parquet_io import ParquetIOManager  # noqa: E402
 from resources.raw_files import RawFiles  # noqa: E402
 from resources.store import FusionStore  # noqa: E402
 
-# Forked from a process that has the definitions already: half the start of a spawned step.
+# Forked from a process that has the definitions already: half the start of a spawned step. Steps of a run follow each
+# other; what runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these.
 _EXECUTOR = dg.multiprocess_executor.configured(
     {
-        "max_concurrent": 2,
+        "max_concurrent": 1,
         "start_method": {"forkserver": {"preload_modules": ["fusion_pipeline.definitions"]}},
     }
 )
@@ -87,7 +88,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
         "store": FusionStore(root=root),
         "io_manager": ParquetIOManager(root=root),
         "compute": Compute(
-            threads=settings.threads, memory_limit=int(settings.memory_limit), seed=settings.seed
+            threads=settings.step_threads, memory_limit=settings.step_memory, seed=settings.seed
         ),
         "raw_files": raw_files(settings),
     }

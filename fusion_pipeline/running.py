@@ -121,7 +121,8 @@ def run_all(
     FusionError
         As `execute` does.
     """
-    definitions = build_defs(settings)
+    # One after another in this process: each step may have all that there is.
+    definitions = build_defs(settings.model_copy(update={"concurrent_steps": 1}))
     release_dead_runs(instance)
     for run in runs:
         yield run, None

@@ -6,10 +6,12 @@ Belongs here: when to look and what to ask for. Does not belong here: what follo
 
 import dagster as dg
 
+from fusion_pipeline.jobs import JOBS, validate_store
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.raw import watching
 from resources.raw_files import RawFiles
 
+INGESTING = [job for job in JOBS if job.name in ("ingest_survey", "ingest_recipient", "build_concordance")]
 _RAW = {"ingest_survey": dg.AssetKey(["survey", "raw"]), "ingest_recipient": dg.AssetKey(["acs", "raw"])}
 
 
@@ -28,7 +30,7 @@ def _made(instance: dg.DagsterInstance, key: str) -> bool:
 
 @dg.schedule(
     cron_schedule="0 3 2 * *",
-    target=["ingest_survey", "ingest_recipient", "build_concordance"],
+    target=INGESTING,
     execution_timezone="UTC",
 )
 def monthly_refresh(
@@ -49,9 +51,7 @@ def monthly_refresh(
     )
 
 
-@dg.schedule(
-    cron_schedule="0 4 1 11 *", target=["ingest_survey", "ingest_recipient"], execution_timezone="UTC"
-)
+@dg.schedule(cron_schedule="0 4 1 11 *", target=INGESTING, execution_timezone="UTC")
 def yearly_vintage(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Ingest the survey-years that a fusion pair of the registry needs and that were never ingested.
 
@@ -66,7 +66,7 @@ def yearly_vintage(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]
     )
 
 
-@dg.schedule(cron_schedule="0 5 * * 0", target="validate_store", execution_timezone="UTC")
+@dg.schedule(cron_schedule="0 5 * * 0", target=validate_store, execution_timezone="UTC")
 def weekly_validation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Hold every artefact against its receipt."""
     return dg.RunRequest(run_key=str(context.scheduled_execution_time.date()))

@@ -9,7 +9,7 @@ import dagster as dg
 
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.raw import watching
-from fusion_pipeline.schedules import ingestion
+from fusion_pipeline.schedules import INGESTING, ingestion
 from resources.raw_files import RawFiles
 
 FOLLOW = dg.AutomationCondition.eager()
@@ -17,7 +17,7 @@ FOLLOW = dg.AutomationCondition.eager()
 
 
 @dg.sensor(
-    target=["ingest_survey", "ingest_recipient", "build_concordance"],
+    target=INGESTING,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
 )

@@ -81,6 +81,10 @@ def test_everything_that_starts_runs_by_itself_is_off_until_switched_on() -> Non
     assert all(s.default_status == dg.DefaultSensorStatus.STOPPED for s in definitions.sensors)
 
 
+def test_code_location_loads_with_all_of_it() -> None:
+    dg.Definitions.validate_loadable(build_defs())
+
+
 def test_refresh_before_anything_was_made_is_skipped_with_the_reason(on_disk, tmp_path, mirror) -> None:
     result = tick(monthly_refresh, on_disk, resources=resources(tmp_path, mirror))
     assert "No survey-year has been ingested yet" in result.skip_message
