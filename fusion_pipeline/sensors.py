@@ -17,7 +17,7 @@ FOLLOW = dg.AutomationCondition.eager()
 
 
 @dg.sensor(
-    target=INGESTING,
+    jobs=list(INGESTING.values()),
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.STOPPED,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from fusion_pipeline.definitions import build_defs, raw_files
 from fusion_pipeline.partitions import REGISTRY
-from fusion_pipeline.schedules import SCHEDULES, monthly_refresh, weekly_validation, yearly_vintage
+from fusion_pipeline.schedules import SCHEDULES
 from fusion_pipeline.sensors import SENSORS, new_raw_files
 from fusion_pipeline.settings import load_settings
 
@@ -62,7 +62,8 @@ def asked(result) -> list[tuple[str | None, str | None]]:
     return [(request.job_name, request.partition_key) for request in requests]
 
 
-def tick(schedule, instance, **more):
+def tick(name: str, instance, **more):
+    [schedule] = [schedule for schedule in SCHEDULES if schedule.name == name]
     return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more))
 
 
@@ -86,39 +87,42 @@ def test_code_location_loads_with_all_of_it() -> None:
 
 
 def test_refresh_before_anything_was_made_is_skipped_with_the_reason(on_disk, tmp_path, mirror) -> None:
-    result = tick(monthly_refresh, on_disk, resources=resources(tmp_path, mirror))
-    assert "No survey-year has been ingested yet" in result.skip_message
+    result = tick("monthly_ingest_survey", on_disk, resources=resources(tmp_path, mirror))
+    assert "Nothing has been ingested yet" in result.skip_message
 
 
 def test_refresh_looks_at_what_was_made_and_lies_in_the_mirror(on_disk, tmp_path, mirror) -> None:
     made(on_disk, ("survey/raw", "RECS_2015"), ("acs/raw", "2015"))
-    result = tick(monthly_refresh, on_disk, resources=resources(tmp_path, mirror))
-    assert asked(result) == [("ingest_survey", "RECS_2015")]
+    here = {"resources": resources(tmp_path, mirror)}
+    [request] = tick("monthly_ingest_survey", on_disk, **here)
+    assert (request.partition_key, request.run_key) == ("RECS_2015", "2027-03-02:RECS_2015")
+    assert "lies in" in tick("monthly_ingest_recipient", on_disk, **here).skip_message
     put(mirror, "acs_2015", "csv_pus.zip")
-    result = tick(monthly_refresh, on_disk, resources=resources(tmp_path, mirror))
-    assert asked(result) == [("ingest_survey", "RECS_2015"), ("ingest_recipient", "2015")]
-    assert [r.run_key for r in result] == ["2027-03-02:RECS_2015", "2027-03-02:2015"]
+    assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
+    assert "lies in" in tick("monthly_build_concordance", on_disk, **here).skip_message
 
 
 def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geography(
     on_disk, tmp_path
 ) -> None:
     made(on_disk, ("acs/raw", "2015"))
-    result = tick(monthly_refresh, on_disk, resources=resources(tmp_path, None))
-    assert asked(result) == [("ingest_recipient", "2015"), ("build_concordance", None)]
+    here = {"resources": resources(tmp_path, None)}
+    assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
+    assert asked(tick("monthly_build_concordance", on_disk, **here)) == [("build_concordance", None)]
 
 
 def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> None:
     needed = {key for pair in REGISTRY.pairs.values() for key in (*pair.donors, pair.recipient)}
-    assert {key for _, key in asked(tick(yearly_vintage, on_disk))} == needed
-    made(on_disk, ("survey/raw", "RECS_2015"), ("acs/raw", "2015"))
-    assert {key for _, key in asked(tick(yearly_vintage, on_disk))} == needed - {"RECS_2015", "2015"}
-    made(on_disk, *(("survey/raw" if k in REGISTRY.surveys else "acs/raw", k) for k in needed))
-    assert "has been ingested" in tick(yearly_vintage, on_disk).skip_message
+    years = needed & set(REGISTRY.recipients)
+    assert {key for _, key in asked(tick("yearly_ingest_recipient", on_disk))} == years
+    made(on_disk, ("acs/raw", "2015"))
+    assert {key for _, key in asked(tick("yearly_ingest_recipient", on_disk))} == years - {"2015"}
+    made(on_disk, *(("survey/raw", key) for key in needed & set(REGISTRY.surveys)))
+    assert "has been ingested" in tick("yearly_ingest_survey", on_disk).skip_message
 
 
 def test_weekly_validation_asks_once_a_tick(instance) -> None:
-    assert tick(weekly_validation, instance).run_key == "2027-03-02"
+    assert tick("weekly_validation", instance).run_key == "2027-03-02"
 
 
 def test_sensor_waits_until_a_file_stands_still_and_asks_once(instance, tmp_path, mirror) -> None:
