@@ -24,6 +24,11 @@ from fusion_pipeline.errors import IngestError
 BLOCK_BYTES = 1 << 24
 """Text parsed at a time: some ten thousand records of the widest surveys."""
 
+MEMBER_BYTES = 1 << 36
+"""What a member of an archive may unpack to: the largest national file has 5 GB."""
+MEMBER_RATIO = 200
+"""And how many times its packed size: survey text packs to a tenth, an archive made to harm to a thousandth."""
+
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowInvalid, UnicodeDecodeError)
 _CODES = pa.dictionary(pa.int32(), pa.string())
 
@@ -117,7 +122,19 @@ def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
                 "Fetch the file again, or correct the pattern.",
             )
         for member in members:
+            _refuse_bomb(part.path, archive.getinfo(member))
             yield f"{part.path}/{member}", partial(_open_member, archive, member)
+
+
+def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse a member that unpacks beyond measure. Members are streamed, never written: their paths lead nowhere."""
+    ratio = member.file_size / max(member.compress_size, 1)
+    if member.file_size > MEMBER_BYTES or (ratio > MEMBER_RATIO and member.file_size > BLOCK_BYTES):
+        raise IngestError(
+            f"{path}/{member.filename}",
+            f"would unpack from {member.compress_size:,} to {member.file_size:,} bytes.",
+            "Fetch the file again from its publisher; no survey's text packs so small.",
+        )
 
 
 def _open_member(archive: zipfile.ZipFile, member: str) -> pa.PythonFile:
