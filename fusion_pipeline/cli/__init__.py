@@ -1,4 +1,5 @@
-"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `inspect`, `simulate`, `fetch`, `doctor`.
+"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `inspect`, `simulate`, `fetch`, `doctor`,
+`new-survey`.
 
 Belongs here: the root command, one module a command, and how results and mistakes are shown. Does not belong
 here: anything a notebook could not do with the library.
@@ -11,11 +12,12 @@ from fusion_pipeline.cli.doctor import doctor
 from fusion_pipeline.cli.fetch import fetch
 from fusion_pipeline.cli.fuse import fuse
 from fusion_pipeline.cli.inspect import inspect
+from fusion_pipeline.cli.new_survey import new_survey
 from fusion_pipeline.cli.root import main
 from fusion_pipeline.cli.run import run
 from fusion_pipeline.cli.simulate import simulate
 
-for command in (run, fuse, analyze, inspect, simulate, fetch, doctor):
+for command in (run, fuse, analyze, inspect, simulate, fetch, doctor, new_survey):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -94,6 +94,22 @@ def read_blocks(part: RawPart, columns: Sequence[str], coded: Collection[str]) -
         raise IngestError(str(part.path), "holds no records.", "Fetch the file again.")
 
 
+def column_names(part: RawPart) -> list[str]:
+    """Read the header of a raw file, of its first member if it is an archive.
+
+    Raises
+    ------
+    IngestError
+        If the file is empty, damaged or not there.
+    """
+    name, open_stream = next(iter(_sources(part)))
+    try:
+        with open_stream() as stream:
+            return _header(stream, name)
+    except _DAMAGE as error:
+        raise IngestError(name, f"cannot be read as CSV ({error}).", "Name a CSV file.") from error
+
+
 def _sources(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
     path = str(part.path)
     if part.path.suffix == ".gz":
