@@ -55,11 +55,11 @@ def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecks
         expected = specify(store.layout, partition)
         found: list[tuple[str, Finding]] = []
         if isinstance(expected, TableSpec):
-            found += [("", f) for f in validate(store.table(asset.key, partition).read(), expected)]
+            found += [("", f) for f in validate(store.table(asset.key, partition), expected)]
         else:
             pair = store.pair(asset.key, str(partition))
             for side, spec in expected.items():
-                found += [(side, f) for f in validate(getattr(pair, side).read(), spec)]
+                found += [(side, f) for f in validate(getattr(pair, side), spec)]
         for aspect in ASPECTS:
             of_aspect = [(side, f) for side, f in found if f.aspect == aspect]
             failed = [(side, f) for side, f in of_aspect if not f.passed]

@@ -7,7 +7,9 @@ from assets import figures, recipes
 from assets.publishing import provenance, publish
 from assets.reuse import forced, reusable
 from fusion_pipeline import harmonize, preparation
-from fusion_pipeline.fusion import fusing, screening, training
+from fusion_pipeline.fusion import diagnostics, fusing, screening, training
+from fusion_pipeline.fusion.constraints import constrain
+from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.pairs import harmonize_pair
@@ -23,10 +25,11 @@ from fusion_pipeline.partitions import (
 )
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import TableRef, write_table
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
-from fusion_pipeline.validation.marginals import comparable_donors, compare_marginals
+from fusion_pipeline.validation.comparable import beyond
+from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
 from resources.store import FusionStore
 
@@ -37,6 +40,19 @@ def _donors(asset: str) -> dg.AssetIn:
 
 def _recipient(asset: str) -> dg.AssetIn:
     return dg.AssetIn(["acs", asset], partition_mapping=ACS_TO_PAIR)
+
+
+def _check(
+    asset: str,
+    name: str,
+    description: str,
+    *,
+    partitions: dg.PartitionsDefinition = PAIRS,
+    blocking: bool = False,
+) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name, asset=["fusion", asset], description=description, partitions_def=partitions, blocking=blocking
+    )
 
 
 @dg.asset(
@@ -50,11 +66,10 @@ def _recipient(asset: str) -> dg.AssetIn:
         "persons": _recipient("persons"),
     },
     check_specs=[
-        dg.AssetCheckSpec(
+        _check(
+            "harmonized",
             "similarity",
-            asset=["fusion", "harmonized"],
-            partitions_def=PAIRS,
-            description="Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
+            "Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
         )
     ],
     group_name="fusion",
@@ -207,6 +222,7 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
+    plan = constrain(plan, pair.rules, prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
     store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
@@ -228,6 +244,14 @@ def fusion_plan(
     code_version=training.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
     deps=[dg.AssetKey(["fusion", "plan"])],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "common_support",
+            asset=["fusion", "models"],
+            partitions_def=PAIRS,
+            description="Donors cover the recipient in every predictor: overlap, recipients beyond donors, means.",
+        )
+    ],
     group_name="fusion",
     owners=["team:fusion"],
 )
@@ -244,6 +268,11 @@ def fusion_models(
         seed=compute.seed,
         threads=compute.threads,
     )
+    support = diagnostics.common_support(
+        prepared.donor, prepared.recipient, models.plan.predictors, weight="weight"
+    )
+    write_table(store.layout.diagnostics(pair) / "support.parquet", pa.Table.from_pandas(support))
+    poor = diagnostics.poor_support(support)
     report = models.report()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(models.fingerprint[:32]),
@@ -251,12 +280,20 @@ def fusion_models(
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
-            "importance": figures.image(drawing.importance(models.importance(), source=pair)),
+            "importance": figures.image(drawing.importance(importance(models), source=pair)),
             "report": figures.frame_table(report),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/plan[{pair}]": store.plan_version(pair)})
             ),
         },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="common_support",
+                passed=not poor,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"poor": ", ".join(poor) or "none", "support": figures.frame_table(support)},
+            )
+        ],
     )
 
 
@@ -269,13 +306,7 @@ def fusion_models(
     ins={"prepared": dg.AssetIn(["fusion", "prepared"], partition_mapping=PAIR_TO_CHUNKS)},
     deps=[dg.AssetDep(["fusion", "models"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec(
-            name,
-            asset=["fusion", "implicates"],
-            blocking=True,
-            partitions_def=PAIR_CHUNKS,
-            description=description,
-        )
+        _check("implicates", name, description, partitions=PAIR_CHUNKS, blocking=True)
         for name, description in validity.CHECKS.items()
     ],
     group_name="fusion",
@@ -301,6 +332,12 @@ def fusion_implicates(
         resume=not forced(context),
     )
     files = [store.layout.implicate(pair, m) for m in members]
+    reach, use = diagnostics.watch_draws(
+        prepared.recipient, models, implicates=members[:1], seed=compute.seed, stream_name=pair
+    )
+    for name, table in (("reach", reach), ("use", use)):
+        file = store.layout.diagnostics(pair) / f"{name}-{members[0]:02d}.parquet"
+        write_table(file, pa.Table.from_pandas(table))
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
@@ -308,6 +345,8 @@ def fusion_implicates(
             "dagster/row_count": prepared.recipient.num_rows * len(members),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
+            f"reach of the donors, implicate {members[0]}": figures.frame_table(reach),
+            f"use of the donors, implicate {members[0]}": figures.frame_table(use),
             "provenance": dg.MetadataValue.json(
                 provenance(context, [prepared], {f"fusion/models[{pair}]": models.fingerprint[:32]})
             ),
@@ -328,33 +367,33 @@ def fusion_implicates(
     code_version=validity.VERSION,
     ins={
         "prepared": dg.AssetIn(["fusion", "prepared"]),
+        "donors": _donors("households"),
         "households": _recipient("households"),
     },
     deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
     check_specs=[
-        dg.AssetCheckSpec(
+        _check(
+            "microdata",
             "complete",
-            asset=["fusion", "microdata"],
+            "Every implicate has one row for every recipient household.",
             blocking=True,
-            partitions_def=PAIRS,
-            description="Every implicate has one row for every recipient household.",
         ),
-        dg.AssetCheckSpec(
+        _check(
+            "microdata",
             "marginals",
-            asset=["fusion", "microdata"],
-            partitions_def=PAIRS,
-            description="Weighted means and shares of the fused variables against donors of the same locations.",
+            "Weighted means, spreads and shares of the fused variables against those of comparable donors.",
         ),
     ],
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.complete)
+@reusable(recipes.complete, seeded=True)
 def fusion_microdata(
     context: dg.AssetExecutionContext,
     compute: Compute,
     store: FusionStore,
     prepared: PairTables,
+    donors: dict[str, TableRef],
     households: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
@@ -362,32 +401,40 @@ def fusion_microdata(
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
-    locations = REGISTRY.pair(pair).locations
-    donors = comparable_donors(prepared.donor, prepared.recipient, locations)
-    marginals = compare_marginals(
-        donors,
+    marginals = pair_marginals(
+        pair,
         files,
-        households.read(["year", "hid", "weight"]),
-        store.plan(pair).variables,
+        prepared=prepared,
+        donors=donors,
+        households=households,
+        plan=store.plan(pair),
+        seed=compute.seed,
         memory_limit=compute.memory_limit,
         threads=compute.threads,
     )
-    far = validity.beyond(marginals)
+    far = beyond(marginals.table)
+    inputs: list[TableRef | PairTables] = [prepared, *donors.values(), households]
+    versions = {
+        f"fusion/plan[{pair}]": store.plan_version(pair),
+        **{
+            f"fusion/implicates[{pair}|{chunk}]": validity.digest(card[card["implicate"].isin(members)])
+            for chunk, members in IMPLICATES.chunks.items()
+        },
+    }
+    store.write_marginals(
+        pair,
+        pa.Table.from_pandas(marginals.table, preserve_index=False),
+        provenance(context, inputs, versions),
+    )
     return publish(
         context,
         pa.Table.from_pandas(card, preserve_index=False),
-        inputs=[prepared, households],
-        versions={
-            f"fusion/plan[{pair}]": store.plan_version(pair),
-            **{
-                f"fusion/implicates[{pair}|{chunk}]": validity.digest(card[card["implicate"].isin(members)])
-                for chunk, members in IMPLICATES.chunks.items()
-            },
-        },
+        inputs=inputs,
+        versions=versions,
+        beside=(store.layout.marginals(pair),),
         metadata={
             "dagster/row_count": int(card["rows"].sum()),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
-            "marginals": figures.frame_table(marginals),
         },
         checks=[
             dg.AssetCheckResult(
@@ -399,8 +446,8 @@ def fusion_microdata(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "beyond": ", ".join(far) or "none",
-                    "donors": f"{donors.num_rows:,} of {prepared.donor.num_rows:,}, where there are recipients",
-                    "marginals": figures.frame_table(marginals),
+                    "comparable donors": marginals.donors.words,
+                    "marginals": figures.frame_table(marginals.table),
                 },
             ),
         ],

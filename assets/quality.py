@@ -46,6 +46,7 @@ def quality_report(
         prepared=prepared,
         harmonized=harmonized,
         households=households,
+        marginals=store.marginals(pair).to_pandas(),
         plan=store.plan(pair),
         memory_limit=compute.memory_limit,
         threads=compute.threads,

@@ -51,8 +51,9 @@ def libraries(_pair: str) -> dict[str, Any]:
 
 
 def complete(pair: str) -> dict[str, Any]:
-    """Name what the finished set of implicates depends on: their number and chunks, and the locations compared."""
-    return {"implicates": IMPLICATES.model_dump(), **of_pair("locations")(pair)}
+    """Name what comparing the finished set depends on: number and chunks, locations, the donors' replicate design."""
+    codebooks = {donor: codebook(donor)["codebook"] for donor in REGISTRY.pair(pair).donors}
+    return {"implicates": IMPLICATES.model_dump(), "codebooks": codebooks, **of_pair("locations")(pair)}
 
 
 def _digest(content: Any) -> str:

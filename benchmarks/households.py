@@ -1,28 +1,39 @@
-"""Made-up donor and recipient households of the usual shape: 30 predictors, 12 fusion variables, one price step."""
+"""Made-up donor and recipient households of the usual shape: 30 predictors, 12 fusion variables, price steps.
+
+All households are of one population: how its variables depend on each other comes from a seed of its own.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 
-PREDICTORS = tuple(
-    [f"number_{j}" for j in range(18)] + [f"rank_{j}" for j in range(8)] + [f"class_{j}" for j in range(4)]
-)
+
+def predictors(numbers: int, ranks: int, classes: int) -> tuple[str, ...]:
+    """Name predictors by kind: a number, an ordered and an unordered class."""
+    counts = {"number": numbers, "rank": ranks, "class": classes}
+    return tuple(f"{kind}_{j}" for kind, count in counts.items() for j in range(count))
+
+
+PREDICTORS = predictors(18, 8, 4)
+WIDE = predictors(36, 16, 8)
 SOLO = ("use_1", "use_2", "use_3", "cooling", "secure", "months")
 SHARES = ("share_1", "share_2", "share_3")
 PRICED = ("use_1", "use_2", "use_3")
 
 
-def make_households(rows: int, seed: int) -> pd.DataFrame:
-    """Draw households; fusion variables depend on predictors and on each other."""
-    random = np.random.default_rng(seed)
+def make_households(rows: int, seed: int, names: Sequence[str] = PREDICTORS) -> pd.DataFrame:
+    """Draw households with the predictors named; fusion variables depend on predictors and on each other."""
+    random, population = np.random.default_rng(seed), np.random.default_rng(0)
     common = random.normal(size=(rows, 4))
     frame: dict[str, object] = {"year": np.full(rows, 2015, np.int16), "hid": np.arange(rows)}
     latent = {}
-    for name in PREDICTORS:
-        latent[name] = common @ random.normal(size=4) * 0.4 + random.normal(size=rows)
+    for name in names:
+        latent[name] = common @ population.normal(size=4) * 0.4 + random.normal(size=rows)
         if name.startswith("number"):
             frame[name] = latent[name].astype(np.float32)
         else:
@@ -51,9 +62,9 @@ def make_households(rows: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def make_plan() -> FusionPlan:
+def make_plan(names: Sequence[str] = PREDICTORS) -> FusionPlan:
     """Fuse six variables one by one, three shares as a block, and three expenditures as prices."""
-    chained = FusionPlan.chained([*SOLO, SHARES], PREDICTORS, "weight")
+    chained = FusionPlan.chained([*SOLO, SHARES], names, "weight")
     prices = tuple(
         FusionStep((f"price_{j + 1}",), ("class_0", "class_1", use), universe=use, outliers_by="class_1")
         for j, use in enumerate(PRICED)

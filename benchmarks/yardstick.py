@@ -151,10 +151,10 @@ def _slopes(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, own: Sequenc
 
 
 def _numeric(predictor: pd.Series) -> list[np.ndarray]:
-    """Return a number or ordered class as one column, an unordered class as one indicator a level."""
+    """Return a number or ordered class as one column, an unordered class as one indicator a level that occurs."""
     if not isinstance(predictor.dtype, pd.CategoricalDtype):
         return [predictor.to_numpy(float)]
     codes = predictor.cat.codes.to_numpy()
     if predictor.cat.ordered:
         return [codes.astype(float)]
-    return [(codes == level).astype(float) for level in range(len(predictor.cat.categories))]
+    return [(codes == level).astype(float) for level in np.unique(codes)]

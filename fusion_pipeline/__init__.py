@@ -1,8 +1,9 @@
-"""Data fusion of household surveys: the public API.
+"""Data fusion of household surveys: the public API (`docs/api.md` shows it at work).
 
-``prepare`` chooses predictors and order, ``train`` fits a model set on the donor, ``fuse`` draws implicates for
-the recipient, ``analyze`` pools estimates over them. Names are imported when first used, so that importing the
-package costs nothing.
+``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
+draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them. ``diagnose``
+says how well donor and recipient go together, ``impute`` fills the gaps of one table. Names are imported when first
+used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +12,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusion_pipeline.examples import example_tables
+    from fusion_pipeline.fusion.constraints import constrain
+    from fusion_pipeline.fusion.diagnostics import diagnose
     from fusion_pipeline.fusion.fusing import fuse
+    from fusion_pipeline.fusion.importance import importance
+    from fusion_pipeline.fusion.imputation import impute
     from fusion_pipeline.fusion.modelset import load_model_set
+    from fusion_pipeline.fusion.monotone import monotonic
+    from fusion_pipeline.fusion.reading import read_fused
     from fusion_pipeline.fusion.screening import prepare
+    from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
     from fusion_pipeline.fusion.training import train
     from fusion_pipeline.inference.analyze import analyze
 
-__all__ = ["analyze", "fuse", "load_model_set", "prepare", "train"]
+__all__ = [
+    "FusionPlan",
+    "FusionStep",
+    "analyze",
+    "constrain",
+    "diagnose",
+    "example_tables",
+    "fuse",
+    "importance",
+    "impute",
+    "load_model_set",
+    "monotonic",
+    "prepare",
+    "read_fused",
+    "train",
+]
 
 _HOMES = {
+    "FusionPlan": "fusion.specification",
+    "FusionStep": "fusion.specification",
     "analyze": "inference.analyze",
+    "constrain": "fusion.constraints",
+    "diagnose": "fusion.diagnostics",
+    "example_tables": "examples",
     "fuse": "fusion.fusing",
+    "importance": "fusion.importance",
+    "impute": "fusion.imputation",
     "load_model_set": "fusion.modelset",
+    "monotonic": "fusion.monotone",
     "prepare": "fusion.screening",
+    "read_fused": "fusion.reading",
     "train": "fusion.training",
 }
 

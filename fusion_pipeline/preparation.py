@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion.donors import price as price_of
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.keys import row_positions
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "1"
@@ -95,10 +96,11 @@ def fusion_variables(
             for survey, ref in donors.items()
         ]
     ).unify_dictionaries()
-    table = pooled.take(_positions(pooled, keys)).select(kept)
+    table = pooled.take(_rows(pooled, keys)).select(kept)
     for price in prices:
         if price.expenditure in kept and price.quantity in kept:
-            table = table.append_column(price_name(price.expenditure), _price(table, price))
+            found = price_of(table, price.expenditure, price.quantity)
+            table = table.append_column(price_name(price.expenditure), found)
     return FusionVariables(table, skipped)
 
 
@@ -139,28 +141,13 @@ def absent_predictors(
     return absent
 
 
-def _positions(pooled: pa.Table, keys: pa.Table) -> np.ndarray:
-    index = pd.MultiIndex.from_arrays([pooled["survey"].to_pandas().astype(str), pooled["hid"].to_pandas()])
-    wanted = pd.MultiIndex.from_arrays([keys["survey"].to_pandas().astype(str), keys["hid"].to_pandas()])
-    positions = index.get_indexer(wanted)
-    if (positions < 0).any():
-        survey, hid = wanted[int(np.argmax(positions < 0))]
+def _rows(pooled: pa.Table, keys: pa.Table) -> np.ndarray:
+    rows = row_positions(pooled, keys, ["survey", "hid"])
+    if (rows < 0).any():
+        survey, hid = (keys[name][int(np.argmax(rows < 0))].as_py() for name in ("survey", "hid"))
         raise TrainingError(
             f"donor household {hid} of {survey}",
             "is harmonized but not among the standardized households.",
             "Materialize fusion/harmonized of this pair again.",
         )
-    return positions
-
-
-def _price(table: pa.Table, price: Price) -> pa.Array:
-    expenditure = table[price.expenditure].to_numpy().astype(np.float64)
-    quantity = table[price.quantity].to_numpy().astype(np.float64)
-    contradictory = int(((quantity == 0) & (expenditure != 0)).sum())
-    if contradictory:
-        raise TrainingError(
-            f"fusion variable {price.expenditure}",
-            f"is not 0 in {contradictory} households whose {price.quantity} is 0.",
-            "Fuse it as a variable of its own, or correct the survey's codebook.",
-        )
-    return pa.array(np.divide(expenditure, quantity, out=np.zeros_like(quantity), where=quantity > 0))
+    return rows

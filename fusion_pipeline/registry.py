@@ -95,6 +95,8 @@ class FusionPair(_Model):
     """Fusion order: as listed in `fuse`, or found from the data."""
     fuse: tuple[Key | Block, ...] = Field(min_length=1)
     prices: tuple[PriceStep, ...] = ()
+    rules: tuple[str, ...] = ()
+    """What must be true of every fused household, in the language of `fusion/rules.py`."""
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             context.asset_key.to_user_string(),
             partition,
             obj.digest,
-            [path],
+            [path, *obj.beside],
             provenance=obj.provenance,
             sound=obj.sound,
             account=obj.account,

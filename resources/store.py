@@ -1,4 +1,5 @@
-"""The store: where artefacts lie that are not one table (plans, model sets, implicates, reports).
+"""The store: where artefacts lie that are not one table (plans, model sets, implicates, reports), and
+marginals, which are made beside another table.
 
 Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 """
@@ -6,16 +7,19 @@ Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.artefacts import PairTables, open_pair
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import TableRef, write_table
 
 
 class FusionStore(dg.ConfigurableResource):
@@ -48,6 +52,14 @@ class FusionStore(dg.ConfigurableResource):
     def plan_version(self, pair: str) -> str:
         """Data version of a pair's fusion plan."""
         return hashlib.sha256(self.layout.plan(pair).read_bytes()).hexdigest()[:32]
+
+    def write_marginals(self, pair: str, marginals: pa.Table, provenance: Mapping[str, Any]) -> None:
+        """Publish the marginals of a pair."""
+        write_table(self.layout.marginals(pair), marginals, provenance)
+
+    def marginals(self, pair: str) -> TableRef:
+        """Open the marginals of a pair."""
+        return TableRef(self.layout.marginals(pair))
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""

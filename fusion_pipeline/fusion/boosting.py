@@ -34,6 +34,8 @@ MAX_ROUNDS = 2500
 """No model needs more trees at these learning rates."""
 PROBABILITIES = ("classes", "zero")
 """Roles whose predictions are probabilities, and are calibrated."""
+SIZE_FOLDS = 2
+"""Folds that tree sizes are compared on."""
 STRATA = 10
 """Rank bins that folds are balanced on, for continuous labels."""
 
@@ -47,15 +49,17 @@ class Tuning:
     folds : int
     leaves : tuple of int
         Tree sizes to choose from, increasing.
-    learning_rate : float
+    learning_rate, class_learning_rate : float
+        Of means and quantiles, and of class and zero probabilities.
     patience : int
         Rounds without improvement of the averaged loss before a model stops growing.
     """
 
     folds: int = 5
     leaves: tuple[int, ...] = (4, 8, 16, 32, 64)
-    learning_rate: float = 0.1
-    patience: int = 30
+    learning_rate: float = 0.15
+    class_learning_rate: float = 0.25
+    patience: int = 20
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class FittedModel:
     """A model fitted on all donors, and what cross-validation said of it.
 
     `out_of_fold` is (n,) or (n, classes): the prediction for each donor by the fold model that has not seen it.
-    `losses` has the best averaged loss of each tree size tried. `redrawn` has the model fitted again on each set of
+    `losses` has the loss of each tree size tried, on the folds that sizes are compared on; it is empty where the size
+    was chosen for an earlier objective of the same label. `redrawn` has the model fitted again on each set of
     redrawn weights.
     """
 
@@ -96,7 +101,7 @@ def fit_models(
     tuning: Tuning,
     redrawn: Sequence[np.ndarray] = (),
 ) -> list[FittedModel]:
-    """Fit the models of one label. Features are binned once and shared by all of them.
+    """Fit the models of one label. Features are binned once, and tree size is chosen once, for the first objective.
 
     Parameters
     ----------
@@ -122,7 +127,6 @@ def fit_models(
         "min_data_in_leaf": smallest_leaf(len(label)),
         "feature_fraction": 0.8,
         "extra_trees": True,
-        "learning_rate": tuning.learning_rate,
     }
     full = lgb.Dataset(
         features, label, weight=weight, categorical_feature=list(nominal), params=shared, free_raw_data=False
@@ -133,12 +137,17 @@ def fit_models(
         for k, rows in enumerate(held_out)
     ]
     fitted = []
+    leaves = 0
     for objective in objectives:
-        parameters = shared | dict(objective.parameters) | {"seed": objective.seed}
-        grown = _choose_size(splits, parameters, tuning)
-        leaves = min(grown, key=lambda size: grown[size][0])
-        loss, rounds, boosters = grown[leaves]
+        rate = tuning.class_learning_rate if objective.role in PROBABILITIES else tuning.learning_rate
+        parameters = shared | dict(objective.parameters) | {"seed": objective.seed, "learning_rate": rate}
+        if not leaves:
+            growth, losses = _choose_size(splits, parameters, tuning)
+            leaves = growth.parameters["num_leaves"]
+        else:
+            growth, losses = _Growth(splits, parameters | {"num_leaves": leaves}, tuning.patience), {}
         parameters["num_leaves"] = leaves
+        loss, rounds = growth.grow(len(splits))
         booster = _fit_again(full, parameters, rounds)
         again = []
         for other in redrawn:
@@ -147,7 +156,7 @@ def fit_models(
         full.set_weight(weight)
         predicted = [
             np.asarray(b.predict(features[r], num_iteration=rounds, num_threads=1))
-            for b, r in zip(boosters, held_out, strict=True)
+            for b, r in zip(growth.boosters, held_out, strict=True)
         ]
         out_of_fold = np.empty((len(label), *predicted[0].shape[1:]))
         for r, p in zip(held_out, predicted, strict=True):
@@ -158,7 +167,6 @@ def fit_models(
             write_into(booster, correction)
             for model, other in zip(again, redrawn, strict=True):
                 write_into(model, move(correction, label, weight, other))
-        losses = {size: row[0] for size, row in sorted(grown.items())}
         fitted.append(
             FittedModel(objective.role, booster, tuple(again), out_of_fold, loss, losses, rounds, leaves)
         )
@@ -203,24 +211,79 @@ def rank_bins(values: np.ndarray, bins: int = STRATA) -> np.ndarray:
     return np.minimum((below * bins / len(values)).astype(np.int32), bins - 1)[inverse]
 
 
+@dataclass
+class _Growth:
+    """Fold models of one tree size, grown side by side, and their held-out losses round by round."""
+
+    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]]
+    parameters: dict[str, Any]
+    patience: int
+
+    def __post_init__(self) -> None:
+        self.boosters: list[lgb.Booster] = []
+        self._losses: list[list[float]] = []
+        self._finished: list[bool] = []
+
+    def grow(self, folds: int) -> tuple[float, int]:
+        """Grow the first `folds` fold models until their averaged loss stops falling; return it and its round.
+
+        What was grown for fewer folds before is grown on.
+        """
+        for training, validation in self.splits[len(self.boosters) : folds]:
+            import lightgbm as lgb
+
+            booster = lgb.Booster(self.parameters, training)
+            booster.add_valid(validation, "held out")
+            self.boosters.append(booster)
+            self._losses.append([])
+            self._finished.append(False)
+        best, rounds = np.inf, 1
+        for current in range(1, MAX_ROUNDS + 1):
+            for k in range(folds):
+                self._reach(k, current)
+            loss = float(np.mean([losses[current - 1] for losses in self._losses[:folds]]))
+            if loss < best:
+                best, rounds = loss, current
+            if current - rounds >= self.patience or all(self._finished[:folds]):
+                break
+        return best, rounds
+
+    def _reach(self, fold: int, rounds: int) -> None:
+        losses = self._losses[fold]
+        if len(losses) < rounds:
+            self._finished[fold] = self.boosters[fold].update()
+            losses.append(self.boosters[fold].eval_valid()[0][2])
+
+
 def _choose_size(
     splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]], parameters: dict[str, Any], tuning: Tuning
-) -> dict[int, tuple[float, int, list[lgb.Booster]]]:
+) -> tuple[_Growth, dict[int, float]]:
     """Climb the tree sizes from the second one: upwards while the loss falls, else downwards.
 
-    The loss has one valley over tree sizes, up to chance, so sizes beyond a worse one are not tried.
+    The loss has one valley over tree sizes, up to chance, so sizes beyond a worse one are not tried; near its bottom
+    sizes differ by less than chance, so `SIZE_FOLDS` folds tell enough. Returns the growth of the size chosen, and the
+    loss of every size tried.
     """
+    folds = min(SIZE_FOLDS, len(splits))
+    tried: dict[int, tuple[float, _Growth]] = {}
+
+    def try_size(size: int) -> float:
+        growth = _Growth(splits, parameters | {"num_leaves": size}, tuning.patience)
+        tried[size] = (growth.grow(folds)[0], growth)
+        return tried[size][0]
+
     sizes, start = tuning.leaves, min(1, len(tuning.leaves) - 1)
-    grown = {sizes[start]: _grow(splits, parameters | {"num_leaves": sizes[start]}, tuning.patience)}
-    for direction in (range(start + 1, len(sizes)), range(start - 1, -1, -1)):
-        for i in direction:
-            best = min(row[0] for row in grown.values())
-            grown[sizes[i]] = _grow(splits, parameters | {"num_leaves": sizes[i]}, tuning.patience)
-            if grown[sizes[i]][0] >= best:
+    first = best = try_size(sizes[start])
+    for direction in (sizes[start + 1 :], sizes[:start][::-1]):
+        for size in direction:
+            loss = try_size(size)
+            if loss >= best:
                 break
-        if grown[sizes[start]][0] > min(row[0] for row in grown.values()):
+            best = loss
+        if best < first:
             break
-    return grown
+    leaves = min(tried, key=lambda size: tried[size][0])
+    return tried[leaves][1], {size: tried[size][0] for size in sorted(tried)}
 
 
 def _fit_again(full: lgb.Dataset, parameters: dict[str, Any], rounds: int) -> lgb.Booster:
@@ -230,25 +293,3 @@ def _fit_again(full: lgb.Dataset, parameters: dict[str, Any], rounds: int) -> lg
     for _ in range(rounds):
         booster.update()
     return booster
-
-
-def _grow(
-    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]], parameters: dict[str, Any], patience: int
-) -> tuple[float, int, list[lgb.Booster]]:
-    """Grow the fold models side by side until their averaged held-out loss stops falling."""
-    import lightgbm as lgb
-
-    boosters = []
-    for training, validation in splits:
-        booster = lgb.Booster(parameters, training)
-        booster.add_valid(validation, "held out")
-        boosters.append(booster)
-    best, rounds = np.inf, 1
-    for current in range(1, MAX_ROUNDS + 1):
-        finished = [booster.update() for booster in boosters]
-        loss = float(np.mean([booster.eval_valid()[0][2] for booster in boosters]))
-        if loss < best:
-            best, rounds = loss, current
-        if current - rounds >= patience or all(finished):
-            break
-    return best, rounds, boosters

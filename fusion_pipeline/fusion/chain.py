@@ -1,7 +1,11 @@
 """One block of the recipient through all steps of a model set, for several implicates at a time.
 
 Belongs here: predictions of a step, universes, products, and the values handed from step to step. Does not belong
-here: blocks, threads and files (`fusing.py`), trees (`forest.py`), the draws (`drawing.py`).
+<<<<<<< HEAD
+here: blocks, threads and files (`fusing.py`), trees (`program.py`), the draws (`drawing.py`).
+=======
+here: blocks, threads and files (`fusing.py`), trees (`forest.py`), the draws (`drawing.py`), rules (`enforcing.py`).
+>>>>>>> api
 
 Method: Ummel et al. 2024, "General strategy": steps in fusion order, each drawn value a predictor of later steps;
 the fusion variables of a block come from one donor; zero inflation is drawn first, then the value.
@@ -9,18 +13,25 @@ the fusion variables of a block come from one donor; zero inflation is drawn fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.fusion import variables
+from fusion_pipeline.errors import FusingError
+from fusion_pipeline.fusion import enforcing, variables
 from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes, pack_masks
-from fusion_pipeline.fusion.forest import Forest, Placement, Program
+from fusion_pipeline.fusion.forest import Forest
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, ModelSet
+from fusion_pipeline.fusion.placement import Placement
+from fusion_pipeline.fusion.program import Program
 from fusion_pipeline.fusion.proper import columns_by_set, set_numbers
+from fusion_pipeline.fusion.rules import Lookup, Rule, Values
+from fusion_pipeline.fusion.rules import position as level_position
 from fusion_pipeline.fusion.specification import FusionStep
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
@@ -56,6 +67,29 @@ class _Step:
     expected: Program | None
     pools: tuple[PoolDraw, ...]
     products: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a step drew, for those who watch: predictions of the donors' coordinates and who was drawn.
+
+    `expected` is (n, c, m or 1), of those `active` (n,) says; None for a class. `chosen` is (n, m).
+    """
+
+    step: FusionStep
+    pools: tuple[PoolDraw, ...]
+    expected: np.ndarray | None
+    active: np.ndarray
+    chosen: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Beyond:
+    """Numbers that no donor has: `value` (n, m) counts where `where` is true."""
+
+    where: np.ndarray
+    value: np.ndarray
 
 
 class Chain:
@@ -72,6 +106,9 @@ class Chain:
         self._plan = models.plan
         self._variables = models.variables
         self._seed, self._stream_name = seed, stream_name
+        self.enforced: Counter[str] = Counter()
+        """How many values were drawn again, by the rules of their step."""
+        self._lock = Lock()
         self._sets = set_numbers(models.bootstraps)
         self._weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in self._sets]
         # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
@@ -94,7 +131,7 @@ class Chain:
             loaded.append(found)
             places.append((own, fused))
             if self._plan.steps[position].variables[0] not in self._values:
-                self._values[found[0].variable.name] = found[0].classes
+                self._values[found[0].variable.name] = _with_outside(found[0], step)
         self._own.finish()
         self._fused.finish()
         self._places = {name: self._place_choices(name) for name in self._values}
@@ -110,7 +147,14 @@ class Chain:
         widest = max(program.outputs for program in programs)
         return 2 * 8 * widest + 2 * 8 * len(self._variables) + 2 * self._fused.columns + 64
 
-    def run(self, features: np.ndarray, block: int, implicates: Sequence[int]) -> list[dict[str, pa.Array]]:
+    def run(
+        self,
+        features: np.ndarray,
+        block: int,
+        implicates: Sequence[int],
+        own: Lookup,
+        watch: Callable[[Drawn], None] | None = None,
+    ) -> list[dict[str, pa.Array]]:
         """Draw all fusion variables of a block.
 
         Parameters
@@ -121,6 +165,10 @@ class Chain:
             Number of the block, which names its random streams.
         implicates : sequence of int
             At most `forest.TOGETHER`.
+        own : Lookup
+            Of the block's own columns that universes and rules read.
+        watch : callable, optional
+            Is shown what each step drew.
 
         Returns
         -------
@@ -131,15 +179,26 @@ class Chain:
         fused = np.empty((shape[0], self._fused.columns, shape[1]), dtype=np.uint16)
         drawn: dict[str, np.ndarray] = {}
         sets = columns_by_set(implicates, len(self._sets))
+
+        def lookup(name: str) -> Values:
+            return (drawn[name], self._variables[name]) if name in drawn else own(name)
+
+        def again(step: str) -> np.ndarray:
+            # A stream of its own: whether a rule binds a step changes none of its first draws.
+            return np.stack([self._uniform(step, m, block, shape[0], "again") for m in implicates], axis=2)
+
         for step in self._steps:
             choice, place = np.empty(shape), np.empty(shape)
             for i, m in enumerate(implicates):
                 choice[:, i], place[:, i] = self._uniform(step.step.name, m, block, shape[0])
-            chosen = self._draw_step(step, codes, fused, drawn, choice, place, sets)
+            chosen, beyond = self._draw_step(step, codes, fused, lookup, choice, place, sets, again, watch)
             for variable in step.variables:
                 drawn[variable.name] = self._values[variable.name][chosen]
                 for column, places in self._places[variable.name]:
                     fused[:, column] = places[chosen]
+                if beyond is not None:
+                    drawn[variable.name] = np.where(beyond.where, beyond.value, drawn[variable.name])
+                    self._fused.place(self._fused_feature[variable.name], drawn[variable.name], fused)
             for product in step.products:
                 first, second = self._plan.products[product]
                 drawn[product] = drawn[first].astype(np.float64) * drawn[second]
@@ -150,40 +209,144 @@ class Chain:
             for i in range(len(implicates))
         ]
 
-    def _uniform(self, step: str, implicate: int, block: int, rows: int) -> np.ndarray:
+    def _uniform(self, step: str, implicate: int, block: int, rows: int, what: str = "fuse") -> np.ndarray:
         # Always two numbers a row, so that a row's draw does not depend on what other rows drew.
-        return stream(self._seed, self._stream_name, "fuse", step, implicate, block).random((2, rows))
+        return stream(self._seed, self._stream_name, what, step, implicate, block).random((2, rows))
 
     def _draw_step(
         self,
         step: _Step,
         codes: np.ndarray,
         fused: np.ndarray,
-        drawn: dict[str, np.ndarray],
+        lookup: Lookup,
         choice: np.ndarray,
         place: np.ndarray,
         sets: Mapping[int, np.ndarray],
-    ) -> np.ndarray:
-        """Return the donor, or the class, that gives the step its value: (n, implicates)."""
-        wanted = np.ones(choice.shape, dtype=bool)
-        if step.step.universe is not None:
-            wanted = drawn[step.step.universe] > 0
-        chosen = np.empty(choice.shape, dtype=np.int32)
+        again: Callable[[str], np.ndarray],
+        watch: Callable[[Drawn], None] | None,
+    ) -> tuple[np.ndarray, _Beyond | None]:
+        """Return the donor, or the class, that gives the step its value: (n, implicates); and what no donor gives."""
+        inside = np.ones(choice.shape, dtype=bool)
+        if step.step.condition is not None:
+            inside = np.array(np.broadcast_to(step.step.condition.truth(lookup)[0], choice.shape))
+        wanted = inside.copy()
+        chosen = np.full(choice.shape, -1, dtype=np.int32)
+        probabilities = []
         for chooser, columns in _shared(step.choosers, sets):
             predicted = chooser.predict(codes, _some(fused, columns), pack_masks(_some(wanted, columns)))
+            probabilities.append((predicted, columns))
             if not step.pools:
                 chosen[:, columns] = draw_classes(predicted, _some(choice, columns))
             else:
                 wanted[:, columns] &= choice[:, columns] >= predicted[:, 0]
         if not step.pools:
-            return chosen
+            chosen[~inside] = -1
+            if step.rules:
+                self._draw_classes_again(step, chosen, inside, probabilities, lookup, again)
+            if watch is not None:
+                watch(Drawn(step.step, (), None, pack_masks(inside), chosen))
+            return chosen, None
         assert step.expected is not None
-        expected = step.expected.predict(codes, fused, pack_masks(wanted))
+        # What obeys a rule may be a donor's value where zero was drawn first.
+        active = pack_masks(inside if step.rules else wanted)
+        expected = step.expected.predict(codes, fused, active)
         for pools, columns in _shared(step.pools, sets):
             matched = expected if expected.shape[2] == 1 else _some(expected, columns)
-            active = pack_masks(_some(wanted, columns))
-            chosen[:, columns] = pools.donors(matched, _some(place, columns), active)
-        return chosen
+            chosen[:, columns] = pools.donors(
+                matched, _some(place, columns), pack_masks(_some(wanted, columns))
+            )
+        beyond = None
+        if step.rules:
+            beyond = self._draw_donors_again(
+                step, chosen, inside, probabilities, expected, lookup, sets, again
+            )
+        if watch is not None:
+            watch(Drawn(step.step, step.pools, expected, active, chosen))
+        return chosen, beyond
+
+    def _draw_classes_again(
+        self,
+        step: _Step,
+        chosen: np.ndarray,
+        inside: np.ndarray,
+        probabilities: Sequence[tuple[np.ndarray, np.ndarray | slice]],
+        lookup: Lookup,
+        again: Callable[[str], np.ndarray],
+    ) -> None:
+        [variable] = step.variables
+        limit = enforcing.limits(step.rules, variable, lookup, chosen.shape)
+        codes = self._values[variable.name]
+        wrong = enforcing.broken([limit], [codes[chosen]], inside)
+        self._count(step, wrong)
+        if not wrong.any():
+            return
+        uniform = again(step.step.name)[0]
+        classes = codes if step.step.outside is None else codes[:-1]
+        for predicted, columns in probabilities:
+            mine = np.zeros_like(wrong)
+            mine[:, columns] = wrong[:, columns]
+            if predicted.shape[2] > 1:
+                spread = np.zeros((*predicted.shape[:2], wrong.shape[1]))
+                spread[:, :, columns] = predicted
+                predicted = spread
+            chosen[mine] = enforcing.draw_allowed_classes(limit, classes, predicted, mine, uniform[mine])
+
+    def _draw_donors_again(
+        self,
+        step: _Step,
+        chosen: np.ndarray,
+        inside: np.ndarray,
+        probabilities: Sequence[tuple[np.ndarray, np.ndarray | slice]],
+        expected: np.ndarray,
+        lookup: Lookup,
+        sets: Mapping[int, np.ndarray],
+        again: Callable[[str], np.ndarray],
+    ) -> _Beyond | None:
+        found = [enforcing.limits(step.rules, v, lookup, chosen.shape) for v in step.variables]
+        values = [self._values[v.name] for v in step.variables]
+        wrong = enforcing.broken(found, [value[chosen] for value in values], inside)
+        self._count(step, wrong)
+        if not wrong.any():
+            return None
+        before = values[0][chosen]
+        uniform, zero = again(step.step.name), None
+        if probabilities:
+            zero = np.empty(chosen.shape)
+            for predicted, columns in probabilities:
+                zero[:, columns] = predicted[:, 0]
+        for pools, columns in _shared(step.pools, sets):
+            mine = np.zeros_like(wrong)
+            mine[:, columns] = wrong[:, columns]
+            at = np.nonzero(mine)
+            if len(at[0]):
+                chosen[mine] = enforcing.draw_allowed_donors(
+                    pools,
+                    found,
+                    values,
+                    expected[at[0], :, at[1] if expected.shape[2] > 1 else 0],
+                    None if zero is None else zero[mine],
+                    at,
+                    uniform[:, at[0], at[1]],
+                )
+        nobody = chosen == -2
+        if not nobody.any():
+            return None
+        if step.step.is_block:
+            raise FusingError(
+                f"recipient, rules on {step.step.name}",
+                f"are obeyed by no donor for {int(nobody.any(axis=1).sum())} rows; a block comes from one donor.",
+                "Widen the bounds, or fuse its variables one by one.",
+            )
+        chosen[nobody] = -1
+        lower, upper = found[0].lower, found[0].upper
+        assert lower is not None
+        assert upper is not None
+        return _Beyond(nobody, np.clip(before, lower, upper))
+
+    def _count(self, step: _Step, wrong: np.ndarray) -> None:
+        if count := int(wrong.sum()):
+            with self._lock:
+                self.enforced["`, `".join(rule.text for rule in step.rules)] += count
 
     def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
         """Return the columns that later steps read a variable in, each with the position of every possible value."""
@@ -219,6 +382,7 @@ class Chain:
             Program(matched, own, fused, self._own, self._fused) if matched else None,
             () if draw is None else (draw, *(draw.reweighted(weight) for weight in self._weights[1:])),
             self._plan.products_after(position),
+            self._plan.rules_of(step),
         )
 
 
@@ -247,6 +411,13 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
 
 def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
     return variables.codes(column, variable) if variable.kind == "categorical" else variables.numbers(column)
+
+
+def _with_outside(models: _Models, step: FusionStep) -> np.ndarray:
+    """Return the classes that can be drawn, and at the end the one outside the universe: no draw has the number -1."""
+    if step.outside is None:
+        return models.classes
+    return np.append(models.classes, np.int32(level_position(models.variable, step.outside)))
 
 
 def _with_zero(values: np.ndarray) -> np.ndarray:

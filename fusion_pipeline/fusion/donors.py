@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.rules import table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
@@ -73,17 +74,13 @@ class Donors:
         Raises
         ------
         TrainingError
-            If a fusion variable is missing there, or fewer than `least` donors are left.
+            If a fusion variable is missing or infinite there, or fewer than `least` donors are left.
         """
         inside = np.ones(self.count, dtype=bool)
-        if step.universe is not None:
-            if self.describe(step.universe).kind == "categorical":
-                raise TrainingError(
-                    f"donor, column {step.universe}",
-                    "is categorical and cannot be a universe.",
-                    "Use a quantity.",
-                )
-            inside &= variables.numbers(self.table[step.universe]) > 0
+        if step.condition is not None:
+            for term in step.condition.terms:
+                term.check(self.describe(term.column), "donor")
+            inside &= step.condition.truth(table_lookup(self.table, "donor", TrainingError))[0][:, 0]
         for name in step.variables:
             absent = int((variables.missing(self.table[name]) & inside).sum())
             if absent:
@@ -92,6 +89,14 @@ class Donors:
                     f"is missing for {absent} of {int(inside.sum())} donors; a fusion variable must be complete.",
                     "Impute it or drop these donors before training.",
                 )
+            if self.describe(name).kind != "categorical":
+                infinite = int((np.isinf(variables.numbers(self.table[name])) & inside).sum())
+                if infinite:
+                    raise TrainingError(
+                        f"donor, column {name}",
+                        f"is infinite for {infinite} of {int(inside.sum())} donors.",
+                        "Correct it or drop these donors before training.",
+                    )
         rows = np.flatnonzero(inside)
         if step.outliers_by is not None:
             rows = self._without_outliers(step, rows)
@@ -144,12 +149,13 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     """Read the columns a plan needs, check the weights, and leave donors of zero weight out.
 
     A factor that the donor does not have is computed where its product and the other factor are there:
-    price = expenditure / quantity, missing where the quantity is not positive.
+    see `price`.
 
     Raises
     ------
     TrainingError
-        If a column is missing or cannot be modelled, or a weight is missing, negative, or all are zero.
+        If a column is missing or cannot be modelled, or a weight is missing, negative, or all are zero; or as
+        `price` does.
     """
     present = set(donor.column_names if isinstance(donor, pa.Table) else donor.columns)
     ratios = {}
@@ -160,6 +166,7 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     used = [
         *(v for step in plan.steps for v in (*step.variables, *step.predictors)),
         *(step.outliers_by for step in plan.steps if step.outliers_by),
+        *(column for step in plan.steps if step.condition for column in step.condition.columns),
     ]
     wanted = [name for name in used if name not in ratios] + [
         name for pair in ratios.values() for name in pair
@@ -167,10 +174,7 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     wanted += [name for name in (plan.weight, groups) if name is not None]
     table = variables.as_table(donor, list(dict.fromkeys(wanted)), "donor", TrainingError)
     for factor, (product, other) in ratios.items():
-        quantity = variables.numbers(table[other])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            price = np.where(quantity > 0, variables.numbers(table[product]) / quantity, np.nan)
-        table = table.append_column(factor, pa.array(price, mask=np.isnan(price)))
+        table = table.append_column(factor, price(table, product, other))
     weight = _weights(table, plan.weight)
     keep = weight > 0
     if not keep.all():
@@ -183,6 +187,31 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         encoded = pc.dictionary_encode(table[groups].combine_chunks(), null_encoding="encode")
         units = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
     return Donors(table, weight / weight.mean(), units)
+
+
+def price(table: pa.Table, expenditure: str, quantity: str) -> pa.Array:
+    """Divide an expenditure by its quantity.
+
+    Returns
+    -------
+    Price in the expenditure's unit per unit of the quantity: 0 where the quantity is not positive, missing where
+    either is missing.
+
+    Raises
+    ------
+    TrainingError
+        If an expenditure stands beside a zero quantity.
+    """
+    paid, used = variables.numbers(table[expenditure]), variables.numbers(table[quantity])
+    contradictory = int(((used == 0) & (paid != 0) & ~np.isnan(paid)).sum())
+    if contradictory:
+        raise TrainingError(
+            f"fusion variable {expenditure}",
+            f"is not 0 in {contradictory} households whose {quantity} is 0.",
+            "Fuse it as a variable of its own, or correct the survey's codebook.",
+        )
+    found = np.divide(paid, used, out=np.zeros_like(used), where=~(used <= 0))
+    return pa.array(found, mask=np.isnan(found))
 
 
 def bayesian_bootstrap(donors: Donors, seed: int, number: int) -> np.ndarray:

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusion_pipeline.fusion.compiling import compiled
 from fusion_pipeline.fusion.kernels import choose, draw, pack
 from fusion_pipeline.fusion.matching import DonorPools
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 GROUP, GROUPS = 48, 3
 """Centres compared with a point at a time, and how many such groups are known by distance to a centre."""
@@ -76,7 +81,7 @@ class PoolDraw:
         return other
 
     def _weigh(self, weight: np.ndarray) -> None:
-        pools = self._pools
+        pools, self.weight = self._pools, weight
         # One cumulative sum over all pools, and where in it a number is found: a draw is one look at either.
         self._cumulative = np.concatenate([[0.0], np.cumsum(weight[pools.donors])])
         size = pools.sizes
@@ -124,6 +129,38 @@ class PoolDraw:
             drawn,
         )
         return drawn
+
+    def place(self, expectations: np.ndarray) -> np.ndarray:
+        """Return (k, c) unscaled expectations as points among the centres, quantiles in order."""
+        points = expectations.copy()
+        for first, end in self._increasing:
+            points[:, first:end] = np.sort(points[:, first:end], axis=1)
+        return self._scaling.apply(points)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """The centres, to be asked for the nearest ones of a few points."""
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self._pools.centres)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Donors in each pool."""
+        return self._pools.sizes
+
+    @cached_property
+    def members(self) -> np.ndarray:
+        """Donors who are in some pool."""
+        return np.unique(self._members)
+
+    def pool(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the donors of some pools, and their weights: (k, largest pool), filled up with weight 0."""
+        sizes, first = self._pools.sizes[centres], self._offsets[centres]
+        columns = np.arange(sizes.max(initial=1))
+        at = first[:, None] + np.minimum(columns, sizes[:, None] - 1)
+        weight = self._cumulative[at + 1] - self._cumulative[at]
+        return self._members[at], np.where(columns < sizes[:, None], weight, 0.0)
 
 
 def _neighbours(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
 from fusion_pipeline.fusion.chain import Chain
-from fusion_pipeline.fusion.forest import TOGETHER
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.program import TOGETHER
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode
@@ -86,6 +86,16 @@ def fuse(
         If the recipient does not fit the model set; the message names the column.
     StorageError
         If the model set is damaged or `out` cannot be written.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> models = fp.train(donor, y=["size"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
+    >>> fused = fp.fuse(recipient, models, implicates=2)
+    >>> fused.column_names, fused.num_rows
+    (['implicate', 'year', 'hid', 'size'], 400)
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
     numbers = _numbers(implicates)
@@ -152,7 +162,7 @@ def _fused_blocks(
     unseen: dict[tuple[str, str], int] = {}
 
     def work(number: int, block: pa.Table, part: Sequence[int]) -> list[tuple[int, int, pa.Table]]:
-        values = chain.run(source.features(block), number, part)
+        values = chain.run(source.features(block), number, part, source.lookup(block))
         kept = block.select(list(source.retain))
         return [(number, m, _join(kept, columns)) for m, columns in zip(part, values, strict=True)]
 
@@ -175,6 +185,8 @@ def _fused_blocks(
                 )
         while waiting:
             yield from waiting.popleft().result()
+    for text, count in sorted(chain.enforced.items()):
+        log.info("rule `%s`: %d values were drawn again", text, count)
     for (name, level), count in sorted(unseen.items()):
         log.warning(
             "recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count

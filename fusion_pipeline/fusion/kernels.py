@@ -1,6 +1,7 @@
 """The engine's inner loops, written to be compiled (`compiling.compiled`): plain loops over arrays.
 
-Belongs here: functions that visit every value. Does not belong here: what they are for (`forest.py`, `drawing.py`).
+Belongs here: functions that visit every value. Does not belong here: what they are for (`placement.py`, `program.py`,
+`drawing.py`).
 A kernel calls no other, so that its machine code depends on nothing but its own source.
 """
 

@@ -4,6 +4,7 @@ Belongs here: layout, manifest, checksums, loading. Does not belong here: fittin
 (`fusing.py`).
 
     manifest.json            plan, variables, predictors, settings, versions, per-model report, sha256 of all files
+    manifest.sha256          sha256 of the manifest
     models/*.txt             LightGBM text models
     donors.parquet           values of the matched fusion variables, the weight, and the weights redrawn for each set;
                              one row a donor, no ids
@@ -38,6 +39,8 @@ from fusion_pipeline.storage.tables import read_table, write_table
 
 FORMAT = 2
 """Raised whenever a directory written before could no longer be read."""
+CONSTRAINED_FORMAT = 3
+"""Of a model set whose plan has rules or conditions that readers of format 2 would not obey."""
 DONOR_WEIGHT = "donor weight"
 """Column of donors.parquet; set b's weights are in `donor weight b`. No survey's column has a blank in its name."""
 
@@ -165,17 +168,6 @@ class ModelSet:
             rows, columns=["variable", "model", "donors", "leaves", "rounds", "loss", "most important"]
         )
 
-    def importance(self) -> pd.DataFrame:
-        """Return each predictor's share of the gain per fusion variable, averaged over its models."""
-        rows = []
-        for variable in dict.fromkeys(r.variable for r in self.records):
-            records = [r for r in self.records if r.variable == variable and r.set == 0]
-            gains = [np.array(r.importance) / sum(r.importance) for r in records if sum(r.importance) > 0]
-            names = self.plan.steps[records[0].step].predictors
-            share = np.mean(gains, axis=0) if gains else np.zeros(len(names))
-            rows += [(variable, name, float(value)) for name, value in zip(names, share, strict=True)]
-        return pd.DataFrame(rows, columns=["variable", "predictor", "share"])
-
 
 def model_file(step: int, variable: str, role: str, number: int = 0) -> str:
     """Return the name of a model's file, such as `models/03-btuel_mean.txt`, or `models/03-btuel_zero-set_2.txt`."""
@@ -209,8 +201,18 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Complete a model set: hash every file and write the manifest."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     hashes = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
-    content = {"format": FORMAT, **manifest, "files": hashes}
-    (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
+    content = {"format": _format(manifest["plan"]), **manifest, "files": hashes}
+    text = json.dumps(content, indent=1) + "\n"
+    (folder / "manifest.json").write_text(text)
+    (folder / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
+
+
+def _format(plan: Mapping[str, Any]) -> int:
+    drawn = {*plan["products"], *(variable for step in plan["steps"] for variable in step["variables"])}
+    news = "rules" in plan or any(
+        "outside" in step or step["universe"] not in (None, *drawn) for step in plan["steps"]
+    )
+    return CONSTRAINED_FORMAT if news else FORMAT
 
 
 def load_model_set(path: Path) -> ModelSet:
@@ -220,6 +222,15 @@ def load_model_set(path: Path) -> ModelSet:
     ------
     StorageError
         If the directory, the manifest or a file is missing, damaged or of another format; the message names it.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> trained = fp.train(donor, y=["cool"], x=["group"], weight="weight", out=folder, leaves=[4])
+    >>> fp.load_model_set(folder).fingerprint == trained.fingerprint
+    True
     """
     path = Path(path)
     file = path / "manifest.json"
@@ -232,8 +243,20 @@ def load_model_set(path: Path) -> ModelSet:
         files, written = manifest["files"], manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(str(file), f"is not a readable manifest ({error}).", remedy) from error
-    if written != FORMAT:
-        raise StorageError(str(file), f"has format {written}; this version reads {FORMAT}.", remedy)
+    if isinstance(written, int) and written > CONSTRAINED_FORMAT:
+        raise StorageError(
+            str(file),
+            f"has format {written}, of a later version than this one, which reads up to {CONSTRAINED_FORMAT} "
+            f"(written with {manifest.get('versions')}).",
+            f"Update fusion_pipeline, or: {remedy}",
+        )
+    if written not in (FORMAT, CONSTRAINED_FORMAT):
+        raise StorageError(
+            str(file), f"has format {written}; this version reads {FORMAT} and {CONSTRAINED_FORMAT}.", remedy
+        )
+    seal = path / "manifest.sha256"
+    if seal.is_file() and seal.read_text().strip() != hashlib.sha256(content).hexdigest():
+        raise StorageError(str(file), "is damaged: its SHA-256 is not the one beside it.", remedy)
     for name, expected in files.items():
         if not (path / name).is_file():
             raise StorageError(str(path / name), "is missing from the model set.", remedy)

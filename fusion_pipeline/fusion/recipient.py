@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from fusion_pipeline.errors import FusingError
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.modelset import ModelSet
+from fusion_pipeline.fusion.rules import Lookup, table_lookup
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.storage.tables import TableRef, levels_of, table_digest
 
@@ -32,6 +33,8 @@ class Recipient:
     retain: tuple[str, ...]
     predictors: Mapping[str, Variable]
     digest: str
+    conditions: tuple[str, ...] = ()
+    """Columns that the plan's universes and rules read."""
 
     @property
     def rows(self) -> int:
@@ -43,6 +46,10 @@ class Recipient:
         """Number of row blocks."""
         return -(-self.rows // BLOCK_ROWS)
 
+    @property
+    def _columns(self) -> list[str]:
+        return list(dict.fromkeys([*self.retain, *self.predictors, *self.conditions]))
+
     def blocks(self) -> Iterator[pa.Table]:
         """Read in blocks of exactly `BLOCK_ROWS` rows; only the last may be shorter."""
         if isinstance(self.source, pa.Table):
@@ -51,7 +58,7 @@ class Recipient:
             return
         held: list[pa.Table] = []
         count = 0
-        for piece in self.source.batches(BLOCK_ROWS, list(dict.fromkeys([*self.retain, *self.predictors]))):
+        for piece in self.source.batches(BLOCK_ROWS, self._columns):
             held.append(piece)
             count += piece.num_rows
             if count >= BLOCK_ROWS:
@@ -67,6 +74,10 @@ class Recipient:
         for j, (name, variable) in enumerate(self.predictors.items()):
             matrix[:, j] = variables.feature(block[name], variable)
         return matrix
+
+    def lookup(self, block: pa.Table) -> Lookup:
+        """Look up the columns of a block that universes and rules read."""
+        return table_lookup(block, "recipient", FusingError)
 
     def unseen(self, block: pa.Table) -> dict[tuple[str, str], int]:
         """Count the rows of a block per predictor and level that no donor can have."""
@@ -96,7 +107,8 @@ def open_recipient(
             "is retained, and fusing makes a column of that name.",
             "Leave it out of `retain`, or rename it.",
         )
-    columns = list(dict.fromkeys([*retain, *models.predictors]))
+    plan = models.plan
+    columns = list(dict.fromkeys([*retain, *models.predictors, *plan.conditions]))
     source: pa.Table | TableRef
     if isinstance(recipient, TableRef):
         stand_in = pd.DataFrame(columns=recipient.columns, dtype=float)
@@ -117,7 +129,21 @@ def open_recipient(
                 f"is {_sort(found)}, the donor's is {_sort(expected)}.",
                 "Make it the same kind in both, as the harmony defines it.",
             )
-    return Recipient(source, tuple(retain), models.predictors, digest)
+    _check_conditions(head, models)
+    return Recipient(source, tuple(retain), models.predictors, digest, plan.conditions)
+
+
+def _check_conditions(head: pa.Table, models: ModelSet) -> None:
+    def describe(name: str) -> Variable:
+        if name in models.variables:
+            return models.variables[name]
+        return variables.describe(head[name], name, "recipient", FusingError)
+
+    for rule in models.plan.parsed_rules:
+        rule.check(describe)
+    for step in models.plan.steps:
+        for term in step.condition.terms if step.condition else ():
+            term.check(describe(term.column), "recipient")
 
 
 def _sort(variable: Variable) -> str:

@@ -3,10 +3,13 @@
 Belongs here: `prepare`, from donor microdata to a plan. Does not belong here: the plan itself
 (`specification.py`), the models that are fitted in the end (`boosting.py`).
 
-Method: Ummel et al. 2024, "Modeling details": LASSO models, keeping the smallest that explains 95 % of the deviance
-of the full model. The order is greedy: next comes the variable whose share of explainable variance is explained
-best by the predictors and the variables fused already. All LASSO paths come from one weighted correlation matrix by
-least-angle regression, which visits every model of the path exactly and never touches the rows again.
+Method: after Ummel et al. 2024, "Modeling details": LASSO models, keeping the smallest that explains 95 % of what the
+full model explains. What is done here: candidates are the columns whose weighted rank correlation with the variable
+suffices; the LASSO path comes from the weighted correlation matrix by least-angle regression (Efron et al. 2004), which
+visits the models of the path one by one and never touches the rows again; explained is R² of the linear model, for
+indicators of categories too, where the paper speaks of deviance. The path ends after as many steps as twice the
+predictors allowed: what lies beyond is logged, not silently lost. The order is greedy: next comes the variable whose
+share of explainable variance is explained best by the predictors and the variables fused already.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -29,7 +32,7 @@ from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 LEAST_CANDIDATES = 20
 """However weak their correlation, that many columns stay candidates."""
 MOST_LEVELS = 15
@@ -68,9 +71,10 @@ def prepare(
         Predictors that every step keeps.
     order : "greedy" or "given"
     deviance : float
-        Share of the full model's explained variance that the chosen model must reach.
+        Share of the explained variance (R²) of the LASSO path's last model that the chosen model must reach.
     correlation : float
-        Candidates of a step have at least this absolute rank correlation with its variable; the best 20 always do.
+        Candidates of a step have at least this absolute weighted rank correlation with its variable, or are among
+        the best 20.
     max_predictors : int
         Most predictors of a step, forced ones not counted.
     seed : int
@@ -90,7 +94,9 @@ def prepare(
     -----
     An ordered category counts by rank, an unordered one by its indicators; a zero-inflated variable is screened
     together with its non-zero indicator, a category by its indicators weighted with their shares, a block by the
-    mean over its variables. Missing predictors are filled by median or mode, for the screen only.
+    mean over its variables. Missing predictors are filled by median or mode, for the screen only. A variable whose
+    LASSO path is longer than 2 `max_predictors` steps is named in a warning: its chosen model then reaches the share
+    of what that many steps explain, which is at most what the full model explains.
     """
     steps = blocks(y)
     plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in steps), weight)
@@ -122,6 +128,12 @@ def prepare(
         )  # fmt: skip
         remaining.remove(step)
         done.append(step)
+    if chooser.cut_off:
+        log.warning(
+            "the LASSO path was cut off after %d steps, before the full model, for %s",
+            chooser.most_steps,
+            ", ".join(sorted(chooser.cut_off)),
+        )
     return FusionPlan(tuple(chosen), weight)
 
 
@@ -136,7 +148,7 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Design:
-    """Weighted correlations of all columns, on values (`pearson`) and on ranks (`ranks`).
+    """Weighted correlations of all columns, on values (`pearson`) and on weighted ranks (`ranks`).
 
     `columns` maps a predictor or fusion variable to its columns as predictor, `targets` a fusion variable to its
     columns as target, each with the weight it has in the variable's score.
@@ -192,7 +204,7 @@ class _Design:
                     share = [float(np.average(part, weights=donors.weight)) for part in parts]
                 targets[name] = [(j, s / sum(share)) for j, s in zip(columns[name], share, strict=True)]
         matrix = np.column_stack(data)
-        ranked = np.column_stack([pd.Series(column).rank().to_numpy(np.float32) for column in data])
+        ranked = np.column_stack([_ranks(column, donors.weight) for column in data])
         return cls(
             _correlations(matrix, donors.weight), _correlations(ranked, donors.weight), columns, targets
         )
@@ -200,13 +212,19 @@ class _Design:
 
 @dataclass(frozen=True)
 class _Chooser:
-    """Chooses predictors for a step among given candidates."""
+    """Chooses predictors for a step among given candidates; `cut_off` collects whose LASSO path was too long."""
 
     design: _Design
     forced: Sequence[str]
     deviance: float
     correlation: float
     most: int
+    cut_off: set[str] = field(default_factory=set)
+
+    @property
+    def most_steps(self) -> int:
+        """Steps of a LASSO path, in each of which one column enters or leaves."""
+        return 2 * self.most
 
     def fit(self, step: Sequence[str], usable: Sequence[str]) -> _Fit:
         """Find the smallest model of each target and put their predictors together."""
@@ -216,7 +234,9 @@ class _Chooser:
         for variable in step:
             for target, share in self.design.targets[variable]:
                 candidates = self._candidates(target, np.array(list(owner)))
-                coefficients, reached, possible = self._smallest(target, candidates)
+                coefficients, reached, possible, is_cut_off = self._smallest(target, candidates)
+                if is_cut_off:
+                    self.cut_off.add(variable)
                 explained += share * reached / len(step)
                 full += share * possible / len(step)
                 for j in np.flatnonzero(coefficients):
@@ -240,8 +260,8 @@ class _Chooser:
         always = {j for name in self.forced for j in self.design.columns[name]}
         return columns[order][passes | np.isin(columns[order], list(always))]
 
-    def _smallest(self, target: int, candidates: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """Return coefficients of the smallest sufficient model, its R² and that of the full model."""
+    def _smallest(self, target: int, candidates: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+        """Return coefficients of the smallest sufficient model, its R², the path's largest, and if that was cut off."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import lars_path_gram
 
@@ -252,19 +272,22 @@ class _Chooser:
         with warnings.catch_warnings():
             # The path stops early where collinear columns add nothing: that is its end, not a failure.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            path = lars_path_gram(
+            alphas, _, path, steps = lars_path_gram(
                 moments,
                 gram,
                 n_samples=1,
                 method="lasso",
-                max_iter=2 * self.most,
+                max_iter=self.most_steps,
                 copy_Gram=False,
                 copy_X=True,
-            )[2]
+                return_n_iter=True,
+            )
         explained = 2 * moments @ path - np.einsum("jk,jk->k", path, gram @ path)
         full = float(explained.max())
         first = int(np.argmax(explained >= self.deviance * full))
-        return path[:, first], float(explained[first]), full
+        # A path that was walked to its end ends without penalty.
+        is_cut_off = steps >= self.most_steps and alphas[-1] > 0
+        return path[:, first], float(explained[first]), full, bool(is_cut_off)
 
 
 def _others(steps: Sequence[tuple[str, ...]], step: tuple[str, ...]) -> list[str]:
@@ -292,6 +315,13 @@ def _expand(donors: Donors, variable: Variable, rows: np.ndarray, most: int) -> 
             return [(values == level).astype(np.float64) for level in sorted(frequent) if tally[level] > 0]
         return [values]
     return [np.where(known, values, np.median(values[known]))]
+
+
+def _ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return weighted mid-ranks: the share of weight below a value, and half of that at it."""
+    _, at = np.unique(values, return_inverse=True)
+    mass = np.bincount(at, weight) / weight.sum()
+    return (np.cumsum(mass) - mass / 2)[at].astype(np.float32)
 
 
 def _correlations(matrix: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -12,8 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
 
 from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion.rules import Condition, Rule, parse_condition, parse_rule
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,30 @@ class FusionStep:
     predictors : tuple of str
         Harmonized and spatial predictors, and fusion variables of earlier steps.
     universe : str, optional
-        A numeric fusion variable of an earlier step: the step is trained and fused only where it is positive.
-        Elsewhere the value is 0.
+        A condition (`rules.py`) on columns of the recipient and fusion variables of earlier steps, such as ``"fuel"``
+        (it is positive) or ``'tenure == "rent"'``: the step is trained and fused only where it is true. Elsewhere a
+        number is 0.
+    outside : str, optional
+        The level that a category has outside its universe.
     outliers_by : str, optional
         A categorical column of the donor. Within its groups, donors whose value is a local outlier are not used.
+
+    Examples
+    --------
+    >>> FusionStep(("share_1", "share_2"), ("income",)).is_block
+    True
     """
 
     variables: tuple[str, ...]
     predictors: tuple[str, ...]
     universe: str | None = None
     outliers_by: str | None = None
+    outside: str | None = None
+
+    @cached_property
+    def condition(self) -> Condition | None:
+        """The universe, parsed."""
+        return None if self.universe is None else parse_condition(self.universe)
 
     @property
     def name(self) -> str:
@@ -63,17 +80,27 @@ class FusionPlan:
         ``{"dollarel": ("price_dollarel", "btuel")}``. They may be predictors of later steps.
     internal : tuple of str
         Fusion variables that are not written out, such as ``price_dollarel``.
+    rules : tuple of str
+        What must be true of every fused record, in the language of `rules.py`: bounds, levels, structural zeros.
+        They change no model and no draw that obeys them (`constraints.constrain` checks them against a donor).
 
     Raises
     ------
     TrainingError
         If the plan contradicts itself; the message names step and column.
+
+    Examples
+    --------
+    >>> plan = FusionPlan.chained(["size", ["share_1", "share_2"]], ["group", "income"], "weight")
+    >>> plan.steps[1].predictors, plan.predictors
+    (('group', 'income', 'size'), ('group', 'income'))
     """
 
     steps: tuple[FusionStep, ...]
     weight: str | None = None
     products: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     internal: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -97,6 +124,17 @@ class FusionPlan:
                 )
         for position, step in enumerate(self.steps):
             self._check_step(position, step, everything)
+        for rule in self.parsed_rules:
+            self._check_rule(rule, everything)
+
+    @cached_property
+    def parsed_rules(self) -> tuple[Rule, ...]:
+        """The rules, parsed."""
+        return tuple(parse_rule(text) for text in self.rules)
+
+    def rules_of(self, step: FusionStep) -> tuple[Rule, ...]:
+        """Return the rules on variables of a step."""
+        return tuple(rule for rule in self.parsed_rules if rule.variable in step.variables)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -122,20 +160,44 @@ class FusionPlan:
         fused = self.known_after(len(self.steps))
         return tuple(dict.fromkeys(p for step in self.steps for p in step.predictors if p not in fused))
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Columns that universes and rules read from the recipient, predictors or not, in order of first use."""
+        fused = self.known_after(len(self.steps))
+        used = [column for step in self.steps if step.condition for column in step.condition.columns]
+        used += [column for rule in self.parsed_rules for column in rule.columns]
+        return tuple(dict.fromkeys(column for column in used if column not in fused))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values; what a plan does not use is left out."""
+        raw = asdict(self)
+        for step in raw["steps"]:
+            if step["outside"] is None:
+                del step["outside"]
+        if not self.rules:
+            del raw["rules"]
+        return raw
+
     def to_json(self) -> str:
         """Return the plan as JSON."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(self.to_dict(), indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> FusionPlan:
         """Read what `to_json` wrote."""
         raw = json.loads(text)
         steps = tuple(
-            FusionStep(tuple(s["variables"]), tuple(s["predictors"]), s["universe"], s["outliers_by"])
+            FusionStep(
+                tuple(s["variables"]),
+                tuple(s["predictors"]),
+                s["universe"],
+                s["outliers_by"],
+                s.get("outside"),
+            )
             for s in raw["steps"]
         )
         products = {name: (first, second) for name, (first, second) in raw["products"].items()}
-        return cls(steps, raw["weight"], products, tuple(raw["internal"]))
+        return cls(steps, raw["weight"], products, tuple(raw["internal"]), tuple(raw.get("rules", ())))
 
     @classmethod
     def chained(
@@ -168,11 +230,34 @@ class FusionPlan:
                 )
             if predictor == self.weight:
                 raise TrainingError(where, f"uses the weight {predictor} as predictor.", "Leave it out.")
-        if step.universe is not None and (step.universe not in known or step.is_block):
+        read = step.condition.columns if step.condition else ()
+        if unknown := [c for c in read if c not in known and c not in self.predictors]:
             raise TrainingError(
                 where,
-                f"has the universe {step.universe}; a universe is a variable fused before, and blocks have none.",
-                "Name an earlier fusion variable, or leave `universe` out.",
+                f"has the universe {step.universe}, and {unknown[0]} is neither fused before it nor a predictor.",
+                "Change the order, or make it a predictor.",
+            )
+        if step.is_block and read:
+            raise TrainingError(
+                where, f"has the universe {step.universe}; blocks have none.", "Leave `universe` out."
+            )
+        if step.outside is not None and not read:
+            raise TrainingError(where, "has `outside` and no universe.", "Give both, or neither.")
+
+    def _check_rule(self, rule: Rule, everything: Sequence[str]) -> None:
+        where = f"fusion plan, rule `{rule.text}`"
+        found = [i for i, step in enumerate(self.steps) if rule.variable in step.variables]
+        if not found:
+            what = "a product" if rule.variable in self.products else "not fused"
+            raise TrainingError(
+                where, f"is about {rule.variable}, which is {what}.", "Bound a variable that a step draws."
+            )
+        known = self.known_after(found[0])
+        if unknown := [c for c in rule.columns if c in everything and c not in known]:
+            raise TrainingError(
+                where,
+                f"reads {unknown[0]}, which is not fused before {rule.variable}.",
+                "Change the fusion order, or turn the rule round.",
             )
 
 

@@ -19,6 +19,7 @@ from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
 from fusion_pipeline.fusion.boosting import Objective
 from fusion_pipeline.fusion.donors import Donors
+from fusion_pipeline.fusion.rules import position as level_position
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
@@ -97,12 +98,14 @@ def step_tasks(
                 "Leave it out of the plan.",
             )
         if variable.kind == "categorical":
-            if step.universe is not None:
+            if step.universe is not None and step.outside is None:
                 raise TrainingError(
                     f"donor, column {name}",
                     "is categorical, and a step with a universe is 0 outside it.",
-                    "Drop `universe`, or use a number.",
+                    "Name the level it has there (`outside`), or drop `universe`.",
                 )
+            if step.outside is not None:
+                level_position(variable, step.outside, f"fusion plan, step {step.name}, outside")
             objective: dict[str, object] = {"objective": "binary", "metric": "binary_logloss"}
             if len(distinct) > 2:
                 objective = {"objective": "multiclass", "metric": "multi_logloss", "num_class": len(distinct)}

@@ -45,7 +45,7 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
-VERSION = "2"
+VERSION = "3"
 """Raised when the same donor and settings would give another model set."""
 REDRAWN = ("classes", "zero")
 """Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
@@ -66,8 +66,9 @@ def train(
     groups: str | None = None,
     quantiles: Sequence[float] = (1 / 6, 1 / 2, 5 / 6),
     leaves: Sequence[int] = (4, 8, 16, 32, 64),
-    learning_rate: float = 0.1,
-    patience: int = 30,
+    learning_rate: float = 0.15,
+    class_learning_rate: float = 0.25,
+    patience: int = 20,
     neighbours: int = 100,
     centres: int = 2000,
     bootstraps: int = 10,
@@ -95,7 +96,7 @@ def train(
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
         Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
-    learning_rate, patience
+    learning_rate, class_learning_rate, patience
         See `boosting.Tuning`.
     neighbours : int
         Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
@@ -123,13 +124,22 @@ def train(
     bootstrap (Rubin 1981): its donors are drawn with these weights, and its class and zero models are fitted again
     on them, with the size and number of trees found once. Mean and quantile models are not: donors and recipients must
     be placed by the same models.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp, tempfile
+    >>> donor, recipient = fp.example_tables()
+    >>> folder = tempfile.mkdtemp()
+    >>> models = fp.train(donor, y=["size", "cool"], x=["group", "income"], weight="weight", out=folder, leaves=[4])
+    >>> models.report()[["variable", "model"]].values.tolist()[:2]
+    [['size', 'mean'], ['size', 'quantile 1']]
     """
     if plan is None:
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
     _check(quantiles, leaves, folds, neighbours, bootstraps)
-    tuning = Tuning(folds, tuple(sorted(leaves)), learning_rate, patience)
+    tuning = Tuning(folds, tuple(sorted(leaves)), learning_rate, class_learning_rate, patience)
     donors = load_donors(donor, plan, groups)
     redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
     tasks = [
@@ -175,7 +185,7 @@ def train(
                 },
                 "donors": donors.count,
                 "bootstraps": bootstraps,
-                "plan": asdict(plan),
+                "plan": plan.to_dict(),
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
                 "pools": pools,

@@ -27,7 +27,9 @@ VERSION = "1"
 _COLUMNS = {"STATEFP": 2, "COUNTYFP": 3, "TRACTCE": 6, "PUMA5CE": 5}
 # American Samoa, Guam, Northern Mariana Islands, Puerto Rico, Virgin Islands: not in the donor surveys.
 _TERRITORIES = frozenset({"60", "66", "69", "72", "78"})
-# In the order of the RECS codebook.
+AREAS = ("region", "division", "recs_division")
+"""Kinds of areas made of whole states: Census regions and divisions, and RECS divisions."""
+# In the order of the RECS codebook, which refines that of the Census divisions and regions.
 _DIVISIONS = (
     "New England",
     "Middle Atlantic",
@@ -64,6 +66,12 @@ def states() -> dict[str, State]:
         return {row["fips"]: State(**row) for row in csv.DictReader(file)}
 
 
+def areas(kind: str) -> list[str]:
+    """List the areas of one of `AREAS` in the order of their official codes, which count from 1."""
+    ordered = sorted(states().values(), key=lambda state: _DIVISIONS.index(state.recs_division))
+    return list(dict.fromkeys(getattr(state, kind) for state in ordered))
+
+
 def build_concordance(tract_puma: Path) -> pa.Table:
     """Build the concordance of the 50 states and DC.
 
@@ -91,18 +99,20 @@ def build_concordance(tract_puma: Path) -> pa.Table:
     """
     tracts = _read_tracts(tract_puma)
     keys = ["STATEFP", "PUMA5CE", "COUNTYFP"]
-    areas = tracts.groupby(keys, observed=True, sort=True).size().reset_index(name="weight")
+    counties = tracts.groupby(keys, observed=True, sort=True).size().reset_index(name="weight")
     table = pa.table(
         {
-            "state": _categories(areas["STATEFP"]),
-            "puma10": _categories(areas["PUMA5CE"]),
-            "county": _categories(areas["STATEFP"] + areas["COUNTYFP"]),
-            "weight": pa.array(areas["weight"].to_numpy(np.float64)),
-            **{name: _area(areas["STATEFP"], name) for name in ("region", "division", "recs_division")},
+            "state": _categories(counties["STATEFP"]),
+            "puma10": _categories(counties["PUMA5CE"]),
+            "county": _categories(counties["STATEFP"] + counties["COUNTYFP"]),
+            "weight": pa.array(counties["weight"].to_numpy(np.float64)),
+            **{name: _area(counties["STATEFP"], name) for name in AREAS},
         }
     )
-    n_pumas = len(areas[keys[:2]].drop_duplicates())
-    _log.info("concordance: %d tracts, %d PUMAs, %d states", len(tracts), n_pumas, areas["STATEFP"].nunique())
+    n_pumas = len(counties[keys[:2]].drop_duplicates())
+    _log.info(
+        "concordance: %d tracts, %d PUMAs, %d states", len(tracts), n_pumas, counties["STATEFP"].nunique()
+    )
     return table
 
 
@@ -206,8 +216,7 @@ def _categories(values: pd.Series) -> pa.DictionaryArray:
 
 def _area(fips: pd.Series, name: str) -> pa.DictionaryArray:
     """The area of every state; levels are the areas of all states."""
-    ordered = sorted(states().values(), key=lambda state: _DIVISIONS.index(state.recs_division))
-    levels = list(dict.fromkeys(getattr(state, name) for state in ordered))
+    levels = areas(name)
     codes = fips.map({code: levels.index(getattr(state, name)) for code, state in states().items()})
     return categorical(codes.to_numpy(), levels)
 

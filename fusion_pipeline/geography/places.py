@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
+from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import codes_of, levels_of
 
 Array = np.ndarray
@@ -73,11 +74,11 @@ class Places:
     def positions(self, table: pa.Table, where: str) -> Array:
         """Position of each row's PUMA in `ids`."""
         wanted = puma_ids(table, where)
-        slot = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        unknown = self.ids[slot] != wanted
+        found = positions(self.ids, wanted)
+        unknown = found < 0
         if unknown.any():
             raise unknown_puma(where, int(wanted[unknown][0]))
-        return slot
+        return found
 
     def location_codes(self, donor: pa.Table, name: str) -> Array:
         """Positions of a donor's locations in the concordance's levels; -1: not disclosed."""

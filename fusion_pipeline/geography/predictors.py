@@ -19,9 +19,10 @@ import pyarrow as pa
 from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
 from fusion_pipeline.geography.sources import degree_days, energy_prices
 from fusion_pipeline.geography.summaries import load_summaries, summarize
+from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 MARK = ".."
 _log = logging.getLogger(__name__)
 
@@ -137,13 +138,11 @@ def _acs_predictors(households: TableRef, pumas: np.ndarray) -> dict[str, np.nda
 
 def _positions(known: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
     """Position of every wanted PUMA in the known ones."""
-    order = np.argsort(known)
-    slot = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
-    positions = order[slot]
-    unknown = known[positions] != wanted
+    found = positions(known, wanted)
+    unknown = found < 0
     if unknown.any():
         raise unknown_puma(where, int(wanted[unknown][0]))
-    return positions
+    return found
 
 
 def _float32(values: np.ndarray) -> pa.Array:

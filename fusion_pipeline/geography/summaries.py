@@ -40,6 +40,8 @@ class Summary(_Model):
     column: str
     statistic: Literal["mean", "share"]
     levels: tuple[str, ...] = ()
+    first: str | None = None
+    last: str | None = None
     where: Where | None = None
 
     @property
@@ -49,8 +51,9 @@ class Summary(_Model):
 
     @model_validator(mode="after")
     def _levels_with_share(self) -> Summary:
-        if (self.statistic == "share") != bool(self.levels):
-            raise ValueError(f"{self.name}: levels belong to a share, and only to one")
+        bounded = self.first is not None or self.last is not None
+        if bool(self.levels) + bounded != (self.statistic == "share"):
+            raise ValueError(f"{self.name}: a share, and only a share, has either levels or first and last")
         return self
 
 
@@ -87,19 +90,42 @@ def summarize(households: pa.Table, place: Array, n_places: int, summary: Summar
     Raises
     ------
     GeographyError
-        If the column has none of the declared levels.
+        If the column has none of the declared levels, or not the `first` or `last` one, or is not ordered.
     """
     weight = households["weight"].to_numpy().astype(np.float64)
     if summary.where is not None:
         weight = weight * _is_in(households, summary.where.column, summary.where.levels, summary.name)
     if summary.statistic == "share":
-        values = _is_in(households, summary.column, summary.levels, summary.name)
+        wanted = summary.levels or _between(households, summary)
+        values = _is_in(households, summary.column, wanted, summary.name)
     else:
         values = households[summary.column].cast(pa.float64()).to_numpy()
     weight = np.where(np.isnan(values), 0.0, weight)
     total = np.bincount(place, weights=weight, minlength=n_places)
     weighted = np.bincount(place, weights=weight * np.nan_to_num(values), minlength=n_places)
     return np.divide(weighted, total, out=np.full(n_places, np.nan), where=total > 0).astype(np.float32)
+
+
+def _between(households: pa.Table, summary: Summary) -> tuple[str, ...]:
+    """List the levels of an ordered column from the summary's first to its last."""
+    column = households[summary.column]
+    if not (pa.types.is_dictionary(column.type) and column.type.ordered):
+        raise GeographyError(
+            f"ACS households, column {summary.column}",
+            f"is no ordered category; the summary {summary.name!r} goes from one level to another.",
+            f"Give its levels in {PATH.name}, or make the variable ordered in the codebook.",
+        )
+    levels = levels_of(column.unify_dictionaries())
+    for level in (summary.first, summary.last):
+        if level is not None and level not in levels:
+            raise GeographyError(
+                f"ACS households, column {summary.column}",
+                f"has no level {level!r}, where the summary {summary.name!r} begins or ends (it has {levels}).",
+                f"Correct {PATH.name}; labels are those of the ACS codebook.",
+            )
+    start = 0 if summary.first is None else levels.index(summary.first)
+    end = len(levels) if summary.last is None else levels.index(summary.last) + 1
+    return tuple(levels[start:end])
 
 
 def _is_in(households: pa.Table, name: str, wanted: tuple[str, ...], summary: str) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize.definitions import Aggregator
+from fusion_pipeline.keys import positions
 
 Array = np.ndarray
 
@@ -63,13 +64,11 @@ def match_members(household_ids: Array, person_hid: Array, person_pid: Array, wh
         If a household id comes twice, or a household has no persons, no reference person or several; the
         message names the first such `hid` and their number.
     """
-    order = np.argsort(household_ids, kind="stable")
-    ids = household_ids[order]
+    ids = np.sort(household_ids)
     _refuse(ids[1:][ids[1:] == ids[:-1]], where, "comes more than once in the households table")
     if len(ids) == 0:
         return Members(np.full(len(person_hid), -1), np.empty(0, dtype=np.int64))
-    slot = np.minimum(np.searchsorted(ids, person_hid), len(ids) - 1)
-    household = np.where(ids[slot] == person_hid, order[slot], -1)
+    household = positions(household_ids, person_hid)
     inside = household >= 0
     persons = np.bincount(household[inside], minlength=len(ids))
     _refuse(household_ids[persons == 0], where, "has no persons")

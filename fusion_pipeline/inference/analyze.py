@@ -100,6 +100,15 @@ def analyze(
     Notes
     -----
     Results are given to nine digits: the order of parallel summation shows in the sixteenth.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> import fusion_pipeline as fp
+    >>> fused = pa.table({"implicate": [1, 1, 2, 2], "hid": [7, 8, 7, 8], "use": [1.0, 3.0, 2.0, 3.0]})
+    >>> static = pa.table({"hid": [7, 8], "weight": [1.0, 1.0]})
+    >>> fp.analyze(fused, static, estimates=["mean(use)"])[["estimand", "estimate", "M"]].values.tolist()
+    [['mean(use)', 2.25, 2]]
     """
     if not estimates:
         raise AnalysisError("estimates", "none was asked for.", f"Write one of: {_KNOWN}.")

@@ -3,8 +3,8 @@
 Belongs here: everything that is true of a place before anybody lives there. Does not belong here: households
 (`population.py`), the official files that describe places (`spatial.py`).
 
-State names, FIPS codes, regions and divisions are public facts; sizes, degree days, fuel shares and prices in
-`states.csv` are round figures that give the simulated world plausible levels. They are not estimates.
+State names, FIPS codes, regions and divisions are facts and come from `geography`; sizes, degree days, fuel shares and
+prices in `made_up_levels.csv` are round figures that give the simulated world plausible levels. They are not estimates.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fusion_pipeline.geography.concordance import AREAS, areas, states
 from fusion_pipeline.randomness import stream
 
 Array = np.ndarray
@@ -37,7 +38,7 @@ class Places:
     """PUMAs; every array is (P,) unless said otherwise, in order of state FIPS code and PUMA code."""
 
     states: pd.DataFrame
-    """51 rows of `states.csv`, with `price_<fuel>` in dollars per million Btu."""
+    """51 rows of `load_states`, with `price_<fuel>` in dollars per million Btu."""
     state: Array
     """Row of `states`."""
     fips: Array
@@ -88,8 +89,18 @@ class Places:
 
 
 def load_states() -> pd.DataFrame:
-    """Read the 51 states, in order of FIPS code."""
-    return pd.read_csv(Path(__file__).with_name("states.csv"), dtype={"fips": str})
+    """Give the 51 states in order of FIPS code: `fips`, `usps`, `name`, codes of their areas, and made-up levels."""
+    facts = [
+        {
+            "fips": state.fips,
+            "usps": state.usps,
+            "name": state.name,
+            **{kind: 1 + areas(kind).index(getattr(state, kind)) for kind in AREAS},
+        }
+        for state in states().values()
+    ]
+    levels = pd.read_csv(Path(__file__).with_name("made_up_levels.csv"), dtype={"fips": str})
+    return pd.DataFrame(facts).merge(levels, on="fips", validate="one_to_one")
 
 
 def build_places(seed: int) -> Places:

@@ -38,6 +38,8 @@ class Artefact:
     tables: pa.Table | Mapping[str, pa.Table]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     volatile: tuple[str, ...] = ()
+    beside: tuple[Path, ...] = ()
+    """Files that were written with it: part of the version, and of the receipt."""
     sound: bool = True
     """Whether every blocking check of the asset itself passed."""
     account: Mapping[str, Any] = field(default_factory=dict)
@@ -47,8 +49,12 @@ class Artefact:
     def digest(self) -> str:
         """Data version: equal content, equal digest."""
         if isinstance(self.tables, pa.Table):
-            return table_digest(self.tables.drop_columns(list(self.volatile)))
-        parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
+            whole = table_digest(self.tables.drop_columns(list(self.volatile)))
+            if not self.beside:
+                return whole
+            parts = "".join([whole, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.beside)])
+        else:
+            parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 

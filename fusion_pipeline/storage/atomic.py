@@ -5,6 +5,8 @@ Belongs here: temporary names, fsync, rename, and recovery after a kill. Does no
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import itertools
 import os
@@ -16,6 +18,8 @@ from pathlib import Path
 
 from fusion_pipeline.errors import StorageError
 
+_HERE, _RENAME_EXCHANGE = -100, 2
+"""AT_FDCWD of fcntl.h and RENAME_EXCHANGE of linux/fs.h."""
 _numbers = itertools.count(1)
 """Tells apart the temporaries of one process, whatever its threads."""
 _in_work: set[Path] = set()
@@ -45,8 +49,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Give an empty temporary directory beside `path`; publish it whole when the block ends.
 
-    A directory cannot be renamed over another that is not empty. The old one therefore steps aside under a
-    fixed name first, and `recover` puts it back if a kill fell between the two renames.
+    A directory cannot be renamed over another that is not empty, so the two are exchanged in one step. Where the
+    system or the file system cannot do that, the old one steps aside under a fixed name first: `recover` puts it back
+    if a kill fell between the two renames, and waits for a writer between them. What `recover` cannot help there is a
+    reader that called it just before the first rename and looks before the second: it finds nothing, for an instant.
     """
     recover(path)
     with _temporary(path) as temporary:
@@ -57,9 +63,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 _fsync(file)
             _fsync(temporary)
             with exclusive(_lock(path)):
-                if path.exists():
+                if not path.exists():
+                    temporary.rename(path)
+                elif not _exchange(temporary, path):
                     path.rename(_aside(path))
-                temporary.rename(path)
+                    temporary.rename(path)
                 _fsync(path.parent)
                 shutil.rmtree(_aside(path), ignore_errors=True)
         except OSError as error:
@@ -130,6 +138,20 @@ def _temporary(path: Path) -> Iterator[Path]:
     finally:
         _remove(temporary)
         _in_work.discard(temporary)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two directories change names in one step (Linux, renameat2(2)); tell whether that could be done."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if swap(_HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
 
 
 def _remove(path: Path) -> None:

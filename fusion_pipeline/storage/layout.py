@@ -35,6 +35,10 @@ class Layout:
         """Model set of a pair, a directory."""
         return self.root / "models" / pair
 
+    def diagnostics(self, pair: str) -> Path:
+        """Folder of what is known of a pair's common support and use of donors."""
+        return self.root / "diagnostics" / pair
+
     def implicates(self, pair: str) -> Path:
         """Dataset of a pair's implicates: `implicate=07/part-0.parquet` below it."""
         return self.root / "implicates" / pair
@@ -42,6 +46,10 @@ class Layout:
     def implicate(self, pair: str, implicate: int) -> Path:
         """One implicate's Parquet file."""
         return self.implicates(pair) / f"implicate={implicate:02d}" / "part-0.parquet"
+
+    def marginals(self, pair: str) -> Path:
+        """Marginals of a pair's implicates, held against its donors'."""
+        return self.root / "fusion" / "marginals" / f"{pair}.parquet"
 
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""

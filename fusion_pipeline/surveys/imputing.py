@@ -1,26 +1,16 @@
 """Imputation of answers that are missing by accident: refused, not known, suppressed.
 
-Belongs here: filling them, once, by the project's own engine. Does not belong here: valid skips, which are answers
-(`coding.py`), and multiple completed copies (the variance of a single imputation is not carried on).
-
-Method: variables in the order of how many answers they miss; each is trained on the records that have it, with every
-complete variable as predictor, and drawn for the others (chained, one pass, as fusionData does).
+Belongs here: which of a survey's variables are filled. Does not belong here: how (`fusion/imputation.py`), valid skips,
+which are answers (`coding.py`), and multiple completed copies (the variance of a single imputation is not carried on).
 """
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from pathlib import Path
-
-import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.storage.tables import categorical, codes_of, levels_of
 from fusion_pipeline.surveys.codebook import Respondent
 
 VERSION = "1"
-_log = logging.getLogger(__name__)
 
 
 def impute_missing(
@@ -32,7 +22,7 @@ def impute_missing(
     ----------
     table : microdata as ingested
     entry : its part of the codebook
-    seed, threads, stream_name : as in `fusion.fusing.fuse`; the result depends on seed and name only
+    seed, threads, stream_name : as in `fusion.imputation.impute`; the result depends on seed and name only
 
     Returns
     -------
@@ -43,55 +33,11 @@ def impute_missing(
     -----
     Drawn, not predicted: an imputed answer is one that a similar record gave, so that distributions are kept.
     """
+    from fusion_pipeline.fusion.imputation import impute
+
     names = [name for name in entry.everything if name in table.column_names]
-    missing = {name: table[name].null_count for name in names if table[name].null_count}
-    complete = [name for name in names if name not in missing and len(table[name].unique()) > 1]
-    filled: dict[str, int] = {}
-    for name in sorted(missing, key=lambda name: missing[name]):
-        if missing[name] == table.num_rows:
-            continue
-        table = _fill(table, name, complete, seed, threads, stream_name)
-        complete.append(name)
-        filled[name] = missing[name]
-        _log.info("%s: %s missing answers imputed", name, f"{missing[name]:,}")
-    return table, filled
-
-
-def _fill(
-    table: pa.Table, name: str, predictors: list[str], seed: int, threads: int, stream_name: str
-) -> pa.Table:
-    from fusion_pipeline.fusion.fusing import fuse
-    from fusion_pipeline.fusion.training import train
-
-    known = table[name].is_valid()
-    donor = table.filter(known).select([*predictors, name, "weight"])
-    recipient = table.filter(pa.array(~known.to_numpy())).select(predictors)
-    with tempfile.TemporaryDirectory() as folder:
-        models = train(
-            donor,
-            y=[name],
-            x=predictors,
-            weight="weight",
-            out=Path(folder) / "models",
-            seed=seed,
-            threads=threads,
-            bootstraps=0,
-        )
-        fused = fuse(
-            recipient, models, implicates=1, seed=seed, retain=(), threads=threads, stream_name=stream_name
-        )
-    assert isinstance(fused, pa.Table)
-    drawn = fused[name]
-    rows = np.flatnonzero(~known.to_numpy())
-    position = table.column_names.index(name)
-    column = table[name]
-    if pa.types.is_dictionary(column.type):
-        levels = levels_of(column)
-        codes = codes_of(column)
-        codes[rows] = [levels.index(level) for level in drawn.to_pylist()]
-        array = categorical(codes, levels, ordered=column.type.ordered)
-    else:
-        values = column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
-        values[rows] = drawn.to_numpy()
-        array = pa.array(values).cast(column.type)
-    return table.set_column(position, name, array)
+    completed = impute(
+        table, columns=names, weight="weight", seed=seed, threads=threads, stream_name=stream_name
+    )
+    filled = {name: table[name].null_count - completed[name].null_count for name in names}
+    return completed, {name: count for name, count in filled.items() if count}

@@ -7,13 +7,19 @@ here: statistics (`marginals.py`), checks on implicates (`implicates.py`).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
 import pyarrow as pa
+
+from fusion_pipeline.storage.tables import TableRef
 
 Aspect = Literal["schema", "values"]
 ASPECTS: tuple[Aspect, ...] = ("schema", "values")
+CELLS = 8_000_000
+"""Values read at a time: 64 MB of doubles, and what Great Expectations makes of them."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,11 @@ class Finding:
     detail: str
 
 
-def validate(table: pa.Table, spec: TableSpec) -> list[Finding]:
-    """Hold a table against its specification, all expectations in one suite.
+def validate(table: pa.Table | TableRef, spec: TableSpec) -> list[Finding]:
+    """Hold a table against its specification.
+
+    The columns are read in groups of at most `CELLS` values, whatever the number of rows and replicate weights, and
+    columns without an expectation are not read at all.
 
     Returns
     -------
@@ -56,48 +65,85 @@ def validate(table: pa.Table, spec: TableSpec) -> list[Finding]:
         One per expectation. An expectation that cannot be evaluated (its column is missing) has failed, and
         its detail says so.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    there = table.column_names if isinstance(table, pa.Table) else table.columns
+    read = table.select if isinstance(table, pa.Table) else table.read
+    batch = _batches()
+    # The names alone: the set of columns needs no rows.
+    findings = batch(pd.DataFrame(columns=there), _of_names(spec))
+    key = [name for name in spec.key if name in there]
+    findings += batch(read(key or there[:1]).to_pandas(), _of_rows(spec))
+    judged = [(column.name, expectations) for column in spec.columns if (expectations := _of_column(column))]
+    size = max(1, CELLS // max(table.num_rows, 1))
+    for start in range(0, len(judged), size):
+        group = judged[start : start + size]
+        frame = read([name for name, _ in group if name in there]).to_pandas()
+        findings += batch(frame, [expectation for _, some in group for expectation in some])
+    return findings
 
-    schema: dict[str, Any] = {"meta": {"aspect": "schema"}}
-    values: dict[str, Any] = {"meta": {"aspect": "values"}}
+
+def _of_names(spec: TableSpec) -> list[Any]:
+    import great_expectations.expectations as gxe
+
     names = [column.name for column in spec.columns]
-    expectations: list[Any] = [
-        gxe.ExpectTableColumnsToMatchSet(column_set=names, exact_match=True, **schema),
-        gxe.ExpectTableRowCountToBeBetween(min_value=spec.minimum_rows, **schema),
-    ]
+    return [gxe.ExpectTableColumnsToMatchSet(column_set=names, exact_match=True, **_aspect("schema"))]
+
+
+def _of_rows(spec: TableSpec) -> list[Any]:
+    import great_expectations.expectations as gxe
+
+    schema = _aspect("schema")
+    expectations: list[Any] = [gxe.ExpectTableRowCountToBeBetween(min_value=spec.minimum_rows, **schema)]
     if len(spec.key) == 1:
         expectations.append(gxe.ExpectColumnValuesToBeUnique(column=spec.key[0], **schema))
     elif spec.key:
         expectations.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(spec.key), **schema))
-    for column in spec.columns:
-        name = column.name
-        if not column.nullable:
-            expectations.append(gxe.ExpectColumnValuesToNotBeNull(column=name, **values))
-        if column.levels is not None:
-            levels = list(column.levels)
-            expectations.append(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=levels, **values))
-        if column.minimum is not None or column.maximum is not None:
-            low, high = column.minimum, column.maximum
-            expectations.append(
-                gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, **values)
-            )
+    return expectations
+
+
+def _of_column(column: ColumnSpec) -> list[Any]:
+    import great_expectations.expectations as gxe
+
+    name, values = column.name, _aspect("values")
+    expectations: list[Any] = []
+    if not column.nullable:
+        expectations.append(gxe.ExpectColumnValuesToNotBeNull(column=name, **values))
+    if column.levels is not None:
+        levels = list(column.levels)
+        expectations.append(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=levels, **values))
+    if column.minimum is not None or column.maximum is not None:
+        low, high = column.minimum, column.maximum
+        expectations.append(
+            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, **values)
+        )
+    return expectations
+
+
+def _aspect(aspect: Aspect) -> dict[str, Any]:
+    return {"meta": {"aspect": aspect}}
+
+
+def _batches() -> Callable[[pd.DataFrame, list[Any]], list[Finding]]:
+    """Open a context, and return what evaluates expectations on a frame."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    suite = context.suites.add(gx.ExpectationSuite(name="table", expectations=expectations))
-    batch = (
+    definition = (
         context.data_sources.add_pandas("memory")
         .add_dataframe_asset("table")
         .add_batch_definition_whole_dataframe("whole")
-        .get_batch({"dataframe": table.to_pandas()})
     )
-    # No partial lists: they hold raw values of survey records.
-    results = batch.validate(
-        suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": 0}
-    ).results
-    return [_finding(result) for result in results]
+
+    def evaluate(frame: pd.DataFrame, expectations: list[Any]) -> list[Finding]:
+        suite = gx.ExpectationSuite(name="table", expectations=expectations)
+        # No partial lists: they hold raw values of survey records.
+        form = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
+        results = definition.get_batch({"dataframe": frame}).validate(suite, result_format=form).results
+        return [_finding(result) for result in results]
+
+    return evaluate
 
 
 def _finding(result: Any) -> Finding:

@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.rules import broken, table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 CHECKS = {
     "complete": "Every recipient household is there once, in order, with every fusion variable.",
     "no_missing": "No fusion variable has a missing or infinite value.",
     "within_support": "Every drawn value occurs among the donors.",
+    "rules": "Every record obeys every rule of the plan.",
 }
 
 
@@ -46,23 +48,29 @@ def check_implicates(
     """
     found: dict[str, list[str]] = {name: [] for name in CHECKS}
     households = recipient.read(["hid"])["hid"]
-    drawn = [name for name in plan.variables if name not in plan.products]
+    bounded = {rule.variable for rule in plan.parsed_rules}
+    # A bound that no donor reaches becomes the value itself.
+    drawn = [name for name in plan.variables if name not in plan.products and name not in bounded]
+    own = recipient.read(list(plan.conditions))
     support = {name: donor.read([name])[name].unique() for name in drawn}
     for file in files:
         implicate = TableRef(file)
-        table = implicate.read()
         label = file.parent.name
-        absent = [name for name in plan.variables if name not in table.column_names]
-        if absent or not table["hid"].combine_chunks().equals(households.combine_chunks()):
+        absent = [name for name in plan.variables if name not in implicate.columns]
+        if absent or not implicate.read(["hid"])["hid"].combine_chunks().equals(households.combine_chunks()):
             found["complete"].append(f"{label}: {f'lacks {absent}' if absent else 'other households'}")
             continue
         for name in plan.variables:
-            if count := _missing(table[name]):
+            column = implicate.read([name])[name]
+            if count := _missing(column):
                 found["no_missing"].append(f"{label}: {count} of {name}")
-        for name in drawn:
-            known = pc.is_in(_plain(table[name].drop_null()), value_set=_plain(support[name]))
+            if name not in support:
+                continue
+            known = pc.is_in(_plain(column.drop_null()), value_set=_plain(support[name]))
             if count := pc.sum(pc.invert(known)).as_py():
                 found["within_support"].append(f"{label}: {count} values of {name} no donor has")
+        for text, count in _disobeyed(table, own, plan).items():
+            found["rules"].append(f"{label}: {count} values break `{text}`")
     return {name: "; ".join(texts) for name, texts in found.items()}
 
 
@@ -97,22 +105,20 @@ def incomplete(card: pd.DataFrame, households: int) -> str:
     return "" if short.empty else f"implicates {short.tolist()} do not have {households} rows"
 
 
-def beyond(marginals: pd.DataFrame, standard_errors: float = 5.0) -> list[str]:
-    """Name the marginals that lie further from the donor's than a few of its standard errors.
-
-    Parameters
-    ----------
-    marginals : of `marginals.compare_marginals`
-    standard_errors : float
-        Generous, because donor and recipient may sample other populations and years.
-    """
-    far = marginals[marginals["difference"].abs() > standard_errors]
-    return [f"{row.variable} {row.level}" for row in far.itertuples()]
-
-
 def digest(card: pd.DataFrame) -> str:
     """Hash the bytes of several implicates, described by `data_card`, into one data version."""
     return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
+
+
+def _disobeyed(table: pa.Table, own: pa.Table, plan: FusionPlan) -> dict[str, int]:
+    columns = {name: own[name] for name in own.column_names}
+    columns |= {name: table[name] for name in plan.variables}
+    # What a rule reads but is not written out cannot be looked at here.
+    readable = [r for r in plan.parsed_rules if {r.variable, *r.columns} <= set(columns)]
+    outside = {v for step in plan.steps if step.condition for v in step.variables}
+    readable = [rule for rule in readable if rule.variable not in outside]
+    counts = broken(readable, table_lookup(pa.table(columns), "implicate", StorageError))
+    return {text: count for text, count in counts.items() if count}
 
 
 def _missing(column: pa.ChunkedArray) -> int:

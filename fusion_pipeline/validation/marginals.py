@@ -1,29 +1,42 @@
 """Fused marginals against the donor's: means, spreads, zero shares and level shares.
 
-Belongs here: comparisons of single numbers over all implicates, streamed. Does not belong here: whole
-distributions (`distributions.py`), figures (`figures.py`), the joined relation (`inference/relation.py`).
+Belongs here: comparisons of single numbers over all implicates, streamed. Does not belong here: who is comparable
+(`comparable.py`), whole distributions (`distributions.py`), figures (`figures.py`), the joined relation
+(`inference/relation.py`).
 
-Differences are counted in standard errors of the donor's estimate. A difference of a few of them is no error
-by itself: donor and recipient sample different populations, often in different years.
+Differences are counted in combined standard errors of the fused estimate and of the comparable donors'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.aggregates import Weights, categorical_estimates
-from fusion_pipeline.inference.relation import Column, FusedRelation, Implicates, listing, open_fused
+from fusion_pipeline.inference.pooling import rubin
+from fusion_pipeline.inference.relation import (
+    IMPLICATE,
+    Column,
+    FusedRelation,
+    Implicates,
+    listing,
+    open_fused,
+    quoted,
+)
 from fusion_pipeline.storage.tables import TableRef
 
 Array = NDArray[np.float64]
+Estimates: TypeAlias = dict[str, tuple[float, float]]
+"""Of one variable: level, or kind of number -> estimate and standard error."""
+_NONE = (0.0, 0.0)
+"""A level that does not occur."""
 
 
 def compare_marginals(
@@ -35,10 +48,11 @@ def compare_marginals(
     weight: str = "weight",
     replicate_weights: Sequence[str] = (),
     replicate_scale: float | None = None,
+    odds: Array | None = None,
     memory_limit: int | str | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Compare the weighted marginals of fusion variables with the donor's own.
+    """Compare the weighted marginals of fusion variables with those of the donors, all and comparable.
 
     Parameters
     ----------
@@ -48,13 +62,15 @@ def compare_marginals(
         Fusion variables, numeric or categorical.
     replicate_weights, replicate_scale : optional
         Of the donor, for its standard errors; scale 4/R unless given. Without, the ratio variance.
+    odds : (donors,) float64, optional
+        What `comparable.comparable_donors` multiplies the weights with; without, all donors are comparable.
 
     Returns
     -------
     pd.DataFrame
         `variable`; `level`: a category, or `mean`, `sd`, `zero share` of a numeric variable (the last where
-        zeros occur); `donor`, `donor_standard_error`, `fused`; `difference`, (fused - donor) in donor
-        standard errors.
+        zeros occur); `fused`, `donor`, `comparable`, each followed by its standard error (`fused_standard_error`
+        ...); `z`, (fused - comparable) in combined standard errors.
 
     Raises
     ------
@@ -63,57 +79,44 @@ def compare_marginals(
 
     Notes
     -----
-    Standard error of sd: that of the mean of (x - mean)^2, divided by 2 sd (linearisation).
+    Fused: Rubin's rule over the estimates of the implicates, with the ratio variance within an implicate. Replicate
+    weights are multiplied by the same odds as the weight: the odds count as known. Standard error of sd: that of the
+    mean of (x - mean)^2, divided by 2 sd (linearisation).
     """
     with open_fused(fused, static, memory_limit=memory_limit, threads=threads) as relation:
         columns = [relation.column(name, "variable") for name in variables]
         frame = donor_frame(donor, [*variables, weight, *replicate_weights])
         for column in columns:
             _check_kind(column, frame[column.name])
-        weights = _DonorWeights.of(frame, weight, replicate_weights, replicate_scale)
+        everyone = _DonorWeights.of(frame, weight, replicate_weights, replicate_scale)
         fused_weight = relation.column(weight, "weight").sql
         numeric = [c for c in columns if c.numeric]
         categorical = [c for c in columns if not c.numeric]
-        moments = _fused_moments(relation, numeric, fused_weight) if numeric else {}
-        shares = _fused_shares(relation, categorical, fused_weight) if categorical else {}
+        donors = {c.name: _donor_estimates(frame[c.name], c, everyone) for c in columns}
+        fused_estimates: dict[str, Estimates] = {}
+        if numeric:
+            scales = [_scale(donors[c.name]) for c in numeric]
+            fused_estimates |= _fused_moments(relation, numeric, scales, fused_weight)
+        if categorical:
+            fused_estimates |= _fused_shares(relation, categorical, fused_weight)
+    near = everyone if odds is None else everyone.times(odds)
     parts = []
     for column in columns:
-        values = frame[column.name]
-        if column.numeric:
-            part = _compare_numeric(
-                values.to_numpy(np.float64, na_value=np.nan), weights, moments[column.name]
-            )
-        else:
-            part = _compare_levels(values, weights, shares[column.name], column.levels)
-        part.insert(0, "variable", column.name)
-        parts.append(part)
-    result = pd.concat(parts, ignore_index=True)
-    gap, error = result["fused"] - result["donor"], result["donor_standard_error"]
+        name, found = column.name, fused_estimates[column.name]
+        comparable = donors[name] if odds is None else _donor_estimates(frame[name], column, near)
+        for level in _levels(column, frame[name], donors[name], found):
+            three = found.get(level, _NONE), donors[name].get(level, _NONE), comparable.get(level, _NONE)
+            parts.append((name, level, *(number for estimate in three for number in estimate)))
+    sides = [part for side in ("fused", "donor", "comparable") for part in (side, f"{side}_standard_error")]
+    result = pd.DataFrame(parts, columns=["variable", "level", *sides])
+    fused_value, value, *errors = (
+        result[name].to_numpy(np.float64)
+        for name in ("fused", "comparable", "fused_standard_error", "comparable_standard_error")
+    )
+    gap, error = fused_value - value, np.hypot(*errors)
     with np.errstate(divide="ignore", invalid="ignore"):
-        result["difference"] = np.where(gap == 0, 0.0, gap.to_numpy() / error.to_numpy())
+        result["z"] = np.where(gap == 0, 0.0, gap / error)
     return result
-
-
-def comparable_donors(donor: TableRef, recipient: TableRef, locations: Sequence[str]) -> pa.Table:
-    """Keep the donors of the locations in which there are recipients: one state is not held against the nation.
-
-    Parameters
-    ----------
-    donor, recipient : tables that share the location columns
-    locations : sequence of str
-        Their disclosed location columns, such as `recs_division`.
-
-    Returns
-    -------
-    pa.Table
-        Donors whose every location occurs among the recipients; all donors where none is left.
-    """
-    table = donor.read()
-    kept = pa.array(np.ones(table.num_rows, dtype=bool))
-    for name in locations:
-        covered = recipient.read([name])[name].cast(pa.string()).unique()
-        kept = pc.and_(kept, pc.is_in(table[name].cast(pa.string()), value_set=covered))
-    return table.filter(kept) if pc.any(kept).as_py() else table
 
 
 def donor_frame(donor: pd.DataFrame | pa.Table | TableRef, names: Sequence[str]) -> pd.DataFrame:
@@ -150,6 +153,9 @@ class _DonorWeights:
         matrix = frame[list(replicates)].to_numpy(np.float64)
         return cls(main, matrix, 4 / max(len(replicates), 1) if scale is None else scale)
 
+    def times(self, odds: Array) -> _DonorWeights:
+        return _DonorWeights(self.main * odds, self.replicates * odds[:, None], self.scale)
+
     def at(self, rows: NDArray[np.bool_]) -> _DonorWeights:
         return _DonorWeights(self.main[rows], self.replicates[rows], self.scale)
 
@@ -165,73 +171,112 @@ class _DonorWeights:
         return mean, float(np.sqrt(n / (n - 1) * np.sum((self.main * (x - mean)) ** 2)) / total)
 
 
-def _compare_numeric(x: Array, weights: _DonorWeights, fused: dict[str, float]) -> pd.DataFrame:
-    there = ~np.isnan(x)
-    x, weights = x[there], weights.at(there)
+def _donor_estimates(values: pd.Series, column: Column, weights: _DonorWeights) -> Estimates:
+    there = values.notna().to_numpy() & (weights.main > 0)
+    if not there.any():
+        return {}
+    values, weights = values[there], weights.at(there)
+    if not column.numeric:
+        text = values.astype(str).to_numpy()
+        if values.dtype == bool:
+            text = np.char.lower(text.astype(str))  # as DuckDB writes truth values
+        return {level: weights.mean((text == level).astype(np.float64)) for level in dict.fromkeys(text)}
+    x = values.to_numpy(np.float64)
     mean, mean_error = weights.mean(x)
     variance, variance_error = weights.mean((x - mean) ** 2)
-    sd = np.sqrt(variance)
-    rows = [("mean", mean, mean_error, fused["mean"])]
-    rows.append(("sd", sd, variance_error / (2 * sd) if sd > 0 else 0.0, fused["sd"]))
-    zero, zero_error = weights.mean((x == 0).astype(np.float64))
-    if zero > 0 or fused["zero share"] > 0:
-        rows.append(("zero share", zero, zero_error, fused["zero share"]))
-    return pd.DataFrame(rows, columns=["level", "donor", "donor_standard_error", "fused"])
+    sd = float(np.sqrt(variance))
+    return {
+        "mean": (mean, mean_error),
+        "sd": (sd, variance_error / (2 * sd) if sd > 0 else 0.0),
+        "zero share": weights.mean((x == 0).astype(np.float64)),
+    }
 
 
-def _compare_levels(
-    values: pd.Series, weights: _DonorWeights, fused: dict[str, float], levels: Sequence[str] | None
-) -> pd.DataFrame:
-    there = values.notna().to_numpy()
-    text = values[there].astype(str).to_numpy()
-    if pd.api.types.is_bool_dtype(values):
-        text = np.char.lower(text.astype(str))
-    weights = weights.at(there)
-    own = (
-        list(map(str, values.cat.categories))
-        if isinstance(values.dtype, pd.CategoricalDtype)
-        else sorted(set(text))
-    )
-    order = list(dict.fromkeys([*own, *(levels or sorted(fused))]))
-    rows = [
-        (level, *weights.mean((text == level).astype(np.float64)), fused.get(level, 0.0)) for level in order
-    ]
-    return pd.DataFrame(rows, columns=["level", "donor", "donor_standard_error", "fused"])
+def _levels(column: Column, values: pd.Series, donor: Estimates, fused: Estimates) -> list[str]:
+    if column.numeric:
+        has_zeros = any(side.get("zero share", _NONE)[0] > 0 for side in (donor, fused))
+        return ["mean", "sd", "zero share"][: 2 + has_zeros]
+    is_coded = isinstance(values.dtype, pd.CategoricalDtype)
+    own = list(map(str, values.cat.categories)) if is_coded else sorted(donor)
+    return list(dict.fromkeys([*own, *(column.levels or sorted(fused))]))
 
 
-def _fused_moments(relation: FusedRelation, columns: Sequence[Column], w: str) -> dict[str, dict[str, float]]:
+def _scale(donor: Estimates) -> tuple[float, float]:
+    """Return a centre and a unit in which the fourth powers of a variable keep their digits."""
+    return donor.get("mean", _NONE)[0], donor.get("sd", _NONE)[0] or 1.0
+
+
+def _fused_moments(
+    relation: FusedRelation, columns: Sequence[Column], scales: Sequence[tuple[float, float]], w: str
+) -> dict[str, Estimates]:
     terms = []
-    for j, column in enumerate(columns):
-        x = column.sql
-        terms += [
-            f"fsum({w}) FILTER ({x} IS NOT NULL) AS w_{j}",
-            f"fsum({w} * {x}) AS wx_{j}",
-            f"fsum({w} * {x} * {x}) AS wxx_{j}",
-            f"fsum({w}) FILTER ({x} = 0) AS zero_{j}",
-        ]
-    sums = relation.query(f"SELECT {', '.join(terms)} FROM {relation.source}").astype(np.float64).iloc[0]
+    for j, (column, (centre, unit)) in enumerate(zip(columns, scales, strict=True)):
+        x = f"(({column.sql} - ({centre!r})) / {unit!r})"
+        there, zero = f"FILTER ({column.sql} IS NOT NULL)", f"FILTER ({column.sql} = 0)"
+        terms += [f"count({column.sql}) AS n_{j}"]
+        terms += [f"fsum({w}{f' * pow({x}, {k})' if k else ''}) {there} AS s{k}_{j}" for k in range(3)]
+        terms += [f"fsum({w} * {w}{f' * pow({x}, {k})' if k else ''}) {there} AS q{k}_{j}" for k in range(5)]
+        terms += [f"fsum({w}) {zero} AS z1_{j}", f"fsum({w} * {w}) {zero} AS z2_{j}"]
+    sums = relation.query(
+        f"SELECT {', '.join(terms)} FROM {relation.source} GROUP BY i.{quoted(IMPLICATE)} "
+        f"ORDER BY i.{quoted(IMPLICATE)}"
+    ).astype(np.float64)
+    found = {}
+    for j, (column, (centre, unit)) in enumerate(zip(columns, scales, strict=True)):
+        if sums.empty or not (sums[f"s0_{j}"] > 0).all():
+            raise AnalysisError(
+                f"variable {column.name}",
+                "has no weighted value in an implicate.",
+                "Check the static table.",
+            )
+        n, s0, s1, s2 = (sums[f"{name}_{j}"].to_numpy() for name in ("n", "s0", "s1", "s2"))
+        q0, q1, q2, q3, q4 = (sums[f"q{k}_{j}"].to_numpy() for k in range(5))
+        z1, z2 = (sums[f"z{k}_{j}"].fillna(0.0).to_numpy() for k in (1, 2))
+        factor = n / np.maximum(n - 1, 1) / s0**2
+        mean = s1 / s0
+        variance = np.maximum(0.0, s2 / s0 - mean**2)
+        squares = np.maximum(0.0, q2 - 2 * mean * q1 + mean**2 * q0)
+        fourth = q4 - 4 * mean * q3 + 6 * mean**2 * q2 - 4 * mean**3 * q1 + mean**4 * q0
+        of_variance = np.maximum(0.0, fourth - 2 * variance * squares + variance**2 * q0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_sd = np.where(variance > 0, of_variance / (4 * variance), 0.0)
+        share = z1 / s0
+        found[column.name] = {
+            "mean": _pooled(centre + unit * mean, unit**2 * factor * squares),
+            "sd": _pooled(unit * np.sqrt(variance), unit**2 * factor * of_sd),
+            "zero share": _pooled(share, factor * np.maximum(0.0, z2 * (1 - 2 * share) + share**2 * q0)),
+        }
+    return found
+
+
+def _fused_shares(relation: FusedRelation, columns: Sequence[Column], w: str) -> dict[str, Estimates]:
+    frame = categorical_estimates(relation, columns, (), Weights(w)).dropna(subset="level")
     found = {}
     for j, column in enumerate(columns):
-        if not sums[f"w_{j}"] > 0:
+        rows = frame[frame["variable"] == j]
+        if rows.empty:
             raise AnalysisError(
                 f"variable {column.name}",
                 "has no weighted value in the implicates.",
                 "Check the static table.",
             )
-        mean = sums[f"wx_{j}"] / sums[f"w_{j}"]
-        variance = max(0.0, sums[f"wxx_{j}"] / sums[f"w_{j}"] - mean**2)
-        zero = 0.0 if np.isnan(sums[f"zero_{j}"]) else sums[f"zero_{j}"] / sums[f"w_{j}"]
-        found[column.name] = {"mean": mean, "sd": float(np.sqrt(variance)), "zero share": zero}
+        # A level that an implicate lacks has a share of zero there.
+        share, variance = (
+            rows.pivot_table(index=IMPLICATE, columns="level", values=value).fillna(0.0)
+            for value in ("proportion", "proportion_variance")
+        )
+        found[column.name] = {
+            str(level): _pooled(share[level].to_numpy(), variance[level].to_numpy()) for level in share
+        }
     return found
 
 
-def _fused_shares(relation: FusedRelation, columns: Sequence[Column], w: str) -> dict[str, dict[str, float]]:
-    frame = categorical_estimates(relation, columns, (), Weights(w)).dropna(subset="level")
-    found = {}
-    for j, column in enumerate(columns):
-        counts = frame[frame["variable"] == j].groupby("level")["count"].sum()
-        found[column.name] = {str(k): float(v) for k, v in (counts / counts.sum()).items()}
-    return found
+def _pooled(estimates: Array, variances: Array) -> tuple[float, float]:
+    """Pool implicates; of a single one, whose variance between is unknown, the variance within must do."""
+    if len(estimates) == 1:
+        return float(estimates[0]), float(np.sqrt(variances[0]))
+    pooled = rubin(estimates, variances)
+    return float(pooled.estimate), float(pooled.standard_error)
 
 
 def _check_kind(column: Column, values: pd.Series) -> None:

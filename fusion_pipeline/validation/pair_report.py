@@ -26,11 +26,11 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
+from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
-from fusion_pipeline.validation.marginals import compare_marginals
 from fusion_pipeline.validation.report import Section, write_report
 
-VERSION = "1"
+VERSION = "2"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -60,6 +60,7 @@ def write_pair_report(
     prepared: PairTables,
     harmonized: PairTables,
     households: TableRef,
+    marginals: pd.DataFrame,
     plan: FusionPlan,
     memory_limit: int,
     threads: int,
@@ -73,6 +74,7 @@ def write_pair_report(
     files : all implicates
     prepared, harmonized : the pair's tables
     households : the recipient's standardized households
+    marginals : of `pair_marginals.pair_marginals`
     plan : the pair's fusion plan
     memory_limit, threads : bounds for DuckDB
     """
@@ -86,7 +88,6 @@ def write_pair_report(
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = _grouping(households)
     by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads)
-    marginals = compare_marginals(prepared.donor, list(files), static, plan.variables, **bounds)
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
@@ -124,8 +125,10 @@ def write_pair_report(
     sections += [
         Section(
             "Fused against donor",
-            "Differences in standard errors of the donor's estimate. Donor and recipient sample different "
-            "populations, often of different years, so a difference is not an error by itself.",
+            "Over all implicates, all donors, and comparable donors: those of the recipient's disclosed locations, "
+            "weighted by their odds of being recipients given the harmonized predictors. z counts the difference "
+            f"between fused and comparable donors in combined standard errors; "
+            f"beyond {BEYOND:g} chance seldom explains it.",
             figure=None,
             table=marginals,
         ),

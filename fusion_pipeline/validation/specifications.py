@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fusion_pipeline.geography.concordance import states
+from fusion_pipeline.geography.concordance import AREAS, areas, states
 from fusion_pipeline.geography.predictors import MARK
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Harmony, load_harmony
@@ -53,15 +53,11 @@ def acs_persons(layout: Layout, partition: str) -> TableSpec:
 
 def concordance(layout: Layout, partition: str | None) -> TableSpec:
     """PUMA concordance."""
-    areas = {
-        name: tuple(sorted({getattr(state, name) for state in states().values()}))
-        for name in ("region", "division", "recs_division")
-    }
     columns = (
         *_PLACE,
         ColumnSpec("county"),
         ColumnSpec("weight", minimum=1),
-        *(ColumnSpec(name, levels=levels) for name, levels in areas.items()),
+        *(ColumnSpec(name, levels=tuple(areas(name))) for name in AREAS),
     )
     return TableSpec(columns, key=("state", "puma10", "county"), minimum_rows=len(_FIPS))
 

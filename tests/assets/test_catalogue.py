@@ -31,7 +31,10 @@ GRAPH = {
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
         "fusion/models": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "fusion/implicates": ("pair | chunk", ["fusion/models", "fusion/prepared"]),
-        "fusion/microdata": (PAIRS, ["acs/households", "fusion/implicates", "fusion/prepared"]),
+        "fusion/microdata": (
+            PAIRS,
+            ["acs/households", "fusion/implicates", "fusion/prepared", "survey/households"],
+        ),
     },
     "quality": {
         "quality/report": (PAIRS, ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared"]),
@@ -62,10 +65,14 @@ CHECKED_TABLES = [
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},
-    "fusion/implicates": {"complete", "no_missing", "within_support"},
+    "fusion/implicates": {"complete", "no_missing", "rules", "within_support"},
     "fusion/microdata": {"complete"},
 }
-WARNING = {"fusion/harmonized": {"similarity"}, "fusion/microdata": {"marginals"}}
+WARNING = {
+    "fusion/harmonized": {"similarity"},
+    "fusion/models": {"common_support"},
+    "fusion/microdata": {"marginals"},
+}
 
 ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
 

@@ -20,6 +20,7 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import JobRun, execute, run_pair
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation.comparable import BEYOND, comparable_donors
 from tests.conftest import Run
 
 pytestmark = pytest.mark.realdata
@@ -197,66 +198,78 @@ def fused_estimates(fused: list[pd.DataFrame], delaware: pd.DataFrame) -> pd.Dat
     return pd.DataFrame({"fused": np.mean(means, axis=0), "fused_error": np.sqrt(total)})
 
 
-def features(frame: pd.DataFrame) -> pd.DataFrame:
-    """Harmonized predictors as numbers: one column a category, numbers with their squares."""
-    frame = frame.copy()
-    # The file at hand has no race for Hispanic respondents, so they are a category of their own on both sides.
-    race, hispanic = frame.pop("householder_race__rac1p"), frame.pop("sdescent__hisp")
-    frame["race"] = race.astype(object).where(hispanic.astype(str) != "1", "Hispanic")
-    coded = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
-    numbers = frame.drop(columns=coded).astype(float)
-    return pd.concat(
-        [pd.get_dummies(frame[coded].astype(str)), numbers, (numbers**2).add_suffix("²")], axis=1
-    )
-
-
-def comparable_donors(real: Run, recs: pd.DataFrame, delaware: pd.DataFrame) -> pd.DataFrame:
+def comparable_estimates(real: Run, recs: pd.DataFrame, delaware: pd.DataFrame) -> pd.DataFrame:
     """Estimates from RECS alone for households like Delaware's.
 
     Donors of Delaware's RECS division (South Atlantic), weighted by their survey weight times the odds of being
-    one of Delaware's households given the harmonized predictors (logistic regression). The standard error is that
-    of the survey's balanced replicates with the odds held fixed. Neighbouring divisions are left out: the fusion
-    conditions on the division, too, and they differ much in air conditioning.
+    one of Delaware's households given the harmonized predictors. The standard error is that of the survey's balanced
+    replicates with the odds held fixed. Neighbouring divisions are left out: the fusion conditions on the division,
+    too, and they differ much in air conditioning.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    donors, recipients = (table(real, "prepared", side).to_pandas() for side in ("donor", "recipient"))
-    names = [name for name in donors if "__" in name]
-    near = (donors["recs_division"] == "South Atlantic").to_numpy()
-    x = pd.concat([features(donors.loc[near, names]), features(recipients[names])]).fillna(0)
-    x = StandardScaler().fit_transform(x.astype(float))
-    count = int(near.sum())
-    weight, target = recs.loc[near, "NWEIGHT"].to_numpy(float), delaware["WGTP"].to_numpy(float)
-    side = np.repeat([0, 1], [count, len(target)])
-    share = np.concatenate([weight / weight.sum(), target / target.sum()]) * len(side) / 2
-    model = LogisticRegression(max_iter=1_000).fit(x, side, sample_weight=share)
-    odds = np.exp(model.decision_function(x[:count]))
-
+    donors, recipients = (table(real, "prepared", side) for side in ("donor", "recipient"))
+    found = comparable_donors(
+        donors,
+        recipients,
+        delaware["WGTP"].to_numpy(float),
+        predictors=[name for name in donors.columns if "__" in name],
+        locations=["recs_division"],
+        seed=1,
+    )
+    assert found.is_sound, found.words
+    near = donors.to_pandas(["recs_division"])["recs_division"] == "South Atlantic"
+    np.testing.assert_array_equal(found.odds > 0, near)
     values = statistics(
-        recs[near].rename(columns=str.lower).assign(
-            **{name: recs.loc[near, name.upper()].map(LABELS[name]) for name in CATEGORIES}
+        recs.rename(columns=str.lower).assign(
+            **{name: recs[name.upper()].map(LABELS[name]) for name in CATEGORIES}
         )
-    )  # fmt: skip
-    odds_weight = weight * odds
-    mean = odds_weight @ values.to_numpy() / odds_weight.sum()
-    again = recs.loc[near, [f"BRRWT{r}" for r in range(1, 97)]].to_numpy(float) * odds[:, None]
+    )
+    weight = recs["NWEIGHT"].to_numpy(float) * found.odds
+    mean = weight @ values.to_numpy() / weight.sum()
+    again = recs[[f"BRRWT{r}" for r in range(1, 97)]].to_numpy(float) * found.odds[:, None]
     replicated = again.T @ values.to_numpy() / again.sum(axis=0)[:, None]
     error = np.sqrt(4 / 96 * ((replicated - mean) ** 2).sum(axis=0))
-    unlike = odds_weight @ x[:count] / odds_weight.sum() - target @ x[count:] / target.sum()
-    assert np.abs(unlike).max() < 0.2, "the weighted donors are not like Delaware's households"
-    assert odds_weight.sum() ** 2 / (odds_weight**2).sum() > 100
     return pd.DataFrame({"comparable": mean, "comparable_error": error}, index=values.columns)
 
 
 def test_fused_estimates_agree_with_those_of_comparable_donors(real, recs, fused, delaware) -> None:
-    found = comparable_donors(real, recs, delaware)
+    found = comparable_estimates(real, recs, delaware)
     found[["fused", "fused_error"]] = fused_estimates(fused, delaware).to_numpy()
     combined = np.hypot(found["comparable_error"], found["fused_error"])
     found["z"] = np.where(combined > 0, (found["fused"] - found["comparable"]) / combined, 0.0)
     # Everybody uses electricity, among the donors and in Delaware.
     assert (found.loc["zero btuel", ["comparable", "fused"]] == 0).all()
-    assert (found["z"].abs() < 3).all(), "\n" + found.round(4).to_string()
+    assert (found["z"].abs() < BEYOND).all(), "\n" + found.round(4).to_string()
+
+
+def test_the_check_and_the_report_show_the_marginals_that_were_worked_out_here(
+    real, recs, fused, delaware
+) -> None:
+    expected = comparable_estimates(real, recs, delaware)
+    expected[["fused", "fused_error"]] = fused_estimates(fused, delaware).to_numpy()
+    shown = TableRef(real.layout.marginals(PAIR)).to_pandas().set_index(["variable", "level"])
+    for name, row in expected.iterrows():
+        kind, _, variable = str(name).partition(" ")
+        key = (
+            (kind[:-1], variable)
+            if kind.endswith(":")
+            else (variable, {"zero": "zero share"}.get(kind, kind))
+        )
+        if key not in shown.index:
+            # Nobody is without electricity, so that it has no share of zeros.
+            assert name == "zero btuel"
+            continue
+        found = shown.loc[key]
+        assert found["fused"] == pytest.approx(row["fused"], rel=1e-6), name
+        assert found["comparable"] == pytest.approx(row["comparable"], rel=1e-6), name
+        assert found["comparable_standard_error"] == pytest.approx(row["comparable_error"], rel=1e-5), name
+    check = next(
+        check
+        for outcome in real.outcomes.values()
+        for check in outcome.checks
+        if check.check_name == "marginals"
+    )
+    assert check.passed, check.metadata
+    assert "comparable standard error" in real.layout.report(PAIR).read_text()
 
 
 def test_chunk_that_was_deleted_is_drawn_again_with_the_same_bytes(real) -> None:

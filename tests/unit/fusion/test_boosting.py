@@ -56,8 +56,10 @@ def test_the_best_tree_size_wins_and_the_final_model_has_its_number_of_rounds():
     fold = boosting.assign_folds(boosting.rank_bins(label), 3, random)
     mean = Objective("mean", {"objective": "regression", "metric": "l2"}, 1)
     [model] = boosting.fit_models(
-        features, [], label, np.ones(900), fold, [mean], Tuning(3, (2, 16), 0.2, 10)
+        features, [], label, np.ones(900), fold, [mean], Tuning(3, (2, 16), 0.2, patience=10)
     )
     assert model.leaves == 16 == min(model.losses, key=model.losses.get)
     assert model.booster.num_trees() == model.rounds
-    assert model.loss == model.losses[16] < np.var(label) / 2
+    # Sizes are compared on some folds, the loss is that of all.
+    assert model.loss == pytest.approx(model.losses[16], rel=0.2)
+    assert model.loss < np.var(label) / 2

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.fusion.drawing import pack_masks
-from fusion_pipeline.fusion.forest import TOGETHER, Placement, Program, read_forest
+from fusion_pipeline.fusion.forest import read_forest
+from fusion_pipeline.fusion.placement import Placement
+from fusion_pipeline.fusion.program import TOGETHER, Program
 
 NOMINAL, FEATURES = (3, 4), 6
 OBJECTIVES = (

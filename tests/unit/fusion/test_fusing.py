@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from fusion_pipeline.errors import FusingError
+from fusion_pipeline.examples import make_population
 from fusion_pipeline.fusion import fusing
 from fusion_pipeline.fusion import recipient as recipients
 from fusion_pipeline.fusion.fusing import fuse, implicate_file
@@ -13,8 +14,6 @@ from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.storage.tables import TableRef, read_table, write_table
-
-from .conftest import make_population
 
 
 @pytest.fixture(scope="module")

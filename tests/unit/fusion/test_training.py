@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from fusion_pipeline.errors import StorageError, TrainingError
+from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
@@ -115,7 +116,7 @@ def test_kinds_levels_order_and_report_are_in_the_manifest(models):
     assert [r.role for r in models.records if r.variable == "fuel" and r.set == 0] == [
         "zero", "mean", "quantile 1", "quantile 2", "quantile 3",
     ]  # fmt: skip
-    share = models.importance().query("variable == 'size'").set_index("predictor").share
+    share = importance(models).query("variable == 'size'").set_index("predictor").share
     assert share.sum() == pytest.approx(1) and share.idxmax() == "group"
     assert set(models.report().columns) >= {"variable", "rounds", "leaves", "loss"}
 
@@ -214,6 +215,85 @@ def test_a_damaged_model_set_is_refused_by_file_name(donor, tmp_path, damage):
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 0}))
     with pytest.raises(StorageError, match=f"{re.escape(str(named))}.*Train it again"):
         load_model_set(path)
+
+
+def test_a_model_set_of_a_later_version_is_refused_as_such(donor, tmp_path):
+    path = tmp_path / "m"
+    train(small(donor), y=["size"], x=["income"], out=path, **QUICK)
+    file = path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+    with pytest.raises(StorageError, match=r"has format 99, of a later version.*reads up to 3.*Update"):
+        load_model_set(path)
+
+
+def test_a_manifest_that_was_changed_by_hand_is_refused(donor, tmp_path):
+    path = tmp_path / "m"
+    train(small(donor), y=["size"], x=["income"], out=path, **QUICK)
+    file = path / "manifest.json"
+    file.write_text(file.read_text().replace('"bootstraps": 10', '"bootstraps": 5'))
+    with pytest.raises(
+        StorageError, match=r"manifest.json: is damaged: its SHA-256 is not the one beside it"
+    ):
+        load_model_set(path)
+
+
+def test_text_json_and_parquet_only_and_no_identifier_in_any_of_them(donor, tmp_path):
+    # Identifiers that could not occur by chance, as keys, groups and among the columns that are not used.
+    frame = small(donor).assign(
+        hid=np.arange(300) + 987_654_000,
+        psu=np.arange(300) // 3 + 555_000_000,
+        name=[f"name-{i}" for i in range(300)],
+    )
+    wanted = {"y": ["size", "cool"], "x": ["group", "income"], "weight": "weight", "groups": "psu", **QUICK}
+    models = train(frame, out=tmp_path / "m", **wanted)
+    files = [p for p in models.path.rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} == {".txt", ".json", ".parquet", ".sha256"}
+    for file in files:
+        if file.suffix == ".parquet":
+            columns = TableRef(file).to_pandas()
+            text = columns.to_csv(index=False)
+        else:
+            text = file.read_text()
+        assert not re.search(r"9876543?\d\d\d|55500\d{4}|name-\d", text), file.name
+        assert "hid" not in text.split()
+
+
+def test_progress_is_logged_for_every_label_that_is_fitted(donor, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="fusion_pipeline"):
+        train(small(donor), y=["size", "fuel"], x=["income"], out=tmp_path / "m", threads=2, **QUICK)
+    told = [m for m in caplog.messages if m.startswith("fitted")]
+    assert [m.rsplit(": ", 1)[1] for m in told] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert "training 9 models of 2 steps on 300 donors" in caplog.text
+
+
+def test_the_report_has_loss_rounds_leaves_and_the_best_predictors_of_every_model(models):
+    report = models.report()
+    assert len(report) == sum(record.set == 0 for record in models.records)
+    assert (report["loss"] > 0).all()
+    assert (report["rounds"] >= 1).all()
+    for record in (r for r in models.records if r.set == 0):
+        text = (models.path / record.file).read_text()
+        assert text.count("\nTree=") == record.rounds * max(
+            1, len(record.classes) if len(record.classes) > 2 else 1
+        )
+    size = report[(report["variable"] == "size") & (report["model"] == "mean")].iloc[0]
+    assert size["most important"].startswith("group")
+
+
+def test_folds_of_training_keep_groups_whole_and_every_class_in_every_fold(donor):
+    from fusion_pipeline.fusion.donors import load_donors
+    from fusion_pipeline.fusion.tasks import step_tasks
+
+    frame = small(donor).assign(psu=np.arange(300) // 4)
+    plan = FusionPlan.chained(["cool", "size"], ["group"], "weight")
+    grouped = load_donors(frame, plan, "psu")
+    for position in (0, 1):
+        [task] = step_tasks(grouped, plan, position, 3, (0.25, 0.75), 1)
+        assert len(set(zip(frame.psu, task.fold, strict=True))) == frame.psu.nunique()
+    alone = load_donors(frame, plan, None)
+    [task] = step_tasks(alone, plan, 0, 3, (0.25, 0.75), 1)
+    counts = pd.crosstab(task.fold, task.label)
+    assert (counts.max() - counts.min() <= 1).all()
 
 
 def test_a_model_set_opened_again_is_the_same(models):

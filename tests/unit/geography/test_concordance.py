@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from fusion_pipeline.errors import GeographyError
-from fusion_pipeline.geography.concordance import build_concordance, states
+from fusion_pipeline.geography.concordance import areas, build_concordance, states
 from fusion_pipeline.storage.tables import levels_of
 
 TRACTS = """STATEFP,COUNTYFP,TRACTCE,PUMA5CE
@@ -80,6 +80,14 @@ def test_a_damaged_file_is_refused_with_column_and_value(tmp_path, old, new, mes
 def test_a_file_of_territories_only_is_refused(tmp_path):
     with pytest.raises(GeographyError, match="no tract of a state"):
         build_concordance(write(tmp_path, TRACTS.splitlines()[0] + "\n72,001,000100,00101\n"))
+
+
+def test_areas_come_in_the_order_of_their_official_codes():
+    assert areas("region") == ["Northeast", "Midwest", "South", "West"]
+    assert areas("division")[7:] == ["Mountain", "Pacific"]
+    # RECS splits the Mountain division.
+    assert areas("recs_division")[:7] == areas("division")[:7]
+    assert areas("recs_division")[7:] == ["Mountain North", "Mountain South", "Pacific"]
 
 
 def test_there_are_51_states_with_their_own_codes():

@@ -9,7 +9,9 @@ from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.predictors import attach_predictors, puma_predictors, usable_predictors
 from fusion_pipeline.geography.sources import PRICES, degree_days, energy_prices
 from fusion_pipeline.geography.summaries import Summary, load_summaries, summarize
-from fusion_pipeline.storage.tables import TableRef, write_table
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.tables import TableRef, categorical, write_table
+from fusion_pipeline.surveys.codebook import load_codebook
 
 
 def seds(tmp_path, change=lambda lines: lines):
@@ -92,6 +94,50 @@ def test_declared_levels_are_those_of_the_acs_codebook_or_refused(categories):
     table = pa.table({"weight": [1.0], "ten": categories(["Rented"])})
     with pytest.raises(GeographyError, match=r"column ten: has none of the levels \['Rentd'\]"):
         summarize(table, np.array([0]), 1, summary)
+
+
+@pytest.mark.parametrize("vintage", sorted({entry.codebook for entry in load_registry().recipients.values()}))
+def test_no_dwelling_of_any_vintage_falls_out_of_the_years_built(vintage):
+    levels = list(load_codebook(vintage).households.variables["ybl"].labels)
+    every = pa.table(
+        {"weight": np.ones(len(levels)), "ybl": categorical(np.arange(len(levels)), levels, ordered=True)}
+    )
+    declared = {summary.name: summary for summary in load_summaries()}
+    shares = {
+        name: summarize(every, np.arange(len(levels)), len(levels), declared[name])
+        for name in ("built_before_1960", "built_since_2000")
+    }
+    old, new = (shares[name] == 1 for name in shares)
+    decades = [
+        level for level, is_old, is_new in zip(levels, old, new, strict=True) if not is_old and not is_new
+    ]
+    assert decades == ["1960 to 1969", "1970 to 1979", "1980 to 1989", "1990 to 1999"]
+    assert old[0]
+    assert new[-1]
+
+
+def test_a_range_of_levels_needs_its_bounds_and_an_order(categories):
+    since = Summary(name="new", column="ybl", statistic="share", first="2000 to 2004")
+    names = categorical(np.array([0, 1]), ["1990 to 1999", "2000 to 2009"], ordered=True)
+    with pytest.raises(
+        GeographyError, match="column ybl: has no level '2000 to 2004', where the summary 'new'"
+    ):
+        summarize(pa.table({"weight": [1.0, 1.0], "ybl": names}), np.array([0, 0]), 1, since)
+    with pytest.raises(GeographyError, match="column ybl: is no ordered category"):
+        summarize(pa.table({"weight": [1.0], "ybl": categories(["2000 to 2004"])}), np.array([0]), 1, since)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"statistic": "share"},
+        {"statistic": "mean", "first": "a"},
+        {"statistic": "share", "levels": ("a",), "last": "a"},
+    ],
+)
+def test_a_share_has_levels_or_bounds_and_a_mean_has_neither(given):
+    with pytest.raises(ValueError, match="x: a share, and only a share"):
+        Summary(name="x", column="ybl", **given)
 
 
 def test_the_declared_summaries_have_names_of_their_own():

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fusion_pipeline.storage.tables import categorical
+from fusion_pipeline.storage.tables import TableRef, categorical, write_table
+from fusion_pipeline.validation import expectations
 from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec, validate
 
 SPEC = TableSpec(
@@ -104,3 +105,30 @@ def test_findings_show_no_raw_value() -> None:
     findings = validate(damaged, SPEC)
     assert sum(not f.passed for f in findings) == 4
     assert str(secret) not in repr(findings)
+
+
+def test_a_file_is_read_in_groups_of_columns_and_only_where_it_has_expectations(
+    tmp_path, monkeypatch
+) -> None:
+    weights = {f"rep_{r}": [1.0, 2.0, None if r == 4 else 3.0] for r in range(1, 6)}
+    damaged = table(rooms=[0, 5, 5], hid=[7, 8, 7], **weights)
+    spec = TableSpec((*SPEC.columns, *map(ColumnSpec, weights)), SPEC.key, SPEC.minimum_rows)
+    write_table(tmp_path / "table.parquet", damaged)
+    asked: list[list[str] | None] = []
+    read = TableRef.read
+
+    def noted(self, columns=None):
+        asked.append(columns)
+        return read(self, columns)
+
+    monkeypatch.setattr(TableRef, "read", noted)
+    monkeypatch.setattr(expectations, "CELLS", 6)
+    found = failures(TableRef(tmp_path / "table.parquet"), spec)
+    assert found == failures(damaged, spec)
+    assert set(found) == {
+        ("schema", "expect_column_values_to_be_unique hid"),
+        ("values", "expect_column_values_to_be_between rooms"),
+        ("values", "expect_column_values_to_not_be_null rep_4"),
+    }
+    assert max(len(columns) for columns in asked) == 2
+    assert "income" not in {name for columns in asked for name in columns}

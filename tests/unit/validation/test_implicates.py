@@ -1,10 +1,10 @@
 """Checks of implicates on disk: each finds its fault, names the implicate, and finds nothing in sound ones."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -14,7 +14,6 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 from fusion_pipeline.validation.implicates import (
     CHECKS,
-    beyond,
     check_implicates,
     data_card,
     digest,
@@ -65,6 +64,15 @@ def pair(tmp_path):
     write_table(donor, pa.table(columns))
     write_table(recipient, pa.table({"hid": [11, 12, 13], "income": [1, 2, 3]}))
     return TableRef(recipient), TableRef(donor)
+
+
+def test_a_broken_rule_is_found_and_counted(pair, store) -> None:
+    plan = replace(PLAN, rules=("televisions <= income", "gas >= 1 if income > 1"))
+    files = store(implicate(), implicate(televisions=pa.array([2, 2, 4])))
+    assert (
+        check_implicates(files, *pair, plan)["rules"]
+        == "implicate=02: 2 values break `televisions <= income`"
+    )
 
 
 @pytest.fixture
@@ -149,15 +157,3 @@ def test_data_version_follows_content_and_order(store) -> None:
     card = data_card(store(implicate(), implicate(gas=[0.0, 9.0, 9.0])))
     assert digest(card) == digest(card.copy())
     assert len({digest(card), digest(card.iloc[::-1]), digest(card.iloc[:1])}) == 3
-
-
-def test_marginals_far_from_the_donor_are_named() -> None:
-    marginals = pd.DataFrame(
-        {
-            "variable": ["gas", "gas", "cooling", "cooling"],
-            "level": ["mean", "sd", "Room", "Central"],
-            "difference": [-5.1, 4.9, np.inf, np.nan],
-        }
-    )
-    assert beyond(marginals) == ["gas mean", "cooling Room"]
-    assert beyond(marginals, standard_errors=4) == ["gas mean", "gas sd", "cooling Room"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 from fusion_pipeline.validation.distributions import compare_distributions
-from fusion_pipeline.validation.marginals import comparable_donors, compare_marginals
+from fusion_pipeline.validation.marginals import compare_marginals
 
 LEVELS = ["None", "Room", "Central"]
 REPLICATES = [f"rep_{r}" for r in range(1, 7)]
@@ -53,6 +53,20 @@ def _at(frame: pd.DataFrame, variable: str, level: str) -> pd.Series:
     return frame.set_index(["variable", "level"]).loc[(variable, level)]
 
 
+def _estimates(table: pa.Table, w: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean, sd and zero share of btung with their ratio variances."""
+    x, n = table["btung"].to_numpy().astype(float), len(table)
+
+    def mean(y: np.ndarray) -> tuple[float, float]:
+        m = np.average(y, weights=w)
+        return m, n / (n - 1) * np.sum((w * (y - m)) ** 2) / w.sum() ** 2
+
+    centre, variance = mean(x)
+    square, of_square = mean((x - centre) ** 2)
+    zero, of_zero = mean((x == 0).astype(float))
+    return [centre, np.sqrt(square), zero], [variance, of_square / (4 * square), of_zero]
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_numeric_marginals_are_those_of_all_implicates_together(seed):
@@ -60,18 +74,16 @@ def test_numeric_marginals_are_those_of_all_implicates_together(seed):
     donor, (fused, static) = _survey(rng), _fused(rng)
     found = compare_marginals(donor, fused, static, ["btung"])
     assert found["level"].tolist() == ["mean", "sd", "zero share"]
-    for side, table, weight in (
-        ("donor", donor, donor["weight"].to_numpy()),
-        ("fused", fused, np.tile(static["weight"].to_numpy(), 3)),
-    ):
-        x = table["btung"].to_numpy().astype(float)
-        mean = np.average(x, weights=weight)
-        expected = [
-            mean,
-            np.sqrt(np.average((x - mean) ** 2, weights=weight)),
-            np.average(x == 0, weights=weight),
-        ]
-        np.testing.assert_allclose(found[side], expected, rtol=1e-9)
+    implicates = fused["implicate"].to_numpy()
+    drawn = [fused.filter(pa.array(implicates == m)) for m in (1, 2, 3)]
+    expected = [_estimates(table, static["weight"].to_numpy()) for table in drawn]
+    estimates, variances = (np.array(part) for part in zip(*expected, strict=True))
+    total = variances.mean(axis=0) + (1 + 1 / 3) * estimates.var(axis=0, ddof=1)
+    np.testing.assert_allclose(found["fused"], estimates.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found["fused_standard_error"], np.sqrt(total), rtol=1e-7)
+    estimates, variances = _estimates(donor, donor["weight"].to_numpy())
+    np.testing.assert_allclose(found["donor"], estimates, rtol=1e-9)
+    np.testing.assert_allclose(found["donor_standard_error"], np.sqrt(variances), rtol=1e-9)
 
 
 def test_level_shares_include_levels_that_never_occur():
@@ -79,7 +91,7 @@ def test_level_shares_include_levels_that_never_occur():
     donor, (fused, static) = _survey(rng), _fused(rng)
     found = compare_marginals(donor, fused, static, ["cooltype"])
     assert found["level"].tolist() == LEVELS
-    assert found.loc[2, ["donor", "fused", "difference"]].tolist() == [0, 0, 0]
+    assert found.loc[2, ["donor", "fused", "z"]].tolist() == [0, 0, 0]
     weight = np.tile(static["weight"].to_numpy(), 3)
     share = np.average(fused["cooltype"].to_pandas() == "Room", weights=weight)
     assert _at(found, "cooltype", "Room")["fused"] == pytest.approx(share)
@@ -94,7 +106,7 @@ def test_truth_values_are_levels():
     assert (found[["donor", "fused"]] > 0).all(axis=None)
 
 
-def test_the_difference_is_counted_in_donor_standard_errors():
+def test_the_difference_is_counted_in_combined_standard_errors():
     rng = np.random.default_rng(2)
     donor, (fused, static) = _survey(rng), _fused(rng)
     row = _at(compare_marginals(donor, fused, static, ["televisions"]), "televisions", "mean")
@@ -102,7 +114,38 @@ def test_the_difference_is_counted_in_donor_standard_errors():
     mean, n = np.average(x, weights=w), len(x)
     error = np.sqrt(n / (n - 1) * np.sum((w * (x - mean)) ** 2)) / w.sum()
     assert row["donor_standard_error"] == pytest.approx(error)
-    assert row["difference"] == pytest.approx((row["fused"] - mean) / error)
+    assert (row["comparable"], row["comparable_standard_error"]) == (
+        row["donor"],
+        row["donor_standard_error"],
+    )
+    assert row["z"] == pytest.approx((row["fused"] - mean) / np.hypot(error, row["fused_standard_error"]))
+
+
+def test_comparable_donors_are_the_donors_with_their_weights_times_the_odds():
+    rng = np.random.default_rng(2)
+    donor, (fused, static) = _survey(rng), _fused(rng)
+    odds = rng.uniform(0, 3, len(donor)) * (rng.uniform(size=len(donor)) < 0.7)
+    variables = ["btung", "cooltype", "paid"]
+    some = {"replicate_weights": REPLICATES}
+    found = compare_marginals(donor, fused, static, variables, odds=odds, **some)
+    columns = {n: np.asarray(donor[n]) * odds for n in ("weight", *REPLICATES)}
+    reweighted = donor.drop_columns(list(columns)).to_pandas().assign(**columns)
+    other = compare_marginals(reweighted[odds > 0], fused, static, variables, **some)
+    for name in ("comparable", "comparable_standard_error"):
+        np.testing.assert_allclose(found[name], other[name.replace("comparable", "donor")], rtol=1e-9)
+    pd.testing.assert_frame_equal(
+        found[["donor", "fused"]], compare_marginals(donor, fused, static, variables)[["donor", "fused"]]
+    )
+
+
+def test_one_implicate_has_the_standard_error_within_it():
+    rng = np.random.default_rng(3)
+    donor, (fused, static) = _survey(rng), _fused(rng)
+    first = fused.filter(pa.array(fused["implicate"].to_numpy() == 1))
+    row = _at(compare_marginals(donor, first, static, ["btung"]), "btung", "mean")
+    assert row["fused_standard_error"] == pytest.approx(
+        np.sqrt(_estimates(first, static["weight"].to_numpy())[1][0])
+    )
 
 
 def test_the_standard_error_of_a_normal_sd_is_the_textbook_one():
@@ -140,7 +183,7 @@ def test_fusing_the_donor_onto_itself_shows_no_difference(tmp_path):
     sides = TableRef(tmp_path / "donor.parquet"), tmp_path / "fused", TableRef(tmp_path / "recipient.parquet")
     variables = ["btung", "cooltype", "televisions"]
     found = compare_marginals(*sides, variables)
-    np.testing.assert_allclose(found["difference"], 0, atol=1e-9)
+    np.testing.assert_allclose(found["z"], 0, atol=1e-9)
     bins = compare_distributions(*sides, ["btung", "televisions"])
     np.testing.assert_allclose(bins["fused"], bins["donor"], atol=1e-12)
 
@@ -200,27 +243,3 @@ def test_a_variable_of_another_kind_is_refused():
     nothing = donor.set_column(1, "btung", pa.array(np.zeros(len(donor))))
     with pytest.raises(AnalysisError, match="no values but zero"):
         compare_distributions(nothing, fused, static, ["btung"])
-
-
-def _located(path, divisions: list[str], regions: list[str]) -> TableRef:
-    # The two sides may number the same levels differently.
-    columns = {
-        name: categorical(np.array([sorted(set(v)).index(x) for x in v]), sorted(set(v)))
-        for name, v in (("division", divisions), ("region", regions))
-    }
-    write_table(path, pa.table({"hid": np.arange(len(divisions)), **columns}))
-    return TableRef(path)
-
-
-def test_donors_of_locations_without_recipients_are_not_compared(tmp_path):
-    donor = _located(tmp_path / "d.parquet", ["A", "B", "C", "B"], ["1", "1", "2", "2"])
-    recipient = _located(tmp_path / "r.parquet", ["B", "C"], ["2", "2"])
-    assert comparable_donors(donor, recipient, ["division"])["hid"].to_pylist() == [1, 2, 3]
-    assert comparable_donors(donor, recipient, ["division", "region"])["hid"].to_pylist() == [2, 3]
-    assert comparable_donors(donor, recipient, [])["hid"].to_pylist() == [0, 1, 2, 3]
-
-
-def test_all_donors_are_compared_where_none_shares_a_location(tmp_path):
-    donor = _located(tmp_path / "d.parquet", ["A", "B"], ["1", "1"])
-    recipient = _located(tmp_path / "r.parquet", ["C"], ["1"])
-    assert comparable_donors(donor, recipient, ["division"]).num_rows == 2

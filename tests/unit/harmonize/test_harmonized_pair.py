@@ -1,47 +1,14 @@
 """Both sides of a pair harmonized together: pooled survey-years, common predictors, reasons to skip."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 
 from fusion_pipeline.errors import HarmonyError
-from fusion_pipeline.harmonize import Harmony
 from fusion_pipeline.harmonize.pairs import harmonize_pair
-from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
+from fusion_pipeline.storage.tables import levels_of
+from tests.toys import labels, store, toy_harmony
 
-HARMONY = Harmony.model_validate(
-    yaml.safe_load("""
-name: A__B
-set: current
-donor: {survey: A, vintage: "2015"}
-recipient: {survey: B, vintage: "2015"}
-harmonies:
-  rooms__rmsp:
-    kind: numeric
-    donor: {var: rooms, level: household}
-    recipient: {var: rmsp, level: household}
-  fuel__hfl:
-    kind: categorical
-    ordered: false
-    donor: {var: fuel, level: household, map: {1: [Gas], 2: [Oil]}}
-    recipient: {var: hfl, level: household, map: {1: [Utility gas], 2: [Fuel oil]}}
-  sex__sexp:
-    kind: categorical
-    ordered: false
-    donor: {var: sex, level: household, map: {1: [Female], 2: [Male]}}
-    recipient: {var: sexp, level: person, agg: reference, map: {1: [Female], 2: [Male]}}
-""")
-)
-
-
-def store(path, **columns) -> TableRef:
-    write_table(path, pa.table(columns))
-    return TableRef(path)
-
-
-def labels(values, levels):
-    return categorical(np.array([levels.index(v) for v in values]), levels)
+HARMONY = toy_harmony("rooms__rmsp", "fuel__hfl", "sex__sexp")
 
 
 @pytest.fixture

@@ -1,0 +1,198 @@
+"""Imputation: the gaps of one table, filled by the engine that fuses two.
+
+Belongs here: which variable is filled when, from what, and several completed copies. Does not belong here: models and
+draws (`training.py`, `fusing.py`), what counts as missing in a survey (`surveys/imputing.py`).
+
+Method: variables in the order of how many values they lack; each is trained on the rows that have it and drawn for
+the others, with every complete variable as predictor, those filled before among them. Further cycles draw each
+variable again from all others (chained equations; van Buuren 2007). Copies are drawn from redrawn weights of the known
+rows, so that they differ by what is not known about the model too (Rubin 1987).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.fusing import fuse
+from fusion_pipeline.fusion.training import train
+from fusion_pipeline.storage.tables import TableRef, categorical, codes_of, levels_of
+
+log = logging.getLogger(__name__)
+
+
+def impute(
+    table: pd.DataFrame | pa.Table | TableRef,
+    *,
+    columns: Sequence[str] | None = None,
+    weight: str | None = None,
+    copies: int | None = None,
+    cycles: int = 1,
+    seed: int = 1,
+    threads: int = 1,
+    stream_name: str = "impute",
+    **settings: Any,
+) -> pa.Table:
+    """Fill the missing values of a table with values of similar rows.
+
+    Parameters
+    ----------
+    table : frame, table or handle
+        Never changed. Missing is null or NaN.
+    columns : sequence of str, optional
+        What is filled, and what it is filled from; without it all but `weight`. Others are handed through.
+    weight : str, optional
+        Column of weights.
+    copies : int, optional
+        How many completed tables to draw; without it one, by the table's own weights.
+    cycles : int
+        How many times every variable is drawn. With one, a variable follows those that lack fewer values, and theirs do
+        not follow it.
+    seed, threads, stream_name
+        As in `fuse`; the result depends on seed and name only.
+    **settings
+        Of `train`, such as ``folds`` or ``leaves``.
+
+    Returns
+    -------
+    Table with the columns and rows given. With `copies`, the copies one below the other, after a column `implicate`
+    (int16): what `analyze` pools. A column without any value stays as it is, and is logged.
+
+    Raises
+    ------
+    TrainingError
+        If a column is unknown or no number, boolean or category, or too few rows have a value to learn from.
+
+    Examples
+    --------
+    >>> import fusion_pipeline as fp
+    >>> donor, _ = fp.example_tables()
+    >>> gaps = donor[["group", "income", "size"]].copy()
+    >>> gaps.loc[:49, "size"] = None
+    >>> whole = fp.impute(gaps, leaves=[4])
+    >>> whole["size"].null_count, whole.column_names
+    (0, ['group', 'income', 'size'])
+    """
+    if (copies is not None and copies < 1) or cycles < 1:
+        raise TrainingError("impute", f"got copies={copies}, cycles={cycles}.", "Give 1 or more.")
+    names = list(table.column_names if isinstance(table, pa.Table) else table.columns)
+    whole = variables.as_table(table, names, "table", TrainingError)
+    used = [name for name in (names if columns is None else columns) if name != weight]
+    if unknown := [name for name in used if name not in names]:
+        raise TrainingError(f"table, column {unknown[0]}", "is missing.", "Correct `columns`.")
+    gaps = {}
+    for name in used:
+        variables.describe(whole[name], name, "table", TrainingError)
+        missing = variables.missing(whole[name])
+        if missing.all():
+            log.info("%s: no row has a value; it stays missing", name)
+        elif missing.any():
+            gaps[name] = missing
+    order = sorted(gaps, key=lambda name: int(gaps[name].sum()))
+    settings = {"seed": seed, "threads": threads, "bootstraps": copies or 0} | settings
+    filler = _Filler(used, gaps, order, weight, stream_name, settings)
+    if copies is None:
+        return filler.fill(whole, 1, cycles)
+    parts = []
+    for copy in range(1, copies + 1):
+        done = filler.fill(whole, copy, cycles)
+        parts.append(done.add_column(0, "implicate", pa.array(np.full(done.num_rows, copy, dtype=np.int16))))
+    return pa.concat_tables(parts)
+
+
+@dataclass(frozen=True)
+class _Filler:
+    """What all copies have in common; `gaps` says where each column of `order` has no value."""
+
+    used: Sequence[str]
+    gaps: Mapping[str, np.ndarray]
+    order: Sequence[str]
+    weight: str | None
+    stream_name: str
+    settings: Mapping[str, Any]
+
+    def fill(self, table: pa.Table, copy: int, cycles: int) -> pa.Table:
+        """Draw one completed table."""
+        usable = [name for name in self.used if not variables.missing(table[name]).all()]
+        varying = [name for name in usable if len(table[name].unique()) > 1]
+        complete = [name for name in varying if name not in self.gaps]
+        for cycle in range(cycles):
+            for name in self.order:
+                others = [other for other in varying if other != name]
+                # Where nothing is complete, gaps and all: models take missing predictors.
+                predictors = others if cycle or not complete else [n for n in complete if n != name]
+                stream_name = self.stream_name if cycle == 0 else f"{self.stream_name}, cycle {cycle + 1}"
+                table = self._draw(table, name, predictors, copy, stream_name)
+                if cycle == 0 and name in varying:
+                    complete.append(name)
+                log.info("%s: %d missing values imputed", name, int(self.gaps[name].sum()))
+        return table
+
+    def _draw(
+        self, table: pa.Table, name: str, predictors: list[str], copy: int, stream_name: str
+    ) -> pa.Table:
+        gap = self.gaps[name]
+        known = table.filter(pa.array(~gap))
+        if len(known[name].unique()) == 1:
+            # One answer only: nothing to model, and the gaps can be filled with it alone.
+            return _filled(
+                table,
+                name,
+                gap,
+                pa.chunked_array([known[name].slice(0, 1).combine_chunks()] * int(gap.sum())),
+            )
+        if not predictors:
+            raise TrainingError(
+                f"table, column {name}",
+                "has no other column to be filled from.",
+                "Add a column, or `columns`.",
+            )
+        weights = [] if self.weight is None else [self.weight]
+        with tempfile.TemporaryDirectory() as folder:
+            models = train(
+                known.select([*predictors, name, *weights]),
+                y=[name],
+                x=predictors,
+                weight=self.weight,
+                out=Path(folder) / "models",
+                **self.settings,
+            )
+            drawn = fuse(
+                table.filter(pa.array(gap)).select(predictors),
+                models,
+                implicates=[copy],
+                seed=self.settings["seed"],
+                retain=(),
+                threads=self.settings["threads"],
+                stream_name=stream_name,
+            )
+        assert isinstance(drawn, pa.Table)
+        return _filled(table, name, gap, drawn[name])
+
+
+def _filled(table: pa.Table, name: str, gap: np.ndarray, drawn: pa.ChunkedArray) -> pa.Table:
+    column = table[name]
+    if pa.types.is_dictionary(column.type):
+        levels = levels_of(column)
+        codes = codes_of(column)
+        codes[gap] = [levels.index(level) for level in drawn.to_pylist()]
+        array = categorical(codes, levels, ordered=column.type.ordered)
+    elif pa.types.is_boolean(column.type):
+        values = np.array(column.to_pylist(), dtype=object)
+        values[gap] = drawn.to_pylist()
+        array = pa.array(values, pa.bool_())
+    else:
+        values = variables.numbers(column).copy()
+        values[gap] = variables.numbers(drawn)
+        array = pa.array(values).cast(column.type)
+    return table.set_column(table.column_names.index(name), name, array)

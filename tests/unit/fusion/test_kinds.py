@@ -1,0 +1,128 @@
+"""Every kind of column goes through training and fusing and comes out as what it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fusion_pipeline as fp
+from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.fusion.training import train
+
+N = 500
+QUICK = {"leaves": (4,), "patience": 3, "folds": 3, "centres": 60, "bootstraps": 2}
+Y = ["count", "amount", "rate", "yes", "kind", "grade"]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(6)
+    level = random.integers(0, 5, N)
+    x = random.normal(size=N)
+    has = random.random(N) < 0.5 + 0.1 * (x > 0)
+    return pd.DataFrame(
+        {
+            "level": pd.Categorical.from_codes(level, list("ABCDE"), ordered=True),
+            "place": pd.Categorical.from_codes(random.integers(0, 12, N), [f"p{j:02d}" for j in range(12)]),
+            "x": np.where(random.random(N) < 0.15, np.nan, x),
+            "flag": pd.array(np.where(random.random(N) < 0.1, None, x > 0), dtype="boolean"),
+            "rooms": pd.array(np.where(random.random(N) < 0.1, None, level + 1), dtype="Int8"),
+            "same": 3,
+            "one": pd.Categorical(["only"] * N),
+            "count": random.poisson(1 + level).astype("int16"),
+            "amount": np.where(has, np.exp(3 + 0.5 * x + random.normal(scale=0.4, size=N)), 0).astype(
+                "float32"
+            ),
+            "rate": 0.5 * level + random.normal(size=N),
+            "yes": random.random(N) < 0.2 + 0.1 * level,
+            "kind": pd.Categorical.from_codes(random.integers(0, 3, N), ["u", "v", "w"]),
+            "grade": pd.Categorical.from_codes(
+                np.minimum(level, 3), ["low", "mid", "high", "top"], ordered=True
+            ),
+            "weight": random.uniform(1, 2, N),
+        }
+    )
+
+
+X = ["level", "place", "x", "flag", "rooms", "same", "one"]
+
+
+def test_every_kind_comes_out_as_it_went_in(table, tmp_path):
+    models = train(table, y=Y, x=X, weight="weight", out=tmp_path / "m", **QUICK)
+    kinds = {name: v.kind for name, v in models.variables.items()}
+    assert kinds == {
+        "count": "continuous", "amount": "zero-inflated", "rate": "continuous",
+        "yes": "categorical", "kind": "categorical", "grade": "categorical",
+    }  # fmt: skip
+    drawn = fp.fuse(table[X], models, implicates=2, retain=()).to_pandas()
+    for name in Y:
+        assert drawn[name].dtype == table[name].dtype, name
+        assert drawn[name].notna().all()
+        assert set(drawn[name]) <= set(table[name])
+
+
+def test_an_ordered_predictor_is_split_by_its_order_and_an_unordered_one_by_its_levels(table, tmp_path):
+    models = train(table, y=["rate"], x=["level", "place"], out=tmp_path / "m", **QUICK)
+    assert models.predictors["level"].ordered and not models.predictors["level"].is_nominal
+    assert models.predictors["place"].is_nominal
+    text = (models.path / models.records[0].file).read_text()
+    features = [
+        int(f) for line in text.splitlines() if line.startswith("split_feature=") for f in line[14:].split()
+    ]
+    decisions = [
+        int(d) for line in text.splitlines() if line.startswith("decision_type=") for d in line[14:].split()
+    ]
+    is_categorical = {
+        f: {d & 1 for g, d in zip(features, decisions, strict=True) if g == f} for f in set(features)
+    }
+    assert is_categorical[0] == {0}
+    assert is_categorical.get(1, {1}) == {1}
+
+
+def test_constant_predictors_change_nothing_and_alone_give_the_donors_distribution(table, tmp_path):
+    models = train(table, y=["rate"], x=["same", "one"], weight="weight", out=tmp_path / "m", **QUICK)
+    target = pd.DataFrame({"same": [3] * 2000, "one": pd.Categorical(["only"] * 2000)})
+    drawn = fp.fuse(target, models, implicates=1, retain=()).to_pandas()["rate"]
+    mean = np.average(table["rate"], weights=table["weight"])
+    assert drawn.mean() == pytest.approx(mean, abs=4 * table["rate"].std() / np.sqrt(N))
+    assert fp.importance(models)["share"].sum() == 0
+
+
+def test_weights_that_differ_by_a_million_are_obeyed(table, tmp_path):
+    random = np.random.default_rng(1)
+    heavy = np.arange(N) < 150
+    frame = table.assign(rate=np.where(heavy, 100.0, 0.0) + random.normal(size=N), yes=heavy)
+    frame["weight"] = np.where(heavy, 1e6, 1.0) * random.uniform(1, 2, N)
+    frame.loc[400:, "weight"] = 0.0
+    models = train(frame, y=["rate", "yes"], x=["x", "place"], weight="weight", out=tmp_path / "m", **QUICK)
+    drawn = fp.fuse(frame[["x", "place"]], models, implicates=2, retain=()).to_pandas()
+    assert drawn["yes"].mean() > 0.999
+    assert (drawn["rate"] > 50).mean() > 0.999
+
+
+def test_hundreds_of_predictors_are_screened_and_can_be_used_without(tmp_path):
+    random = np.random.default_rng(2)
+    wide = pd.DataFrame(random.normal(size=(200, 250)).astype("f4"), columns=[f"x{j}" for j in range(250)])
+    wide["y"] = 3 * wide["x7"] - 2 * wide["x200"] + random.normal(size=200)
+    x = [f"x{j}" for j in range(250)]
+    plan = fp.prepare(wide, y=["y"], x=x, weight=None, max_predictors=30)
+    assert {"x7", "x200"} <= set(plan.steps[0].predictors)
+    assert len(plan.steps[0].predictors) <= 30
+    models = train(wide, FusionPlan.chained(["y"], x), out=tmp_path / "m", **QUICK)
+    assert fp.fuse(wide[x].head(50), models, implicates=1, retain=()).num_rows == 50
+    assert fp.importance(models).sort_values("share").predictor.iloc[-1] == "x7"
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_value_is_refused_by_column_and_count(table, tmp_path, value):
+    frame = table.assign(rate=table["rate"].where(table.index > 1, value))
+    with pytest.raises(TrainingError, match="column rate: is infinite for 2 of 500 donors"):
+        train(frame, y=["rate"], x=["x"], out=tmp_path / "m", **QUICK)
+
+
+def test_a_donor_table_may_be_given_with_levels_that_no_donor_has(table, tmp_path):
+    frame = table.assign(kind=table["kind"].cat.add_categories(["never"]))
+    models = train(frame, y=["kind"], x=["x", "level"], out=tmp_path / "m", **QUICK)
+    drawn = fp.fuse(frame[["x", "level"]], models, implicates=1, retain=()).to_pandas()["kind"]
+    assert list(drawn.cat.categories) == ["u", "v", "w", "never"]
+    assert not (drawn == "never").any()
