@@ -7,6 +7,7 @@ findings (`cli/doctor.py`).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,15 +16,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from packaging.requirements import Requirement
-
 from fusion_pipeline.raw.watching import raw_folders, stamps
 from fusion_pipeline.registry import Registry
 from fusion_pipeline.settings import Settings
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import audit
 
-DISTRIBUTION = "fusion-pipeline"
+LOCK = Path(__file__).parents[1] / "requirements.lock"
 LEAST_DISK, USUAL_DISK = 1 << 30, 20 << 30
 """Bytes: below the first nothing should be started; ten national implicates of a pair need about the second."""
 
@@ -49,21 +48,19 @@ def examine(settings: Settings, registry: Registry) -> Iterator[Finding]:
 
 
 def _packages() -> Finding:
+    if not LOCK.is_file():
+        return Finding("packages", "doubtful", f"{LOCK} is not there", "Work in a checkout of the project.")
     wrong = []
-    for text in metadata.requires(DISTRIBUTION) or ():
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
+    for name, locked in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;]+)", LOCK.read_text(), re.MULTILINE):
         try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} is not installed")
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:  # of an extra that this machine does without
             continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement.name} is {version}, needed is {requirement.specifier}")
+        if version != locked:
+            wrong.append(f"{name} is {version}, locked is {locked}")
     if wrong:
         return Finding("packages", "wrong", "; ".join(wrong), "Run `make install`.")
-    return Finding("packages", "good", "as pyproject.toml wants them")
+    return Finding("packages", "good", "in the versions that are locked")
 
 
 def _disk(settings: Settings) -> Finding:
