@@ -13,7 +13,7 @@ import dagster as dg
 from assets.fusion import fusion_harmonized, fusion_located
 from assets.geography import geography_concordance, geography_predictors
 from assets.recipient import acs_households, acs_persons
-from assets.survey import survey_dictionary, survey_households
+from assets.survey import survey_dictionary, survey_households, survey_persons
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.validation import specifications
 from fusion_pipeline.validation.expectations import ASPECTS, Finding, TableSpec, validate
@@ -80,6 +80,7 @@ def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecks
 
 CHECKS = [
     table_checks(survey_households, specifications.survey_households),
+    table_checks(survey_persons, specifications.survey_persons),
     table_checks(survey_dictionary, specifications.survey_dictionary),
     table_checks(acs_households, specifications.acs_households),
     table_checks(acs_persons, specifications.acs_persons),

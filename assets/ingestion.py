@@ -1,49 +1,174 @@
-"""What the survey and the ACS assets share: from the record of raw files to microdata and its account."""
+"""The assets that donors and recipients have alike: record of raw files, households, persons.
 
-from __future__ import annotations
+Belongs here: the one builder that `survey.py` and `recipient.py` call. Does not belong here: what only donors have
+(`survey.py`), ingestion itself (`fusion_pipeline/surveys`).
+"""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pyarrow as pa
 
-from fusion_pipeline.raw import from_table, verify
+from assets import recipes
+from assets.publishing import publish
+from assets.reuse import reusable
+from fusion_pipeline.raw import ResolvedFile, from_table, verify
+from fusion_pipeline.raw import as_table as record
 from fusion_pipeline.registry import SurveyVintage
+from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys.codebook import RespondentName, load_codebook
-from fusion_pipeline.surveys.imputing import impute_missing
-from fusion_pipeline.surveys.ingest import RawPart, ingest_with_report
+from fusion_pipeline.surveys import imputing, ingest
+from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.surveys.ingest import IngestReport, RawPart
 from resources.compute import Compute
+from resources.raw_files import RawFiles
 
 
-def descriptions(vintage: SurveyVintage, respondent: RespondentName) -> dict[str, str]:
+class Microdata(NamedTuple):
+    """The assets of one group of survey-years."""
+
+    raw: dg.AssetsDefinition
+    households: dg.AssetsDefinition
+    persons: dg.AssetsDefinition
+
+
+class Descriptions(NamedTuple):
+    """What the UI says of them."""
+
+    raw: str
+    households: str
+    persons: str
+
+
+def microdata_assets(
+    prefix: str,
+    group: str,
+    partitions: dg.PartitionsDefinition,
+    vintages: Mapping[str, SurveyVintage],
+    descriptions: Descriptions,
+) -> Microdata:
+    """Make the assets `<prefix>/raw`, `<prefix>/households` and `<prefix>/persons`.
+
+    Parameters
+    ----------
+    prefix, group : first part of the keys, and the group's name
+    partitions, vintages : survey-years, and the registry's entry of each
+    """
+    common: dict[str, Any] = {
+        "group_name": group,
+        "partitions_def": partitions,
+        "owners": ["team:surveys"],
+    }
+    microdata: dict[str, Any] = {
+        **common,
+        "kinds": {"arrow", "parquet"},
+        "code_version": f"{ingest.VERSION}.{imputing.VERSION}",
+    }
+    raw_in = dg.AssetIn([prefix, "raw"])
+
+    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="2", description=descriptions.raw, **common)
+    @reusable(looks_outside=True)
+    def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
+        vintage = vintages[context.partition_key]
+        files = raw_files.survey(vintage)
+        there = {file.role for file in files}
+        metadata = {
+            "origin": files[0].origin,
+            "files": ", ".join(file.role for file in files),
+            "files that are not there": ", ".join(r for r in vintage.files if r not in there) or "none",
+        }
+        return publish(context, record(files), volatile=("path",), metadata=metadata)
+
+    @dg.asset(
+        key=[prefix, "households"], ins={"raw": raw_in}, description=descriptions.households, **microdata
+    )
+    @reusable(recipes.codebook, seeded=True)
+    def households(
+        context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
+    ) -> dg.MaterializeResult[Artefact]:
+        vintage = vintages[context.partition_key]
+        files = from_table(raw.read())
+        table, report = _ingest(files, vintage, "households")
+        table, imputed = _impute(table, vintage, "households", compute)
+        return publish(
+            context,
+            table,
+            inputs=[raw],
+            metadata=_account(report, imputed),
+            descriptions=_descriptions(vintage, "households"),
+        )
+
+    @dg.asset(
+        key=[prefix, "persons"],
+        ins={"raw": raw_in, "households": dg.AssetIn([prefix, "households"])},
+        description=descriptions.persons,
+        **microdata,
+    )
+    @reusable(recipes.codebook, seeded=True)
+    def persons(
+        context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
+    ) -> dg.MaterializeResult[Artefact]:
+        vintage = vintages[context.partition_key]
+        codebook = load_codebook(vintage.codebook)
+        files = from_table(raw.read())
+        if codebook.persons is None or not any(file.role == "persons" for file in files):
+            # Downstream joins find a table with the keys and no rows.
+            why = {"persons": "The survey has no person file, or it is not at hand."}
+            return publish(context, ingest.no_persons(), inputs=[raw, households], metadata=why)
+        everyone, report = _ingest(files, vintage, "persons")
+        counted_by = codebook.persons.counted_by
+        columns = ["hid", "weight", *([counted_by] if counted_by in households.columns else [])]
+        table, relation = ingest.match_records(
+            everyone, households.read(columns), codebook.persons, "persons"
+        )
+        table, imputed = _impute(table, vintage, "persons", compute)
+        return publish(
+            context,
+            table,
+            inputs=[raw, households],
+            metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
+            descriptions=_descriptions(vintage, "persons"),
+        )
+
+    return Microdata(raw, households, persons)
+
+
+def _descriptions(vintage: SurveyVintage, kind: str) -> dict[str, str]:
     """Say what every column of the microdata is, in the codebook's words."""
-    entry = load_codebook(vintage.codebook).respondent(respondent)
+    entry = load_codebook(vintage.codebook).respondent(kind)
     return {name: variable.description for name, variable in entry.everything.items()}
 
 
-def ingest_recorded(
-    raw: TableRef, vintage: SurveyVintage, respondent: RespondentName, compute: Compute
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Ingest the recorded raw files of one respondent, impute what is missing; return table and account."""
-    files = [file for file in from_table(raw.read()) if file.role == respondent]
+def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tuple[pa.Table, IngestReport]:
+    """Ingest the recorded raw files of one kind of record; households also learn from the others."""
+    parts: dict[str, list[RawPart]] = {}
     for file in files:
-        verify(file)
-    parts = [RawPart(file.path, file.absent) for file in files]
-    codebook = load_codebook(vintage.codebook)
-    table, report = ingest_with_report(parts, codebook, respondent)
-    table, imputed = impute_missing(
+        if kind in ("households", file.role):
+            verify(file)
+            parts.setdefault(file.role, []).append(RawPart(file.path, file.absent, file.member))
+    return ingest.ingest_with_report(parts.pop(kind), load_codebook(vintage.codebook), kind, parts)
+
+
+def _impute(
+    table: pa.Table, vintage: SurveyVintage, kind: str, compute: Compute
+) -> tuple[pa.Table, dict[str, int]]:
+    return imputing.impute_missing(
         table,
-        codebook.respondent(respondent),
+        load_codebook(vintage.codebook).respondent(kind),
         seed=compute.seed,
         threads=compute.threads,
-        stream_name=f"impute/{vintage.folder}/{respondent}",
+        stream_name=f"impute/{vintage.folder}/{kind}",
     )
-    return table, {
+
+
+def _account(report: IngestReport, imputed: Mapping[str, int]) -> dict[str, Any]:
+    return {
         "rows read": report.rows_read,
         "rows kept": report.rows_kept,
         "dropped": dg.MetadataValue.json(dict(report.dropped)),
         "missing answers": dg.MetadataValue.json(dict(report.missing)),
-        "imputed answers": dg.MetadataValue.json(imputed),
+        "imputed answers": dg.MetadataValue.json(dict(imputed)),
         "variables left out": dg.MetadataValue.json(dict(report.left_out)),
+        "other files": dg.MetadataValue.json({k: r.sentence(k) for k, r in report.relations.items()}),
     }

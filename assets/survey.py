@@ -1,55 +1,29 @@
-"""Donor survey-years: raw file, standardized households, dictionary."""
+"""Donor survey-years: raw files, standardized households and persons, dictionary."""
 
 import dagster as dg
 
 from assets import recipes
-from assets.ingestion import descriptions, ingest_recorded
+from assets.ingestion import Descriptions, microdata_assets
 from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
-from fusion_pipeline.raw import as_table
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys import dictionary, imputing, ingest
+from fusion_pipeline.surveys import dictionary
 from fusion_pipeline.surveys.codebook import load_codebook
-from resources.compute import Compute
-from resources.raw_files import RawFiles
 
-
-@dg.asset(
-    key=["survey", "raw"],
-    group_name="survey",
-    partitions_def=SURVEY_YEARS,
-    owners=["team:surveys"],
-    kinds={"file"},
-    code_version="1",
+survey_raw, survey_households, survey_persons = microdata_assets(
+    "survey",
+    "survey",
+    SURVEY_YEARS,
+    REGISTRY.surveys,
+    Descriptions(
+        raw="The raw files of one donor survey-year as they were found: path, size, checksum, columns absent.",
+        households="Households of one donor survey-year: labels for codes, skips resolved, location, what their "
+        "persons, vehicles and trips add up to, replicate weights.",
+        persons="Persons of the households of one donor survey-year; no rows if it has no person file.",
+    ),
 )
-@reusable(looks_outside=True)
-def survey_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
-    """The raw files of one donor survey-year as they were found: path, size, checksum, columns absent."""
-    files = raw_files.survey(REGISTRY.surveys[context.partition_key])
-    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
-
-
-@dg.asset(
-    key=["survey", "households"],
-    group_name="survey",
-    partitions_def=SURVEY_YEARS,
-    owners=["team:surveys"],
-    kinds={"arrow", "parquet"},
-    code_version=f"{ingest.VERSION}.{imputing.VERSION}",
-    ins={"raw": dg.AssetIn(["survey", "raw"])},
-)
-@reusable(recipes.codebook, seeded=True)
-def survey_households(
-    context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
-) -> dg.MaterializeResult[Artefact]:
-    """Households of one donor survey-year: labels for codes, skips resolved, location and replicate weights."""
-    vintage = REGISTRY.surveys[context.partition_key]
-    table, account = ingest_recorded(raw, vintage, "households", compute)
-    return publish(
-        context, table, inputs=[raw], metadata=account, descriptions=descriptions(vintage, "households")
-    )
 
 
 @dg.asset(

@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fusion_pipeline.errors import RegistryError
 
 PATH = Path(__file__).with_name("registry.yaml")
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -35,6 +44,8 @@ class Alternative(_Model):
     """Raw columns that the official file has and this one has not."""
     states: tuple[Key, ...] = ()
     """State FIPS codes covered; empty: all."""
+    without: tuple[Role, ...] = ()
+    """Roles of the survey's other files that did not come with this one: taken from the mirror or left out."""
 
 
 class RawFile(_Model):
@@ -44,6 +55,8 @@ class RawFile(_Model):
     url: str
     size: int | None = None
     sha256: Sha256 | None = None
+    member: str = "*.csv"
+    """Which members of a zip archive hold the records; several roles may share an archive."""
     alternatives: tuple[Alternative, ...] = ()
 
 
@@ -54,7 +67,15 @@ class SurveyVintage(_Model):
     vintage: Key
     year: int
     codebook: Key
-    files: dict[Literal["households", "persons"], RawFile]
+    files: dict[Role, RawFile]
+    """Raw files by what they hold: the kinds of records that the codebook names, and its replicate weights."""
+
+    @field_validator("files")
+    @classmethod
+    def _households_are_there(cls, files: dict[str, RawFile]) -> dict[str, RawFile]:
+        if "households" not in files:
+            raise ValueError("a survey has a file of households")
+        return files
 
     @property
     def folder(self) -> str:

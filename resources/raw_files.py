@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 
-from fusion_pipeline.raw import ResolvedFile, resolve
+from fusion_pipeline.raw import ResolvedFile, look_up, resolve
 from fusion_pipeline.registry import RawFile, SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
 
@@ -40,35 +40,46 @@ class RawFiles(dg.ConfigurableResource):
         return Path(self.mirror)
 
     def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
-        """Find the files of a donor survey-year or an ACS year."""
-        return self._resolve({str(role): file for role, file in vintage.files.items()}, vintage.folder)
+        """Find the files of a donor survey-year or an ACS year.
+
+        Files that are declared not to have come with the household file (`without`) are left out if the mirror has
+        them not.
+        """
+        self._simulate(vintage.folder)
+        households = self._find("households", vintage.files["households"], vintage.folder)
+        found = [households]
+        for role, file in vintage.files.items():
+            if role == "households":
+                continue
+            if role not in households.without:
+                found.append(self._find(role, file, vintage.folder))
+            elif there := look_up(role, file, folder=vintage.folder, mirror=self._mirror):
+                found.append(there)
+        return found
 
     def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
         """Find the geography files."""
-        return self._resolve(files, "spatial")
+        self._simulate("spatial")
+        return [self._find(role, file, "spatial") for role, file in files.items()]
 
-    def _resolve(self, files: dict[str, RawFile], folder: str) -> list[ResolvedFile]:
-        simulated = self.origin == "simulated"
-        if simulated:
-            self._simulate()
-        mirror = Path(self.mirror) if self.mirror else None
-        return [
-            resolve(
-                role,
-                file,
-                folder=folder,
-                mirror=mirror,
-                cache=Path(self.cache),
-                offline=self.offline,
-                simulated=simulated,
+    @property
+    def _mirror(self) -> Path | None:
+        return Path(self.mirror) if self.mirror else None
+
+    def _find(self, role: str, file: RawFile, folder: str) -> ResolvedFile:
+        where: dict[str, Any] = {"folder": folder, "mirror": self._mirror, "cache": Path(self.cache)}
+        return resolve(role, file, offline=self.offline, simulated=self.origin == "simulated", **where)
+
+    def _simulate(self, folder: str) -> None:
+        """Write the simulated files of one folder of the mirror, if they are what is asked for."""
+        if self.origin != "simulated":
+            return
+        from fusion_pipeline.simulate import simulate_folders
+
+        if self._mirror is None:
+            raise ValueError("simulated raw files need a folder to be written to")
+        # Several assets ask for their surveys at once when a run has several processes; one at a time makes them.
+        with exclusive(self._mirror.with_name(f".{self._mirror.name}.lock")):
+            simulate_folders(
+                self._mirror, [folder], households=self.households, donors=self.donors, seed=self.seed
             )
-            for role, file in files.items()
-        ]
-
-    def _simulate(self) -> None:
-        from fusion_pipeline.simulate import simulate
-
-        out = self.folder
-        # Three assets ask for the population at once when a run has several processes; one makes it.
-        with exclusive(out.with_name(f".{out.name}.lock")):
-            simulate(out, households=self.households, donors=self.donors, seed=self.seed)

@@ -1,11 +1,7 @@
 """One block of the recipient through all steps of a model set, for several implicates at a time.
 
 Belongs here: predictions of a step, universes, products, and the values handed from step to step. Does not belong
-<<<<<<< HEAD
-here: blocks, threads and files (`fusing.py`), trees (`program.py`), the draws (`drawing.py`).
-=======
-here: blocks, threads and files (`fusing.py`), trees (`forest.py`), the draws (`drawing.py`), rules (`enforcing.py`).
->>>>>>> api
+here: blocks, threads and files (`fusing.py`), trees (`program.py`), the draws (`drawing.py`), rules (`enforcing.py`).
 
 Method: Ummel et al. 2024, "General strategy": steps in fusion order, each drawn value a predictor of later steps;
 the fusion variables of a block come from one donor; zero inflation is drawn first, then the value.

@@ -25,6 +25,8 @@ SCHEMA = pa.schema(
         ("origin", pa.string()),
         ("absent", pa.list_(pa.string())),
         ("states", pa.list_(pa.string())),
+        ("member", pa.string()),
+        ("without", pa.list_(pa.string())),
     ]
 )
 
@@ -45,11 +47,16 @@ class ResolvedFile:
     """Raw columns of the official file that this one has not."""
     states: tuple[str, ...] = ()
     """State FIPS codes covered; empty: all."""
+    member: str = "*.csv"
+    """Which members to read, if it is a zip archive."""
+    without: tuple[str, ...] = ()
+    """Roles of other files of the survey that did not come with it."""
 
 
 def as_table(files: list[ResolvedFile]) -> pa.Table:
     """Write resolved files down as a table, one row a file."""
-    return pa.Table.from_pylist([{**asdict(file), "path": str(file.path)} for file in files], schema=SCHEMA)
+    rows = [{**asdict(file), "path": str(file.path)} for file in files]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def from_table(table: pa.Table) -> list[ResolvedFile]:
@@ -63,6 +70,8 @@ def from_table(table: pa.Table) -> list[ResolvedFile]:
             origin=row["origin"],
             absent=tuple(row["absent"]),
             states=tuple(row["states"]),
+            member=row["member"],
+            without=tuple(row["without"]),
         )
         for row in table.select(SCHEMA.names).to_pylist()
     ]

@@ -36,6 +36,7 @@ class _Candidate:
     """Name of the wrapped file when `sha256` is of what the wrapper (.gz, .zip) holds."""
     absent: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def resolve(
@@ -78,16 +79,11 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    candidates = _in_mirror(file, folder, mirror) if mirror is not None else []
-    for candidate in candidates:
-        if candidate.path.is_file():
-            digest = _sha256(candidate.path)
-            if not simulated:
-                _check(candidate, digest)
-            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror")
+    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated):
+        return found
 
     where = f"{folder}/{file.name} ({role})"
-    looked_at = [str(candidate.path) for candidate in candidates]
+    looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror)]
     if simulated:
         raise RawFileError(
             where,
@@ -99,7 +95,7 @@ def resolve(
     if target.path.is_file():
         digest = _sha256(target.path)
         if file.sha256 in (None, digest):
-            return _resolved(role, target, digest, "cache")
+            return _resolved(role, target, digest, "cache", file.member)
         if offline:
             _check(target, digest)
         _log.warning("%s: the cached file has another digest than the registry; fetching it again", where)
@@ -115,36 +111,53 @@ def resolve(
             f"Fetch it on a connected machine into {place}/{file.name}, or unset FUSION_OFFLINE.",
         )
     fetch(file.url, target.path, size=file.size, sha256=file.sha256)
-    return _resolved(role, target, _sha256(target.path), "download")
+    return _resolved(role, target, _sha256(target.path), "download", file.member)
 
 
-def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> Path | None:
-    """Tell where a mirror folder holds a raw file, without opening it; None if it does not."""
-    return next((c.path for c in _in_mirror(file, folder, mirror) if c.path.is_file()), None)
+def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """Tell, without opening it, where a mirror folder holds a raw file and which others did not come with it."""
+    there = (c for c in _in_mirror(file, folder, mirror) if c.path.is_file())
+    return next(((c.path, c.without) for c in there), None)
 
 
-def _in_mirror(file: RawFile, folder: str, mirror: Path) -> list[_Candidate]:
+def look_up(
+    role: str, file: RawFile, *, folder: str, mirror: Path | None, simulated: bool = False
+) -> ResolvedFile | None:
+    """Find one raw file in the mirror folder, or not at all; parameters and errors as in `resolve`."""
+    for candidate in _in_mirror(file, folder, mirror):
+        if candidate.path.is_file():
+            digest = _sha256(candidate.path)
+            if not simulated:
+                _check(candidate, digest)
+            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
+    return None
+
+
+def _in_mirror(file: RawFile, folder: str, mirror: Path | None) -> list[_Candidate]:
+    if mirror is None:
+        return []
     official = mirror / folder / file.name
     candidates = [_Candidate(official, file.sha256)]
     candidates += [
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path = mirror / other.path
-        candidates.append(_Candidate(path, other.sha256, None, other.absent, other.states))
+        path, lacks = mirror / other.path, (other.absent, other.states, other.without)
+        candidates.append(_Candidate(path, other.sha256, None, *lacks))
         if path.suffix == ".gz":
             # The digest is of the compressed file and says nothing about an uncompressed one.
-            candidates.append(_Candidate(path.with_suffix(""), None, None, other.absent, other.states))
+            candidates.append(_Candidate(path.with_suffix(""), None, None, *lacks))
         else:
             wrapped = Path(f"{path}.gz")
-            candidates.append(_Candidate(wrapped, other.sha256, path.name, other.absent, other.states))
+            candidates.append(_Candidate(wrapped, other.sha256, path.name, *lacks))
     return candidates
 
 
-def _resolved(role: str, found: _Candidate, digest: str, origin: Origin) -> ResolvedFile:
+def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:
     path = found.path.absolute()
     _log.info("%s: %s (%s, %.1f MB)", role, path, origin, path.stat().st_size / 1e6)
-    return ResolvedFile(role, path, path.stat().st_size, digest, origin, found.absent, found.states)
+    size = path.stat().st_size
+    return ResolvedFile(role, path, size, digest, origin, found.absent, found.states, member, found.without)
 
 
 def _check(found: _Candidate, digest: str) -> None:

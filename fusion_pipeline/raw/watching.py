@@ -26,7 +26,7 @@ def raw_folders(registry: Registry) -> dict[str, tuple[str, Mapping[str, RawFile
 
 
 def stamps(registry: Registry, mirror: Path) -> dict[str, str]:
-    """Stamp every survey-year whose raw files all lie in the mirror folder.
+    """Stamp every survey-year whose raw files all lie in the mirror folder, but those that never came with the others.
 
     Returns
     -------
@@ -34,12 +34,13 @@ def stamps(registry: Registry, mirror: Path) -> dict[str, str]:
         Key -> names, sizes and times of change of its files. A file that is still being copied changes its stamp
         until it is complete. A survey-year that lacks a file is left out.
     """
-    found = {}
+    result = {}
     for key, (folder, files) in raw_folders(registry).items():
-        paths = [find_in_mirror(file, folder, mirror) for file in files.values()]
-        if all(paths):
-            found[key] = ";".join(_stamp(path, mirror) for path in paths if path is not None)
-    return found
+        found = {role: find_in_mirror(file, folder, mirror) for role, file in files.items()}
+        spared = {role for there in found.values() if there for role in there[1]}
+        if all(there or role in spared for role, there in found.items()):
+            result[key] = ";".join(_stamp(there[0], mirror) for there in found.values() if there)
+    return result
 
 
 def _stamp(path: Path, mirror: Path) -> str:

@@ -1,37 +1,67 @@
-"""The mirror folder: all raw files of the simulated world, named and laid out as the registry expects.
+"""The mirror folder: raw files of the simulated world, named and laid out as the registry expects.
 
-Belongs here: which file goes where, publication, and the stamp that says what was asked for. Does not belong
+Belongs here: which file goes where, publication, and the stamps that say what was asked for. Does not belong
 here: the content of the files.
+
+Every survey-year, and `spatial`, is a folder of its own: published whole, with its own stamp, so that a later pair adds
+to the mirror what it needs and remakes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.errors import SettingsError, StorageError
-from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
+from fusion_pipeline.registry import RawFile, Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate.acs import write_acs
-from fusion_pipeline.simulate.place import build_places
+from fusion_pipeline.simulate.nhts import write_nhts
+from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
 from fusion_pipeline.simulate.spatial import write_degree_days, write_prices, write_tracts
-from fusion_pipeline.storage.atomic import atomic_directory, recover
+from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
 
 log = logging.getLogger(__name__)
 
-VERSION = "1"
+VERSION = "2"
 """Changes whenever the same arguments give other bytes."""
 STAMP = "simulated.json"
-SPATIAL = "spatial"
-RECS_CODEBOOK = "recs_2015"
+SPATIAL, TRUTH = "spatial", "truth"
 MIN_HOUSEHOLDS, MIN_DONORS = 500, 300
 """Two households in every PUMA; both halves of every pseudo-stratum occupied."""
+
+Writer = Callable[[Places, int, SurveyVintage, int, Path, Path], None]
+"""Writes a survey-year: places, seed, registry entry, households of the sample, folder, file of the truth."""
+
+
+def _write_recs(
+    places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path
+) -> None:
+    write_recs(places, seed, size, folder / survey.files["households"].name, truth)
+
+
+def _write_acs(
+    places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path
+) -> None:
+    housing, persons = (folder / survey.files[role].name for role in ("households", "persons"))
+    write_acs(places, seed, survey.year, size, housing, persons, truth)
+
+
+DONORS: Mapping[tuple[str, str], Writer] = {
+    ("RECS", "2015"): _write_recs,
+    ("NHTS", "2017"): write_nhts,
+    ("NHTS", "2022"): write_nhts,
+}
+"""Donor surveys that are simulated, by survey and vintage."""
 
 
 def simulate(
     out: Path,
+    pairs: Collection[str] | None = None,
     *,
     households: int = 20_000,
     donors: int = 5_686,
@@ -43,18 +73,22 @@ def simulate(
     Parameters
     ----------
     out : Path
-        Mirror folder, published whole; left as it is if it was made by the same arguments and version.
+        Mirror folder. What it holds of the same arguments and version stays as it is; what other arguments made goes.
+    pairs : collection of str, optional
+        Fusion pairs whose donors, ACS years and geography are written; all of the registry by default.
     households : int
-        Occupied households in the sample of each ACS year that is simulated.
+        Occupied households in the sample of each ACS year.
     donors : int
-        Households in the RECS sample.
+        Households in the sample of each donor survey-year.
     seed : int
-        Same arguments, same bytes.
+        Same arguments, same bytes, in whatever order the pairs come.
     registry : Registry, optional
         Names and folders of the files; the installed registry by default.
 
     Raises
     ------
+    RegistryError
+        If there is no such pair.
     SettingsError
         If a sample is too small for its design.
     StorageError
@@ -62,57 +96,67 @@ def simulate(
 
     Notes
     -----
-    Layout: `<survey>_<vintage>/<official name>` for RECS 2015 and every ACS year that a pair of the
-    registry fuses onto, `spatial/<official name>` for its geography, and `truth/acs_<year>.parquet`,
-    `truth/recs_2015.parquet`.
-    Both surveys are samples of the same places and the same model of households, drawn independently; the
-    truth of any year is what RECS 2015 would have recorded.
+    Layout: `<survey>_<vintage>/<official name>`, `spatial/<official name>` for geography, and
+    `truth/<survey>_<vintage>.parquet`. All surveys are samples of the same places and the same model of
+    households, drawn independently; the truth of any year is what RECS 2015 would have recorded. Survey-years for which
+    there is no model are left out by name.
     """
     registry = registry or load_registry()
+    chosen = [registry.pair(name) for name in (registry.pairs if pairs is None else pairs)]
+    surveys = [registry.surveys[donor] for pair in chosen for donor in pair.donors]
+    surveys += [registry.recipients[pair.recipient] for pair in chosen]
+    folders = dict.fromkeys([*(survey.folder for survey in surveys), SPATIAL])
+    simulate_folders(out, folders, households=households, donors=donors, seed=seed, registry=registry)
+
+
+def simulate_folders(
+    out: Path,
+    folders: Collection[str],
+    *,
+    households: int,
+    donors: int,
+    seed: int,
+    registry: Registry | None = None,
+) -> None:
+    """Write some folders of the mirror, such as `recs_2015`, `acs_2015` or `spatial`; otherwise as `simulate`."""
+    registry = registry or load_registry()
     _check_sizes(households, donors)
-    stamp = _stamp(households, donors, seed, registry)
-    recover(out)
-    if _made_by(out) == stamp:
-        log.info("%s holds this simulation already", out)
-        return
-    places = build_places(seed)
-    with atomic_directory(out) as folder:
-        for survey in registry.surveys.values():
-            if survey.codebook == RECS_CODEBOOK:
-                target = folder / survey.folder
-                write_recs(
-                    places,
-                    seed,
-                    donors,
-                    target / survey.files["households"].name,
-                    folder / "truth" / "recs_2015.parquet",
-                )
+    _claim(out, {"households": households, "donors": donors, "seed": seed})
+    donor_folders = {survey.folder: survey for survey in registry.surveys.values()}
+    recipient_folders = {survey.folder: survey for survey in registry.recipients.values()}
+    writers = {
+        survey.folder: DONORS.get((survey.survey, survey.vintage)) for survey in donor_folders.values()
+    }
+    writers |= dict.fromkeys(recipient_folders, _write_acs)
+    places: Places | None = None
+    for folder in folders:
+        survey = donor_folders.get(folder) or recipient_folders.get(folder)
+        write, size = writers.get(folder), donors if folder in donor_folders else households
+        if survey is not None and write is None:
+            log.info("%s is not simulated", folder)
+            continue
+        files = (survey.files if survey else registry.geography).values()
+        stamp = _stamp(folder, seed, size if survey else None, files)
+        recover(out / folder)
+        if _read(out / folder / STAMP) == stamp:
+            log.info("%s holds this simulation already", out / folder)
+            continue
+        places = places or build_places(seed)
+        with atomic_directory(out / folder) as target:
+            if survey is None or write is None:
+                _write_spatial(places, seed, registry.geography, target)
             else:
-                log.info("%s is not simulated", survey.folder)
-        for survey in _recipients(registry):
-            target = folder / survey.folder
-            write_acs(
-                places,
-                seed,
-                survey.year,
-                households,
-                target / survey.files["households"].name,
-                target / survey.files["persons"].name,
-                folder / "truth" / f"acs_{survey.year}.parquet",
-            )
-        spatial = folder / SPATIAL
-        spatial.mkdir()
-        write_tracts(places, seed, spatial / registry.geography["tract_puma_2010"].name)
-        write_prices(places, seed, spatial / registry.geography["seds_prices"].name)
-        write_degree_days(places, seed, "hdd", spatial / registry.geography["heating_degree_days"].name)
-        write_degree_days(places, seed, "cdd", spatial / registry.geography["cooling_degree_days"].name)
-        (folder / STAMP).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+                # The truth comes first: a folder with its stamp has its truth beside it.
+                with atomic_file(out / TRUTH / f"{folder}.parquet") as truth:
+                    write(places, seed, survey, size, target, truth)
+            (target / STAMP).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
 
 
-def _recipients(registry: Registry) -> list[SurveyVintage]:
-    """List the ACS years that a pair fuses onto; the others would only cost time and space."""
-    used = {pair.recipient for pair in registry.pairs.values()}
-    return [survey for key, survey in registry.recipients.items() if key in used]
+def _write_spatial(places: Places, seed: int, files: Mapping[str, RawFile], folder: Path) -> None:
+    write_tracts(places, seed, folder / files["tract_puma_2010"].name)
+    write_prices(places, seed, folder / files["seds_prices"].name)
+    write_degree_days(places, seed, "hdd", folder / files["heating_degree_days"].name)
+    write_degree_days(places, seed, "cdd", folder / files["cooling_degree_days"].name)
 
 
 def _check_sizes(households: int, donors: int) -> None:
@@ -125,32 +169,31 @@ def _check_sizes(households: int, donors: int) -> None:
             )
 
 
-def _stamp(households: int, donors: int, seed: int, registry: Registry) -> dict[str, Any]:
-    files = [
-        f"{survey.folder}/{file.name}"
-        for survey in (*registry.surveys.values(), *_recipients(registry))
-        for file in survey.files.values()
-    ]
-    files += [f"{SPATIAL}/{file.name}" for file in registry.geography.values()]
-    return {
-        "version": VERSION,
-        "households": households,
-        "donors": donors,
-        "seed": seed,
-        "files": sorted(files),
-    }
+def _stamp(folder: str, seed: int, size: int | None, files: Collection[RawFile]) -> dict[str, Any]:
+    names = sorted({f"{folder}/{file.name}" for file in files})
+    return {"version": VERSION, "seed": seed, "files": names, **({} if size is None else {"sample": size})}
 
 
-def _made_by(out: Path) -> dict[str, Any] | None:
-    """Read the stamp; None if there is nothing. Anything else in the folder is not ours to replace."""
-    if not out.exists():
-        return None
-    if (out / STAMP).is_file():
-        return json.loads((out / STAMP).read_text())
-    if out.is_dir() and not any(out.iterdir()):
-        return None
-    raise StorageError(
-        str(out),
-        f"holds files that no simulation made ({STAMP} is missing).",
-        "Name another folder, or move those files away.",
-    )
+def _claim(out: Path, arguments: Mapping[str, int]) -> None:
+    """Make the mirror one of these arguments: what others made goes, and what nobody simulated is not ours."""
+    stamp = {"version": VERSION, **arguments}
+    before = _read(out / STAMP)
+    if before == stamp:
+        return
+    if out.exists() and before is None and (not out.is_dir() or any(out.iterdir())):
+        raise StorageError(
+            str(out),
+            f"holds files that no simulation made ({STAMP} is missing).",
+            "Name another folder, or move those files away.",
+        )
+    if before is not None:
+        # The stamp goes last: cut off half way, the folder is still known for a simulation's.
+        for path in sorted(out.iterdir()):
+            if path.is_dir():
+                shutil.rmtree(path)
+    with atomic_file(out / STAMP) as path:
+        path.write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+
+
+def _read(stamp: Path) -> dict[str, Any] | None:
+    return json.loads(stamp.read_text()) if stamp.is_file() else None

@@ -20,7 +20,7 @@ from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS, pick
 from fusion_pipeline.simulate.place import BUILDING_AMERICA, IECC, URBAN_TYPES, Places
 from fusion_pipeline.simulate.population import Households, draw_households
-from fusion_pipeline.simulate.sampling import allocate, calibrate, draw_urban, fay, pseudo_strata
+from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.text import csv_bytes, digits
 from fusion_pipeline.simulate.truth import TruthWriter, truth_table
 
@@ -71,13 +71,7 @@ def draw_sample(places: Places, seed: int, donors: int) -> tuple[Array, Array, A
     rng = stream(seed, "simulate", "recs", "sample")
     division = places.recs_division - 1
     size = np.bincount(division, places.households)
-    stratum = rng.permutation(np.repeat(np.arange(len(size)), allocate(donors, size, 0.7)))
-    place = np.empty(donors, dtype=int)
-    for number in range(len(size)):
-        members = np.flatnonzero(division == number)
-        odds = np.cumsum(places.households[members])
-        drawn = np.searchsorted(odds, rng.random((stratum == number).sum()) * odds[-1], side="right")
-        place[stratum == number] = members[np.minimum(drawn, len(members) - 1)]
+    place, stratum = draw_places(donors, division, places.households, rng)
     urban, relative = draw_urban(places.urban[place], rng)
     totals = size / size.sum() * HOUSEHOLDS
     factors = fay(*pseudo_strata(stratum, PSEUDO_STRATA))

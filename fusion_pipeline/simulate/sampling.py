@@ -32,6 +32,31 @@ def allocate(total: int, sizes: Array, power: float, minimum: int = 2) -> Array:
     return count + minimum
 
 
+def draw_places(
+    total: int, stratum: Array, households: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Draw a sample of places, stratified with n_h proportional to N_h^0.7, by households within strata.
+
+    Parameters
+    ----------
+    total : size of the sample
+    stratum, households : (P,) of each place
+
+    Returns
+    -------
+    place (n,), stratum (n,), in random order.
+    """
+    size = np.bincount(stratum, households)
+    drawn = rng.permutation(np.repeat(np.arange(len(size)), allocate(total, size, 0.7)))
+    place = np.empty(total, dtype=int)
+    for number in range(len(size)):
+        members = np.flatnonzero(stratum == number)
+        odds = np.cumsum(households[members])
+        found = np.searchsorted(odds, rng.random((drawn == number).sum()) * odds[-1], side="right")
+        place[drawn == number] = members[np.minimum(found, len(members) - 1)]
+    return place, drawn
+
+
 def draw_urban(shares: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draw the urban type of sampled households, and their design weights relative to the stratum's mean.
 
@@ -76,6 +101,24 @@ def successive_difference(sequence: Array) -> Array:
     position = sequence % 79
     first, second = (position * step) % 79, ((position + 1) * step) % 79
     return 1 + 2**-1.5 * (rows[first] - rows[second])
+
+
+def jackknife(count: int, strata: int, groups: int) -> Array:
+    """Return the (n, strata x groups) factors of a stratified jackknife: 0, groups / (groups - 1), or 1.
+
+    Units must be in random order; each replicate leaves one group of one stratum out.
+
+    Notes
+    -----
+    V = (groups - 1) / groups sum (t_r - t)^2.
+    """
+    stratum, group = np.arange(count) % strata, np.arange(count) // strata % groups
+    factors = np.ones((count, strata * groups))
+    for replicate in range(strata * groups):
+        within = stratum == replicate // groups
+        left = group == replicate % groups
+        factors[within, replicate] = np.where(left[within], 0.0, groups / (groups - 1))
+    return factors
 
 
 def fay(stratum: Array, half: Array) -> Array:

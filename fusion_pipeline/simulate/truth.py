@@ -31,11 +31,7 @@ _ROWS = 1 << 16
 
 def truth_table(places: Places, hid: Array, place: Array, energy: Energy) -> pa.Table:
     """Return ids, true location, all RECS fusion variables, and `mean_btuel` = E[btuel | everything else]."""
-    columns: dict[str, pa.Array] = {
-        "hid": pa.array(hid.astype(np.int64)),
-        "state": categorical(places.state[place], places.states["fips"].tolist()),
-        "puma10": _pumas(places, place),
-    }
+    columns = true_places(places, hid, place)
     for name in (
         "btuel",
         "btung",
@@ -54,6 +50,15 @@ def truth_table(places: Places, hid: Array, place: Array, energy: Energy) -> pa.
     for name in ("insec", "noheat", "noac"):
         columns[name] = categorical(np.where(getattr(energy, name), 0, 1), ("Yes", "No"))
     return pa.table(columns)
+
+
+def true_places(places: Places, hid: Array, place: Array) -> dict[str, pa.Array]:
+    """Return ids and true location."""
+    return {
+        "hid": pa.array(hid.astype(np.int64)),
+        "state": categorical(places.state[place], places.states["fips"].tolist()),
+        "puma10": _pumas(places, place),
+    }
 
 
 class TruthWriter:

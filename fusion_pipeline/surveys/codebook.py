@@ -1,7 +1,8 @@
-"""Codebooks: what the columns of a survey's raw file mean, as validated data.
+"""Codebooks: what the columns of a survey's raw files mean, as validated data.
 
-Belongs here: the schema of `codebooks/*.yaml`, variables apart (`variables.py`), and their loading. Does not
-belong here: reading raw files (`reading.py`) or applying a codebook to them (`coding.py`, `ingest.py`).
+Belongs here: the schema of `codebooks/*.yaml` as a whole, what it says across kinds of records, and its loading.
+Kinds of records are in `respondents.py`, variables in `variables.py`. Does not belong here: reading raw files
+(`reading.py`) or applying a codebook to them (`coding.py`, `ingest.py`).
 
 Every scalar of a codebook is text: `No` and `01` mean what they look like. A blank cell is the code "".
 Codes are compared as numbers where they are whole numbers, so `01`, `1` and `1.0` are one code. A code may be
@@ -14,125 +15,19 @@ which the harmonies use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from fractions import Fraction
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.surveys.derive import check_expression
-from fusion_pipeline.surveys.variables import (
-    Derived,
-    Entry,
-    Name,
-    SpanText,
-    Text,
-    Variable,
-    canonical,
-    is_whole,
-)
+from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.variables import Entry, Name, Text, Variable, canonical, is_whole
 
 FOLDER = Path(__file__).parents[1] / "codebooks"
-RESERVED = ("hid", "pid", "year", "weight")
-
-Ratio = Annotated[float, BeforeValidator(lambda text: float(Fraction(text)))]
-RespondentName = Literal["households", "persons"]
-
-
-class Identifier(Entry):
-    """Raw columns of the keys."""
-
-    hid: Text
-    pid: Text | None = None
-    letters: dict[str, str] = Field(default_factory=dict)
-    """Letters inside an otherwise numeric household key, and the digits that replace them."""
-
-
-class Replicates(Entry):
-    """Replicate weights, and the variance they are made for: scale x sum of squared deviations."""
-
-    raw: Text
-    """Column name with {} for the number, from 1."""
-    count: int = Field(ge=2)
-    method: Text
-    scale: Ratio = Field(gt=0)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Raw columns in order."""
-        return tuple(self.raw.format(number) for number in range(1, self.count + 1))
-
-
-class Adjustment(Entry):
-    """Factor column that amounts are multiplied by."""
-
-    raw: Text
-    divisor: float = Field(gt=0)
-
-
-class Respondent(Entry):
-    """One kind of record: households or persons."""
-
-    id: Identifier
-    weight: Text
-    replicates: Replicates | None = None
-    keep: dict[Text, SpanText] = Field(default_factory=dict)
-    """Rows are kept where each of these raw columns is in its range."""
-    adjustments: dict[Name, Adjustment] = Field(default_factory=dict)
-    locations: tuple[Name, ...] = ()
-    """Variables that disclose where the household lives, named as the concordance names them."""
-    variables: dict[Name, Variable] = Field(min_length=1)
-    derived: dict[Name, Derived] = Field(default_factory=dict)
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Raw columns that no file may lack: keys, weight and those that decide which rows are kept."""
-        keys = (self.id.hid, self.id.pid, self.weight, *self.keep)
-        return tuple(dict.fromkeys(name for name in keys if name))
-
-    @property
-    def raw_columns(self) -> tuple[str, ...]:
-        """Every raw column that is read, once."""
-        columns = [*self.required, *(self.replicates.columns if self.replicates else ())]
-        columns += [adjustment.raw for adjustment in self.adjustments.values()]
-        columns += [variable.raw for variable in self.variables.values()]
-        return tuple(spellings(columns).values())
-
-    @property
-    def everything(self) -> dict[str, Variable | Derived]:
-        """Variables and derived variables by name."""
-        return {**self.variables, **self.derived}
-
-    def needs(self, variable: str) -> tuple[str, ...]:
-        """Raw columns behind a variable, derived or not."""
-        if variable in self.derived:
-            sources = check_expression(self.derived[variable].expression, self._levels())
-            return tuple(column for source in sources for column in self.needs(source))
-        entry = self.variables[variable]
-        return (entry.raw, *([self.adjustments[entry.adjust].raw] if entry.adjust else []))
-
-    def _levels(self) -> dict[str, tuple[str, ...]]:
-        return {name: variable.labels for name, variable in self.variables.items()}
-
-    @model_validator(mode="after")
-    def _references_exist(self) -> Respondent:
-        names = [*self.variables, *self.derived]
-        if clash := [n for n in names if n in RESERVED or n.startswith("rep_") or names.count(n) > 1]:
-            raise ValueError(f"{clash[0]} is a reserved name, or is used twice")
-        for name, variable in self.variables.items():
-            if variable.adjust and variable.adjust not in self.adjustments:
-                raise ValueError(f"{name}: there is no adjustment {variable.adjust}")
-        if unknown := set(self.locations) - set(self.variables):
-            raise ValueError(f"locations: {sorted(unknown)} are not among the variables")
-        for name, derived in self.derived.items():
-            try:
-                check_expression(derived.expression, self._levels())
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
-        return self
 
 
 class Codebook(Entry):
@@ -149,20 +44,81 @@ class Codebook(Entry):
     """Codes of a valid skip, unless a variable says otherwise."""
     households: Respondent
     persons: Respondent | None = None
+    records: dict[Name, Respondent] = Field(default_factory=dict)
+    """Other records of households, such as vehicles and trips, by the role of their file."""
 
-    def respondent(self, name: RespondentName) -> Respondent:
-        """Look up households or persons.
+    @property
+    def kinds(self) -> dict[str, Respondent]:
+        """Every kind of record by name, which is the role of its file in the registry."""
+        persons = {} if self.persons is None else {"persons": self.persons}
+        return {"households": self.households, **persons, **self.records}
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of all files that the codebook can read."""
+        replicates = self.households.replicates
+        return (*self.kinds, *([replicates.file] if replicates and replicates.file else []))
+
+    def respondent(self, name: str) -> Respondent:
+        """Look a kind of record up.
 
         Raises
         ------
         RegistryError
             If the survey has no such records.
         """
-        found = self.households if name == "households" else self.persons
-        if found is None:
+        if name not in self.kinds:
             raise RegistryError(
-                f"codebook {self.survey} {self.vintage}", f"has no {name}.", "Ask for households."
+                f"codebook {self.survey} {self.vintage}",
+                f"has no {name}.",
+                f"Ask for one of: {', '.join(self.kinds)}.",
             )
+        return self.kinds[name]
+
+    def sources(self, kind: str, variable: str) -> tuple[tuple[str, str], ...]:
+        """Name the files (by role) and raw columns behind a variable of a kind of record."""
+        entry = self.respondent(kind)
+        if variable in entry.id.columns:
+            return ((kind, entry.id.columns[variable]),)
+        if variable in entry.derived:
+            used = check_expression(entry.derived[variable].expression, entry.terms)
+            found = [source for name in used for source in self.sources(kind, name)]
+        elif variable in entry.summaries:
+            summary = entry.summaries[variable]
+            child = self.respondent(summary.of)
+            found = [(summary.of, child.id.hid)]
+            found += [s for name in summary.uses(child.columns) for s in self.sources(summary.of, name)]
+        else:
+            own = entry.variables[variable]
+            found = [(kind, own.raw), *([(kind, entry.adjustments[own.adjust].raw)] if own.adjust else [])]
+        return tuple(dict.fromkeys(found))
+
+    def left_out(self, kind: str, absent: Mapping[str, Collection[str]]) -> dict[str, str]:
+        """Say which variables of a kind of record cannot be made from the files there are, and for want of what.
+
+        Parameters
+        ----------
+        kind : such as "households"
+        absent : role of every file there is, to the raw columns it lacks
+
+        Returns
+        -------
+        Variable, or `rep_1`, ... -> the absent raw column, or `file <role>`.
+        """
+        entry = self.respondent(kind)
+        lacking = {role: {column.lower() for column in columns} for role, columns in absent.items()}
+        needs = {name: self.sources(kind, name) for name in entry.everything}
+        if replicates := entry.replicates:
+            role = replicates.file or kind
+            behind = tuple((role, raw) for raw in replicates.columns)
+            needs |= {f"rep_{number}": behind for number in range(1, replicates.count + 1)}
+        found: dict[str, str] = {}
+        for name, sources in needs.items():
+            for role, raw in sources:
+                if role not in lacking:
+                    found.setdefault(name, f"file {role}")
+                elif raw.lower() in lacking[role]:
+                    found.setdefault(name, raw if role == kind else f"{role}.{raw}")
         return found
 
     def missing(self, variable: Variable) -> tuple[str, ...]:
@@ -179,6 +135,15 @@ class Codebook(Entry):
             else variable.not_applicable_codes
         )
 
+    @field_validator("households")
+    @classmethod
+    def _households_stand_alone(cls, households: Respondent) -> Respondent:
+        if households.weight is None:
+            raise ValueError("households need a weight")
+        if households.expect or households.counted_by or households.outside != "drop":
+            raise ValueError("outside, expect and counted_by belong to the other kinds of records")
+        return households
+
     @field_validator("persons")
     @classmethod
     def _persons_have_an_identifier(cls, persons: Respondent | None) -> Respondent | None:
@@ -187,9 +152,34 @@ class Codebook(Entry):
         return persons
 
     @model_validator(mode="after")
+    def _kinds_fit_together(self) -> Codebook:
+        if clash := [role for role in self.roles if self.roles.count(role) > 1]:
+            raise ValueError(f"{clash[0]} names two files")
+        for kind, entry in self.kinds.items():
+            if kind == "households":
+                continue
+            if entry.summaries or (entry.replicates and entry.replicates.file):
+                raise ValueError(
+                    f"{kind}: only households have summaries, or replicate weights in another file"
+                )
+            counter = self.households.variables.get(entry.counted_by or "")
+            if entry.counted_by and (counter is None or counter.categorical):
+                raise ValueError(f"{kind}.counted_by: {entry.counted_by} is no number of households")
+            if entry.expect == "reference person" and entry.id.pid is None:
+                raise ValueError(f"{kind}.expect: a reference person is known by its pid")
+        for name, summary in self.households.summaries.items():
+            if summary.of not in self.kinds or summary.of == "households":
+                raise ValueError(f"summaries.{name}.of: there are no {summary.of}")
+            try:
+                summary.uses(self.kinds[summary.of].columns)
+            except ValueError as error:
+                raise ValueError(f"summaries.{name}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _codes_are_unambiguous(self) -> Codebook:
-        for respondent in (self.households, self.persons):
-            for name, variable in (respondent.variables if respondent else {}).items():
+        for entry in self.kinds.values():
+            for name, variable in entry.variables.items():
                 groups = [self.missing(variable), self.skips(variable), variable.levels, variable.values]
                 codes = [canonical(code) for group in groups for code in group]
                 if not variable.categorical and (words := [c for c in codes if c and not is_whole(c)]):
@@ -197,14 +187,6 @@ class Codebook(Entry):
                 if twice := sorted({code for code in codes if codes.count(code) > 1}):
                     raise ValueError(f"variables.{name}: code {twice[0]!r} is given two meanings")
         return self
-
-
-def spellings(columns: Iterable[str]) -> dict[str, str]:
-    """Name each raw column once, as first spelt, by its lower-case name."""
-    named: dict[str, str] = {}
-    for column in columns:
-        named.setdefault(column.lower(), column)
-    return named
 
 
 def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:

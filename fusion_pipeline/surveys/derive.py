@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +39,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"any": pc.or_kleene, "all": pc.and_kleene}
 
 
-def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def check_expression(
+    expression: str,
+    columns: Mapping[str, Sequence[str]],
+    kind: Literal["boolean", "number"] | None = None,
+) -> tuple[str, ...]:
     """Check an expression against the columns there are.
 
     Parameters
@@ -47,6 +51,8 @@ def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> t
     expression : str
     columns : mapping
         Column name to levels; no levels means a number.
+    kind : "boolean" or "number", optional
+        What it must give.
 
     Returns
     -------
@@ -58,7 +64,9 @@ def check_expression(expression: str, columns: Mapping[str, Sequence[str]]) -> t
         Saying which part is not accepted, or which column or label does not exist.
     """
     tree = _parse(expression)
-    _check(tree, columns)
+    given = _check(tree, columns)
+    if kind not in (None, given):
+        raise ValueError(f"{expression!r} gives a {given}, not a {kind}")
     found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id not in _FUNCTIONS]
     return tuple(dict.fromkeys(found))
 
@@ -80,8 +88,8 @@ def _parse(expression: str) -> ast.expr:
         raise ValueError(f"{expression!r} is not an expression ({error.msg})") from error
 
 
-def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> str:
-    """Return the kind of a node: "boolean" or "number"."""
+def _check(node: ast.expr, columns: Mapping[str, Sequence[str]]) -> Literal["boolean", "number"]:
+    """Return the kind of a node."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as terms, keywords=[]) if name in _FUNCTIONS:
             for term in terms:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.storage.tables import levels_of
-from fusion_pipeline.surveys.codebook import Codebook, Respondent, RespondentName
+from fusion_pipeline.surveys.codebook import Codebook
 
 VERSION = "1"
 SCHEMA = pa.schema(
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 _SHOWN_PLACES = 8
 
 
-def dictionary(table: pa.Table, codebook: Codebook, respondent: RespondentName) -> pa.Table:
+def dictionary(table: pa.Table, codebook: Codebook, respondent: str) -> pa.Table:
     """Describe every column but the replicate weights.
 
     Returns
@@ -40,23 +40,28 @@ def dictionary(table: pa.Table, codebook: Codebook, respondent: RespondentName) 
     or the range of the numbers; `n` counts answers; numbers have a `weighted_mean`, categorical variables
     the most frequent level (`mode`) and its weighted share of the answers.
     """
-    entry = codebook.respondent(respondent)
     weight = table["weight"].to_numpy()
     names = [name for name in table.column_names if not name.startswith("rep_")]
-    rows = [{"variable": name, **_about(name, entry), **_shown(table[name], weight)} for name in names]
+    rows = [
+        {"variable": name, **_about(name, codebook, respondent), **_shown(table[name], weight)}
+        for name in names
+    ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _about(name: str, entry: Respondent) -> dict[str, str | None]:
+def _about(name: str, codebook: Codebook, kind: str) -> dict[str, str | None]:
+    entry = codebook.respondent(kind)
     if name in entry.variables:
         variable = entry.variables[name]
         return variable.model_dump(include={"raw", "description", "universe", "type", "unit"})
-    if name in entry.derived:
-        derived = entry.derived[name]
-        about = derived.model_dump(include={"description", "universe", "type", "unit"})
-        return {**about, "raw": ", ".join(dict.fromkeys(entry.needs(name)))}
+    if name in entry.everything:
+        made = entry.everything[name]
+        about = made.model_dump(include={"description", "universe", "type", "unit"})
+        behind = [raw if role == kind else f"{role}.{raw}" for role, raw in codebook.sources(kind, name)]
+        return {**about, "raw": ", ".join(behind)}
     keys: dict[str, dict[str, str | None]] = {
         "hid": {"raw": entry.id.hid, "description": "Household", "type": "identifier"},
+        "rid": {"raw": entry.id.rid, "description": "Number of the record", "type": "identifier"},
         "pid": {"raw": entry.id.pid, "description": "Person; 1: reference person", "type": "identifier"},
         "year": {"description": "Survey year", "type": "identifier"},
         "weight": {"raw": entry.weight, "description": "Sample weight", "type": "number"},

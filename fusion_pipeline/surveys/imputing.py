@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from fusion_pipeline.surveys.codebook import Respondent
+from fusion_pipeline.surveys.respondents import Respondent
 
 VERSION = "1"
 

@@ -7,9 +7,12 @@ survey together (`codebook.py`), or the application to data (`coding.py`).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from fusion_pipeline.surveys.derive import check_expression
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -123,6 +126,78 @@ class Derived(Entry):
     def _factors_have_two_levels(self) -> Derived:
         if len(self.levels) != (2 if self.type == "factor" else 0):
             raise ValueError("a factor needs the levels true and false, a number none")
+        return self
+
+
+Statistic = Literal["count", "sum", "mean", "min", "max", "share", "shared"]
+
+
+class Summary(Entry):
+    """A variable of households made from their persons, vehicles, trips, ...; see `summaries.py`."""
+
+    description: Text
+    universe: Text | None = None
+    unit: Text | None = None
+    type: Literal["integer", "number", "factor"]
+    of: Name
+    """Kind of record that is summarised."""
+    statistic: Statistic
+    value: Text | None = None
+    """What is summed, averaged, ...: a number (`derive.py`); for `share` a condition; for `shared` a variable."""
+    where: Text | None = None
+    """Condition of the records that count; all if unset."""
+    none: Text | None = None
+    """Value of a household without such records; 0 for counts and sums; missing for `shared` if unset."""
+    several: Text | None = None
+    """Label of `shared` where the records differ; missing if unset."""
+    levels: tuple[Text, ...] = ()
+    """Levels of `shared` that its records may have, in order."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All levels in order; empty for numbers."""
+        return (
+            tuple(dict.fromkeys(x for x in (self.none, *self.levels, self.several) if x))
+            if self.levels
+            else ()
+        )
+
+    def uses(self, columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """Check the expressions against the columns of the records, name to levels, and name those used.
+
+        Raises
+        ------
+        ValueError
+            Saying what is not accepted.
+        """
+        used = [] if self.where is None else [*check_expression(self.where, columns, kind="boolean")]
+        if self.statistic == "shared":
+            if (
+                self.value is None
+                or self.value not in columns
+                or not set(columns[self.value]) <= set(self.levels)
+            ):
+                raise ValueError(f"{self.value} has not the levels listed")
+            used.append(self.value)
+        elif self.value is not None:
+            kind: Literal["boolean", "number"] = "boolean" if self.statistic == "share" else "number"
+            terms = check_expression(self.value, columns, kind=kind)
+            if not terms:
+                raise ValueError(f"{self.value!r} is the same for all records")
+            used += terms
+        return tuple(dict.fromkeys(used))
+
+    @model_validator(mode="after")
+    def _fields_fit_the_statistic(self) -> Summary:
+        if (self.value is None) != (self.statistic == "count"):
+            raise ValueError(f"{self.statistic} {'takes no' if self.value else 'needs a'} value")
+        shared = self.statistic == "shared"
+        if not shared == (self.type == "factor") == bool(self.levels) or (self.several and not shared):
+            raise ValueError("shared, and no other statistic, has type factor, levels and several")
+        if not shared and (self.none is None) != (self.statistic in ("count", "sum")):
+            raise ValueError("say what `none` is; for counts and sums it is 0")
+        if self.none is not None and not shared:
+            float(self.none)
         return self
 
 

@@ -69,7 +69,7 @@ def check_implicates(
             known = pc.is_in(_plain(column.drop_null()), value_set=_plain(support[name]))
             if count := pc.sum(pc.invert(known)).as_py():
                 found["within_support"].append(f"{label}: {count} values of {name} no donor has")
-        for text, count in _disobeyed(table, own, plan).items():
+        for text, count in _disobeyed(implicate, own, plan).items():
             found["rules"].append(f"{label}: {count} values break `{text}`")
     return {name: "; ".join(texts) for name, texts in found.items()}
 
@@ -110,13 +110,15 @@ def digest(card: pd.DataFrame) -> str:
     return hashlib.sha256(json.dumps(card["sha256"].tolist()).encode()).hexdigest()[:32]
 
 
-def _disobeyed(table: pa.Table, own: pa.Table, plan: FusionPlan) -> dict[str, int]:
-    columns = {name: own[name] for name in own.column_names}
-    columns |= {name: table[name] for name in plan.variables}
+def _disobeyed(implicate: TableRef, own: pa.Table, plan: FusionPlan) -> dict[str, int]:
+    known = {*own.column_names, *plan.variables}
     # What a rule reads but is not written out cannot be looked at here.
-    readable = [r for r in plan.parsed_rules if {r.variable, *r.columns} <= set(columns)]
+    readable = [r for r in plan.parsed_rules if {r.variable, *r.columns} <= known]
     outside = {v for step in plan.steps if step.condition for v in step.variables}
     readable = [rule for rule in readable if rule.variable not in outside]
+    used = [v for v in plan.variables if any(v in (rule.variable, *rule.columns) for rule in readable)]
+    written = implicate.read(used)
+    columns = {name: own[name] for name in own.column_names} | {name: written[name] for name in used}
     counts = broken(readable, table_lookup(pa.table(columns), "implicate", StorageError))
     return {text: count for text, count in counts.items() if count}
 

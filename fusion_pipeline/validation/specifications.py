@@ -7,7 +7,7 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from fusion_pipeline.geography.concordance import AREAS, areas, states
 from fusion_pipeline.geography.predictors import MARK
@@ -18,7 +18,7 @@ from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary
-from fusion_pipeline.surveys.codebook import Respondent, load_codebook
+from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.variables import Variable
 from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
 
@@ -29,7 +29,16 @@ _PLACE = (ColumnSpec("state", levels=_FIPS), ColumnSpec("puma10"))
 def survey_households(layout: Layout, partition: str) -> TableSpec:
     """Standardized households of a donor survey-year."""
     vintage = load_registry().surveys[partition]
-    return _microdata(vintage, "households", _absent(layout, ("survey", "raw"), partition, "households"))
+    return _microdata(vintage, "households", _absent(layout, ("survey", "raw"), partition))
+
+
+def survey_persons(layout: Layout, partition: str) -> TableSpec:
+    """Standardized persons of a donor survey-year; the keys alone if there is no person file."""
+    vintage, absent = load_registry().surveys[partition], _absent(layout, ("survey", "raw"), partition)
+    if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
+        keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
+        return TableSpec(keys, minimum_rows=0)
+    return _microdata(vintage, "persons", absent)
 
 
 def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
@@ -42,13 +51,13 @@ def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
 def acs_households(layout: Layout, partition: str) -> TableSpec:
     """Standardized households of an ACS year."""
     vintage = load_registry().recipients[partition]
-    return _microdata(vintage, "households", _absent(layout, ("acs", "raw"), partition, "households"))
+    return _microdata(vintage, "households", _absent(layout, ("acs", "raw"), partition))
 
 
 def acs_persons(layout: Layout, partition: str) -> TableSpec:
     """Standardized persons of an ACS year."""
     vintage = load_registry().recipients[partition]
-    return _microdata(vintage, "persons", _absent(layout, ("acs", "raw"), partition, "persons"))
+    return _microdata(vintage, "persons", _absent(layout, ("acs", "raw"), partition))
 
 
 def concordance(layout: Layout, partition: str | None) -> TableSpec:
@@ -103,17 +112,20 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     return {"donor": donor, "recipient": recipient}
 
 
-def _microdata(vintage: SurveyVintage, respondent: str, absent: frozenset[str]) -> TableSpec:
+def _microdata(vintage: SurveyVintage, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
     codebook = load_codebook(vintage.codebook)
-    entry = codebook.households if respondent == "households" else codebook.persons
-    assert entry is not None
-    columns = [ColumnSpec("hid"), ColumnSpec("year", minimum=codebook.year, maximum=codebook.year)]
+    entry = codebook.respondent(kind)
+    left_out = codebook.left_out(kind, absent)
+    columns = [ColumnSpec(key) for key in ("hid", "rid") if key in entry.id.columns]
     if entry.id.pid:
         columns.append(ColumnSpec("pid", minimum=1))
+    columns.append(ColumnSpec("year", minimum=codebook.year, maximum=codebook.year))
     columns.append(ColumnSpec("weight", minimum=0))
-    for name in _there(entry, absent):
-        if name in entry.derived:
-            labels = entry.derived[name].labels
+    for name in entry.everything:
+        if name in left_out:
+            continue
+        if name not in entry.variables:
+            labels = entry.everything[name].labels
             columns.append(ColumnSpec(name, levels=labels or None, nullable=True))
             continue
         variable = entry.variables[name]
@@ -121,14 +133,9 @@ def _microdata(vintage: SurveyVintage, respondent: str, absent: frozenset[str]) 
         columns.append(
             ColumnSpec(name, variable.labels or None, low, high, nullable=bool(codebook.missing(variable)))
         )
-    if entry.replicates and not {c.lower() for c in entry.replicates.columns} & absent:
+    if entry.replicates and "rep_1" not in left_out:
         columns += [ColumnSpec(f"rep_{r}") for r in range(1, entry.replicates.count + 1)]
-    return TableSpec(tuple(columns), key=("hid", "pid") if entry.id.pid else ("hid",))
-
-
-def _there(entry: Respondent, absent: frozenset[str]) -> list[str]:
-    names = [*entry.variables, *entry.derived]
-    return [name for name in names if not {raw.lower() for raw in entry.needs(name)} & absent]
+    return TableSpec(tuple(columns), key=tuple(entry.id.columns))
 
 
 def _bounds(variable: Variable) -> tuple[float | None, float | None]:
@@ -144,9 +151,12 @@ def _bounds(variable: Variable) -> tuple[float | None, float | None]:
     )
 
 
-def _absent(layout: Layout, asset: tuple[str, str], partition: str, role: str) -> frozenset[str]:
-    files = from_table(TableRef(layout.table(asset, partition)).read())
-    return frozenset(column.lower() for file in files if file.role == role for column in file.absent)
+def _absent(layout: Layout, asset: tuple[str, str], partition: str) -> dict[str, list[str]]:
+    """Raw columns that each file of a survey-year lacks, by role; a file that is not there is not listed."""
+    absent: dict[str, list[str]] = {}
+    for file in from_table(TableRef(layout.table(asset, partition)).read()):
+        absent.setdefault(file.role, []).extend(file.absent)
+    return absent
 
 
 def _pair(partition: str) -> tuple[FusionPair, Harmony]:

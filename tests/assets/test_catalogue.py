@@ -12,6 +12,7 @@ GRAPH = {
     "survey": {
         "survey/raw": (DONOR, []),
         "survey/households": (DONOR, ["survey/raw"]),
+        "survey/persons": (DONOR, ["survey/households", "survey/raw"]),
         "survey/dictionary": (DONOR, ["survey/households"]),
     },
     "recipient": {
@@ -41,7 +42,7 @@ GRAPH = {
     },
 }  # fmt: skip
 JOBS = {
-    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/raw"]),
+    "ingest_survey": (DONOR, ["survey/dictionary", "survey/households", "survey/persons", "survey/raw"]),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
     "build_concordance": (None, ["geography/concordance", "geography/raw"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
@@ -55,6 +56,7 @@ JOBS = {
 }
 CHECKED_TABLES = [
     "survey/households",
+    "survey/persons",
     "survey/dictionary",
     "acs/households",
     "acs/persons",

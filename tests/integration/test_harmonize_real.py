@@ -8,7 +8,7 @@ import pytest
 from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient, load_harmony, similarity
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.surveys.codebook import load_codebook
-from fusion_pipeline.surveys.ingest import RawPart, ingest, match_persons
+from fusion_pipeline.surveys.ingest import RawPart, ingest, match_records
 
 pytestmark = pytest.mark.realdata
 DATA = Path(os.environ.get("FUSION_SHARED", Path(__file__).parents[2] / ".." / "shared")) / "data"
@@ -23,7 +23,11 @@ def surveys():
     donors = ingest([RawPart(DATA / recs.path, absent=recs.absent)], load_codebook("recs_2015"), "households")
     households = ingest([RawPart(DATA / acs["households"].alternatives[0].path)], codebook, "households")
     persons = ingest([RawPart(DATA / acs["persons"].alternatives[0].path)], codebook, "persons")
-    return donors, households, match_persons(persons, households)
+    return (
+        donors,
+        households,
+        match_records(persons, households, codebook.persons, "persons")[0],
+    )
 
 
 @pytest.mark.parametrize("harmony_set", ["current", "paper"])

@@ -15,7 +15,7 @@ from fusion_pipeline.raw.resolving import resolve
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import levels_of
 from fusion_pipeline.surveys.codebook import load_codebook
-from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report, match_persons
+from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report, match_records
 
 pytestmark = pytest.mark.realdata
 
@@ -23,6 +23,7 @@ SHARED = Path(os.environ.get("FUSION_SHARED", Path(__file__).parents[3] / "share
 DATA = SHARED / "data"
 RECS = load_registry().surveys["RECS_2015"].files["households"].alternatives[0]
 HOUSEHOLDS_2013 = DATA / "acs_2013_de" / "ss13hde.csv.gz"
+PERSONS = load_codebook("acs_2013").persons
 PERSONS_2013 = DATA / "acs_2013_de" / "ss13pde.csv.gz"
 
 # Each harmony set, the labels that no codebook has, and the levels that it has no group for.
@@ -183,7 +184,9 @@ def test_acs_persons_weigh_as_much_as_the_population(persons):
 
 def test_every_household_has_its_persons_and_one_reference_person_numbered_1(acs, persons):
     households = acs[0]
-    members = match_persons(persons, households).select(["hid", "pid", "relp"]).to_pandas()
+    members = (
+        match_records(persons, households, PERSONS, "persons")[0].select(["hid", "pid", "relp"]).to_pandas()
+    )
     size = members.groupby("hid").size()
     assert size.sort_index().to_list() == (
         households.select(["hid", "np"]).to_pandas().set_index("hid")["np"].sort_index().to_list()
@@ -195,7 +198,7 @@ def test_every_household_has_its_persons_and_one_reference_person_numbered_1(acs
 
 
 def test_persons_in_group_quarters_are_dropped(acs, persons):
-    members = match_persons(persons, acs[0])
+    members = match_records(persons, acs[0], PERSONS, "persons")[0]
     quarters = raw(PERSONS_2013)["RELP"].astype(int) >= 16
     assert persons.num_rows - members.num_rows == quarters.sum()
 

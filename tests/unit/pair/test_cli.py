@@ -192,13 +192,14 @@ def test_fetch_of_an_unknown_survey_year_lists_those_there_are(run) -> None:
 def test_simulate_writes_the_raw_files_asked_for(run, tmp_path, monkeypatch) -> None:
     asked = {}
 
-    def simulate(out, **sizes):
-        asked.update(out=out, **sizes)
+    def simulate(out, pairs, **sizes):
+        asked.update(out=out, pairs=pairs, **sizes)
 
     monkeypatch.setattr("fusion_pipeline.simulate.simulate", simulate)
-    result = run("simulate", str(tmp_path / "raw"), "--households", "600", "--donors", "400", "--seed", "7")
+    sizes = ("--households", "600", "--donors", "400", "--seed", "7")
+    result = run("simulate", str(tmp_path / "raw"), "--pair", PAIR, *sizes)
     assert result.exit_code == 0
-    assert asked == {"out": tmp_path / "raw", "households": 600, "donors": 400, "seed": 7}
+    assert asked == {"out": tmp_path / "raw", "pairs": (PAIR,), "households": 600, "donors": 400, "seed": 7}
     assert str(tmp_path / "raw") in result.output
 
 

@@ -194,12 +194,13 @@ def test_a_missing_simulated_file_is_never_replaced_by_a_real_one(tmp_path, serv
 def test_the_record_survives_the_trip_through_a_table(tmp_path):
     files = [
         ResolvedFile("households", tmp_path / "h.csv", 7, DIGEST, "mirror", ("HHSEX",), ("10", "46")),
-        ResolvedFile("persons", tmp_path / "p.csv", 0, DIGEST, "download"),
+        ResolvedFile("persons", tmp_path / "p.zip", 0, DIGEST, "download", (), (), "per*.csv", ("trips",)),
     ]
     pq.write_table(as_table(files), tmp_path / "raw.parquet")
     table = pq.read_table(tmp_path / "raw.parquet")
     assert from_table(table) == files
-    assert table.column_names == ["role", "path", "size", "sha256", "origin", "absent", "states"]
+    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without"]
+    assert table.column_names == ours
     assert table.schema.field("absent").type == pa.list_(pa.string())
     assert from_table(as_table([])) == []
 

@@ -15,7 +15,7 @@ SMALL = {"households": 600, "donors": 300}
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
@@ -60,6 +60,24 @@ def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
     assert not stale.exists()
     assert json.loads((tmp_path / "raw" / "simulated.json").read_text())["seed"] == 2
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["raw"]
+
+
+def test_a_later_pair_adds_to_the_mirror_and_remakes_nothing(tmp_path: Path) -> None:
+    first, second = "RECS_2015__ACS_2015", "RECS_2015__ACS_2013"
+    mirror, other = tmp_path / "raw", tmp_path / "other"
+    simulate(mirror, [first], **SMALL)
+    assert {path.name for path in mirror.glob("[!.]*")} == {
+        "acs_2015",
+        "recs_2015",
+        "simulated.json",
+        "spatial",
+        "truth",
+    }
+    before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*") if path.is_file()}
+    simulate(mirror, [second], **SMALL)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    simulate(other, [second, first], **SMALL)
+    assert digests(mirror) == digests(other)
 
 
 @pytest.mark.parametrize("sizes", [{"households": 499}, {"donors": 299}])

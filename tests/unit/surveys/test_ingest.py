@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.storage.tables import levels_of
 from fusion_pipeline.surveys import reading
-from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report, match_persons
+from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report
 
 
 def column(toy, part, name):
@@ -257,11 +256,6 @@ def test_every_row_read_is_kept_or_counted_as_dropped_and_kept_weights_are_uncha
     assert table["weight"].to_pylist() == [10, *kept]
 
 
-def persons(*keys):
-    hid, pid = np.array(keys).T
-    return pa.table({"hid": hid, "pid": pid.astype(np.int16)})
-
-
 def test_person_files_have_a_key_of_household_and_person(toy, tmp_path: Path):
     path = tmp_path / "p.csv"
     path.write_text("id,line,pwt,age\n7,1,20,40\n7,2,21,0\n")
@@ -271,19 +265,3 @@ def test_person_files_have_a_key_of_household_and_person(toy, tmp_path: Path):
     path.write_text("id,line,pwt,age\n7,1,20,40\n7,1,21,0\n")
     with pytest.raises(IngestError, match="key hid/pid: 7/1 2 times"):
         ingest([RawPart(path)], toy, "persons")
-
-
-def test_persons_of_households_that_were_dropped_are_dropped():
-    households = pa.table({"hid": [1, 3]})
-    kept = match_persons(persons((1, 1), (1, 2), (2, 1), (3, 1)), households)
-    assert list(zip(kept["hid"].to_pylist(), kept["pid"].to_pylist(), strict=True)) == [
-        (1, 1),
-        (1, 2),
-        (3, 1),
-    ]
-
-
-@pytest.mark.parametrize("have", [[(1, 1)], [(1, 1), (3, 2)]])
-def test_a_household_without_persons_or_reference_person_is_refused(have):
-    with pytest.raises(IngestError, match=r"hid 3: 1 of 2 households have no reference person"):
-        match_persons(persons(*have), pa.table({"hid": [1, 3]}))

@@ -1,0 +1,166 @@
+"""One kind of record, collected column by column from the blocks of its files.
+
+Belongs here: which rows and columns of a file are read, keys and weights. Does not belong here: what codes mean
+(`coding.py`), what ties kinds of records together (`ingest.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fusion_pipeline.surveys.codebook import Codebook
+from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
+from fusion_pipeline.surveys.reading import RawPart, read_blocks
+from fusion_pipeline.surveys.respondents import Respondent, spellings
+
+log = logging.getLogger(__name__)
+
+_KEY_DIGITS, _PID_DIGITS = 18, 4
+"""As many digits as 64 and 16 bits hold."""
+
+
+class Collector:
+    """Collects columns block by block."""
+
+    def __init__(
+        self,
+        entry: Respondent,
+        codebook: Codebook,
+        left_out: Mapping[str, str],
+        only: Collection[str] | None = None,
+    ) -> None:
+        self._entry, self._year = entry, codebook.year
+        wanted = entry.variables if only is None else only
+        self._variables = {
+            name: variable
+            for name, variable in entry.variables.items()
+            if name in wanted and name not in left_out
+        }
+        self._coders: dict[str, Coder] = {n: make_coder(v, codebook) for n, v in self._variables.items()}
+        own = entry.replicates is not None and entry.replicates.file is None and "rep_1" not in left_out
+        self._replicates = entry.replicates.columns if entry.replicates and own and only is None else ()
+        self._adjustments = {
+            name: adjustment
+            for name, adjustment in entry.adjustments.items()
+            if any(v.adjust == name for v in self._variables.values())
+        }
+        # Under one spelling each: the same raw column may serve several variables.
+        self._coded = spellings(
+            [v.raw for v in self._variables.values()] + [a.raw for a in self._adjustments.values()]
+        )
+        self._columns = spellings([*entry.required, *self._coded.values(), *self._replicates])
+        self._values: dict[str, list[np.ndarray]] = {}
+        self.rows_read = 0
+        self.dropped: Counter[str] = Counter()
+
+    def read(self, part: RawPart) -> None:
+        """Read one file to its end, then report its problems, if any."""
+        problems = Problems()
+        columns = list(self._columns.values())
+        coded = {self._columns[name] for name in self._coded}
+        for batch in read_blocks(part, columns, coded):
+            self.rows_read += batch.num_rows
+            self._add(self._keep(batch, problems), problems)
+        problems.raise_any(str(part.path))
+        log.info(
+            "read %s: %s rows so far, %s dropped",
+            part.path.name,
+            f"{self.rows_read:,}",
+            f"{self.dropped.total():,}",
+        )
+
+    def table(self) -> pa.Table:
+        """Assemble the columns, letting go of each one's blocks in turn."""
+        columns = {key: pa.array(self._take(key)) for key in self._entry.id.columns}
+        if "pid" in columns:
+            columns["pid"] = columns["pid"].cast(pa.int16())
+        columns["year"] = pa.array(np.full(len(columns["hid"]), self._year, dtype=np.int16))
+        if self._entry.weight:
+            columns["weight"] = pa.array(self._take("weight"))
+        for name, coder in self._coders.items():
+            columns[name] = coder.column(self._take(name))
+        for number in range(1, len(self._replicates) + 1):
+            columns[f"rep_{number}"] = pa.array(self._take(f"rep_{number}"))
+        return pa.table(columns)
+
+    def _take(self, name: str) -> np.ndarray:
+        return np.concatenate(self._values.pop(name))
+
+    def _column(self, batch: pa.RecordBatch, raw: str) -> pa.Array:
+        return batch.column(self._columns[raw.lower()])
+
+    def _keep(self, batch: pa.RecordBatch, problems: Problems) -> pa.RecordBatch:
+        kept = np.ones(batch.num_rows, dtype=bool)
+        for raw, span in self._entry.keep.items():
+            inside = within(self._numbers(batch, raw, problems), span)
+            if dropped := int((kept & ~inside).sum()):
+                self.dropped[f"{raw} not in {span}"] += dropped
+            kept &= inside
+        return batch if kept.all() else batch.filter(pa.array(kept))
+
+    def _add(self, batch: pa.RecordBatch, problems: Problems) -> None:
+        for key, raw in self._entry.id.columns.items():
+            self._put(key, self._keys(batch, raw, problems))
+        if self._entry.weight:
+            self._put("weight", self._weights(batch, self._entry.weight, problems))
+        for number, raw in enumerate(self._replicates, start=1):
+            replicate = self._numbers(batch, raw, problems, blank=False)
+            self._put(f"rep_{number}", replicate.astype(np.float32))
+        factors = {
+            name: self._numbers(batch, adjustment.raw, problems, blank=False) / adjustment.divisor
+            for name, adjustment in self._adjustments.items()
+        }
+        for name, variable in self._variables.items():
+            factor = factors[variable.adjust] if variable.adjust else None
+            texts = self._column(batch, variable.raw)
+            self._put(name, self._coders[name].encode(texts, factor, problems))
+
+    def _weights(self, batch: pa.RecordBatch, raw: str, problems: Problems) -> np.ndarray:
+        weight = self._numbers(batch, raw, problems)
+        if not (positive := weight > 0).all():
+            texts = strings(self._column(batch, raw))
+            problems.add(raw, "is not a positive weight", texts.filter(pa.array(~positive)))
+        return weight
+
+    def _put(self, name: str, values: np.ndarray) -> None:
+        self._values.setdefault(name, []).append(values)
+
+    def _numbers(self, batch: pa.RecordBatch, raw: str, problems: Problems, blank: bool = True) -> np.ndarray:
+        texts = strings(self._column(batch, raw))
+        values, bad = parse_numbers(texts)
+        if bad.any():
+            problems.add(raw, "is not a number", texts.filter(pa.array(bad)))
+        if not blank and (empty := np.isnan(values) & ~bad).any():
+            what = "is blank, which the codebook does not allow"
+            problems.add(raw, what, texts.filter(pa.array(empty)))
+        return values
+
+    def _keys(self, batch: pa.RecordBatch, raw: str, problems: Problems) -> np.ndarray:
+        width = _PID_DIGITS if raw == self._entry.id.pid else _KEY_DIGITS
+        return parse_keys(self._column(batch, raw), raw, self._entry.id.letters, problems, width)
+
+
+def parse_keys(
+    column: pa.Array, raw: str, letters: Mapping[str, str], problems: Problems, width: int = _KEY_DIGITS
+) -> np.ndarray:
+    """Read keys of at most `width` digits, once letters are replaced; others are a problem."""
+    texts = pc.utf8_trim_whitespace(strings(column))
+    digits = texts
+    for letter, replacement in letters.items():
+        digits = pc.replace_substring(digits, letter, replacement)
+    valid = pc.match_substring_regex(digits, rf"^\d{{1,{width}}}$")
+    if valid.false_count:
+        problems.add(raw, "is not a valid key", texts.filter(pc.invert(valid)))
+        digits = pc.if_else(valid, digits, "0")
+    return digits.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def strings(column: pa.Array) -> pa.Array:
+    """Decode a column if it is dictionary-encoded."""
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column

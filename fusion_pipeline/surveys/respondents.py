@@ -1,0 +1,164 @@
+"""Kinds of records as codebooks describe them: households, persons, vehicles, trips, ...
+
+Belongs here: the schema of one kind of record: keys, weights, which rows are kept, its variables, and how it
+hangs together with households. Does not belong here: single variables (`variables.py`), what holds a survey's
+kinds of records together (`codebook.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from fusion_pipeline.surveys.derive import check_expression
+from fusion_pipeline.surveys.variables import Derived, Entry, Name, SpanText, Summary, Text, Variable
+
+RESERVED = ("hid", "pid", "rid", "year", "weight")
+
+Ratio = Annotated[float, BeforeValidator(lambda text: float(Fraction(text)))]
+
+
+class Identifier(Entry):
+    """Raw columns of the keys."""
+
+    hid: Text
+    pid: Text | None = None
+    rid: Text | None = None
+    """Number of the record within its household, or within its person if there is a `pid`."""
+    letters: dict[str, str] = Field(default_factory=dict)
+    """Letters inside an otherwise numeric household key, and the digits that replace them."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Raw column of each key that there is."""
+        named = {"hid": self.hid, "pid": self.pid, "rid": self.rid}
+        return {key: raw for key, raw in named.items() if raw is not None}
+
+
+class Replicates(Entry):
+    """Replicate weights, and the variance they are made for: scale x sum of squared deviations."""
+
+    raw: Text
+    """Column name with {} for the number, from 1."""
+    count: int = Field(ge=2)
+    method: Text
+    scale: Ratio = Field(gt=0)
+    file: Name | None = None
+    """Role of a file of their own, one row a household; unset: they are in the households' file."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Raw columns in order."""
+        return tuple(self.raw.format(number) for number in range(1, self.count + 1))
+
+
+class Adjustment(Entry):
+    """Factor column that amounts are multiplied by."""
+
+    raw: Text
+    divisor: float = Field(gt=0)
+
+
+class Respondent(Entry):
+    """One kind of record."""
+
+    id: Identifier
+    weight: Text | None = None
+    """Raw column; records without a weight of their own have their household's."""
+    replicates: Replicates | None = None
+    keep: dict[Text, SpanText] = Field(default_factory=dict)
+    """Rows are kept where each of these raw columns is in its range."""
+    adjustments: dict[Name, Adjustment] = Field(default_factory=dict)
+    locations: tuple[Name, ...] = ()
+    """Variables that disclose where the household lives, named as the concordance names them."""
+    outside: Literal["drop", "refuse"] = "drop"
+    """What becomes of records whose household is not among those kept: counted and dropped, or an error."""
+    expect: Literal["reference person", "record"] | None = None
+    """What every household must have: a person 1, at least one such record, or nothing."""
+    repeats: bool = False
+    """Whether several records may share all their keys, as items of one household that nothing numbers do."""
+    counted_by: Name | None = None
+    """Household variable that says how many such records a household has; differences are counted."""
+    variables: dict[Name, Variable] = Field(min_length=1)
+    summaries: dict[Name, Summary] = Field(default_factory=dict)
+    """Variables of households made from their other records, after splits are opened."""
+    derived: dict[Name, Derived] = Field(default_factory=dict)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Raw columns that no file may lack: keys, weight and those that decide which rows are kept."""
+        keys = (*self.id.columns.values(), self.weight, *self.keep)
+        return tuple(dict.fromkeys(name for name in keys if name))
+
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """Every raw column that is read from its own file, once."""
+        own = self.replicates is not None and self.replicates.file is None
+        columns = [*self.required, *(self.replicates.columns if self.replicates and own else ())]
+        columns += [adjustment.raw for adjustment in self.adjustments.values()]
+        columns += [variable.raw for variable in self.variables.values()]
+        return tuple(spellings(columns).values())
+
+    @property
+    def everything(self) -> dict[str, Variable | Summary | Derived]:
+        """Variables, summaries and derived variables by name."""
+        return {**self.variables, **self.summaries, **self.derived}
+
+    @property
+    def terms(self) -> dict[str, tuple[str, ...]]:
+        """What a derived variable may be made of: name to levels, none for numbers."""
+        return {name: entry.labels for name, entry in self.everything.items() if name not in self.derived}
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """What a summary of these records may be made of: key numbers, variables, derived variables."""
+        keys: dict[str, tuple[str, ...]] = {key: () for key in self.id.columns if key != "hid"}
+        return {**keys, **{name: entry.labels for name, entry in self.everything.items()}}
+
+    @field_validator("summaries", mode="before")
+    @classmethod
+    def _open_splits(cls, summaries: Any) -> Any:
+        """Turn a summary with `split` into one more for every part: `miles` into `miles`, `miles_work`, ..."""
+        if not isinstance(summaries, Mapping):
+            return summaries
+        opened: dict[str, Any] = {}
+        for name, summary in summaries.items():
+            parts = summary.get("split") if isinstance(summary, Mapping) else None
+            if not isinstance(parts, Mapping):
+                opened[name] = summary
+                continue
+            whole = {key: value for key, value in summary.items() if key != "split"}
+            opened[name] = whole
+            for part, condition in parts.items():
+                where = f"all({whole['where']}, {condition})" if "where" in whole else condition
+                description = f"{whole.get('description', name)}: {part.replace('_', ' ')}"
+                opened[f"{name}_{part}"] = {**whole, "where": where, "description": description}
+        return opened
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Respondent:
+        names = [*self.variables, *self.summaries, *self.derived]
+        if clash := [n for n in names if n in RESERVED or n.startswith("rep_") or names.count(n) > 1]:
+            raise ValueError(f"{clash[0]} is a reserved name, or is used twice")
+        for name, variable in self.variables.items():
+            if variable.adjust and variable.adjust not in self.adjustments:
+                raise ValueError(f"{name}: there is no adjustment {variable.adjust}")
+        if unknown := set(self.locations) - set(self.variables):
+            raise ValueError(f"locations: {sorted(unknown)} are not among the variables")
+        for name, derived in self.derived.items():
+            try:
+                check_expression(derived.expression, self.terms)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return self
+
+
+def spellings(columns: Iterable[str]) -> dict[str, str]:
+    """Name each raw column once, as first spelt, by its lower-case name."""
+    named: dict[str, str] = {}
+    for column in columns:
+        named.setdefault(column.lower(), column)
+    return named
