@@ -27,7 +27,7 @@ OF_PAIR = {
     *CHUNKS,
     ("quality/report", PAIR),
 }
-OF_RECS = {(f"survey/{name}", "RECS_2015") for name in ("raw", "households", "dictionary")}
+OF_RECS = {(f"survey/{name}", "RECS_2015") for name in ("raw", "households", "persons", "dictionary")}
 OF_ACS = {(f"acs/{name}", "2015") for name in ("raw", "households", "persons")}
 LAUNCH = """mutation Launch($parameters: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $parameters) {
