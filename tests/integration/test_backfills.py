@@ -86,7 +86,7 @@ def _edit_zip(path: Path) -> Path:
     header, *rows = members[name].splitlines()
     column = header.split(",").index("BDSP")
     number, row = next(
-        (i, r.split(",")) for i, r in enumerate(rows) if r.split(",")[column].strip("0") in "23"
+        (i, r.split(",")) for i, r in enumerate(rows) if r.split(",")[column].strip("0") in ("2", "3")
     )
     row[column] = {"2": "3", "3": "2"}[row[column].strip("0")]
     rows[number] = ",".join(row)
