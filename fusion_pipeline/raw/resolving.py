@@ -118,6 +118,12 @@ def resolve(
     return _resolved(role, target, _sha256(target.path), "download", file.member)
 
 
+def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """Tell, without opening it, where a mirror folder holds a raw file and which others did not come with it."""
+    there = (c for c in _in_mirror(file, folder, mirror, ()) if c.path.is_file())
+    return next(((c.path, c.without) for c in there), None)
+
+
 def look_up(
     role: str,
     file: RawFile,
