@@ -4,11 +4,11 @@ Kills in the middle of training are in `test_killed_run.py`; each way a write ca
 """
 
 import os
+import re
 import resource
 import signal
 import subprocess
 
-import psutil
 import pytest
 
 from fusion_pipeline.running import run_pair
@@ -146,9 +146,9 @@ def test_killed_run_worker_is_noticed_and_its_run_tried_again_to_the_end(ui) -> 
         return "\n".join(event.get("message") or "" for event in events)
 
     wait_until(lambda: "fitted" in messages(), 180, "the training to begin")
-    for process in psutil.process_iter(["cmdline"]):
-        if run in " ".join(process.info["cmdline"] or ()):
-            process.send_signal(signal.SIGKILL)
+    worker = re.search(r"in process \(pid: (\d+)\)", messages())
+    assert worker is not None, messages()
+    os.kill(int(worker[1]), signal.SIGKILL)
     wait_until(lambda: ui.run_status(run) == "FAILURE", 120, "the monitor to notice")
 
     def retried() -> str | None:
