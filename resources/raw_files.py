@@ -28,6 +28,19 @@ class RawFiles(dg.ConfigurableResource):
     """Donor households to simulate."""
     seed: int
 
+    @property
+    def folder(self) -> Path:
+        """The mirror folder.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.mirror is None:
+            raise ValueError("there is no mirror folder")
+        return Path(self.mirror)
+
     def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
         """Find the files of a donor survey-year or an ACS year.
 

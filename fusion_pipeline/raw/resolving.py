@@ -84,8 +84,9 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := _whole(role, file, folder, mirror, simulated, columns):
-        return found
+    for candidate in _in_mirror(file, folder, mirror, columns):
+        if candidate.path.is_file():
+            return _from_mirror(role, file, candidate, simulated=simulated)
 
     where = f"{folder}/{file.name} ({role})"
     looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror, columns)]
@@ -143,6 +144,18 @@ def resolve_all(
     return look_up(role, file, **known) or [resolve(role, file, cache=cache, offline=offline, **known)]
 
 
+def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """Tell, without opening it, where a mirror folder holds a raw file and which others did not come with it.
+
+    Returns
+    -------
+    list of Path, tuple of str
+        One path, several of a split file, none; roles that the publisher of an alternative left out.
+    """
+    found, _ = _held(file, folder, mirror, ())
+    return [candidate.path for candidate in found], found[0].without if found else ()
+
+
 def look_up(
     role: str,
     file: RawFile,
@@ -156,10 +169,19 @@ def look_up(
 
     A whole file goes before parts. Parts that the mirror lacks are logged with their states.
     """
-    if whole := _whole(role, file, folder, mirror, simulated, columns):
-        return [whole]
-    if mirror is None or simulated:
-        return []
+    found, lacking = _held(file, folder, mirror, columns)
+    if lacking:
+        _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
+    return [_from_mirror(role, file, candidate, simulated=simulated) for candidate in found]
+
+
+def _held(
+    file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]
+) -> tuple[list[_Candidate], list[str]]:
+    """Find what the mirror holds of a file: the whole, else the parts that are there; and the states of the others."""
+    whole = [c for c in _in_mirror(file, folder, mirror, columns) if c.path.is_file()][:1]
+    if whole or mirror is None:
+        return whole, []
     for other in file.alternatives:
         found: list[_Candidate] = []
         lacking: list[str] = []
@@ -167,25 +189,9 @@ def look_up(
             present = [c for c in _candidates(mirror, part, other, columns) if c.path.is_file()]
             found += present[:1]
             lacking += [] if present else part.states or (part.path,)
-        if found and lacking:
-            _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
         if found:
-            return [_from_mirror(role, file, candidate, simulated=False) for candidate in found]
-    return []
-
-
-def _whole(
-    role: str,
-    file: RawFile,
-    folder: str,
-    mirror: Path | None,
-    simulated: bool,
-    columns: Collection[str],
-) -> ResolvedFile | None:
-    for candidate in _in_mirror(file, folder, mirror, columns):
-        if candidate.path.is_file():
-            return _from_mirror(role, file, candidate, simulated=simulated)
-    return None
+            return found, lacking
+    return [], []
 
 
 def _from_mirror(role: str, file: RawFile, candidate: _Candidate, *, simulated: bool) -> ResolvedFile:

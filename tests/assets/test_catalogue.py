@@ -56,6 +56,7 @@ JOBS = {
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
     "publish_pair": (PAIRS, ["fusion/microdata", "quality/report"]),
+    "validate_store": (None, []),
 }
 CHECKED_TABLES = [
     "survey/households",
