@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)
 # Bytes, figures and timings must not depend on how many thread pools a library opens by itself.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: help install demo test test-realdata test-slow test-ui lint format bench ui lock images clean
+.PHONY: help install demo test test-realdata test-slow test-ui test-postgres lint format bench ui lock images clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ test-realdata: install ## tests on real public-use files (../shared or FUSION_SH
 
 test-ui: install ## the Dagster UI in a real browser (needs Debian's chromium)
 	$(BIN)/python -m pytest -m ui
+
+test-postgres: install ## the shared instance on a PostgreSQL server (needs Debian's postgresql)
+	$(BIN)/python -m pytest -m postgres
 
 lint: install    ## ruff, types, the definitions
 	$(BIN)/ruff check .

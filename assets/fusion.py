@@ -3,8 +3,9 @@
 import dagster as dg
 import pyarrow as pa
 
-from assets import figures
+from assets import figures, recipes
 from assets.publishing import provenance, publish
+from assets.reuse import forced, reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import diagnostics, fusing, screening, training
 from fusion_pipeline.fusion.constraints import constrain
@@ -74,6 +75,7 @@ def _check(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.harmony)
 def fusion_harmonized(
     context: dg.AssetExecutionContext,
     donors: dict[str, TableRef],
@@ -132,6 +134,7 @@ def fusion_harmonized(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("locations"), seeded=True)
 def fusion_located(
     context: dg.AssetExecutionContext,
     compute: Compute,
@@ -174,6 +177,7 @@ def fusion_located(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("locations", "fuse", "prices"))
 def fusion_prepared(
     context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
 ) -> dg.MaterializeResult[Artefact]:
@@ -209,6 +213,7 @@ def fusion_prepared(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.of_pair("fuse", "forced", "order", "prices"), seeded=True)
 def fusion_plan(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -260,6 +265,7 @@ def fusion_plan(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.libraries, seeded=True)
 def fusion_models(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -316,6 +322,7 @@ def fusion_models(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(seeded=True)
 def fusion_implicates(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -332,6 +339,7 @@ def fusion_implicates(
         threads=compute.threads,
         memory_limit=compute.memory_limit,
         stream_name=pair,
+        resume=not forced(context),
     )
     files = [store.layout.implicate(pair, m) for m in members]
     reach, use = diagnostics.watch_draws(
@@ -389,6 +397,7 @@ def fusion_implicates(
     group_name="fusion",
     owners=["team:fusion"],
 )
+@reusable(recipes.complete, seeded=True)
 def fusion_microdata(
     context: dg.AssetExecutionContext,
     compute: Compute,
@@ -432,6 +441,7 @@ def fusion_microdata(
         pa.Table.from_pandas(card, preserve_index=False),
         inputs=inputs,
         versions=versions,
+        beside=(store.layout.marginals(pair),),
         metadata={
             "dagster/row_count": int(card["rows"].sum()),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),

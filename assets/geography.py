@@ -2,7 +2,9 @@
 
 import dagster as dg
 
+from assets import recipes
 from assets.publishing import publish
+from assets.reuse import reusable
 from fusion_pipeline.geography import concordance as concordances
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
@@ -19,6 +21,7 @@ from resources.raw_files import RawFiles
     group_name="geography",
     owners=["team:geography"],
 )
+@reusable(looks_outside=True)
 def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
     """The raw geography files as they were found: tracts to PUMAs, state energy prices, degree-day normals."""
     files = raw_files.geography(REGISTRY.geography)
@@ -33,6 +36,7 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
     group_name="geography",
     owners=["team:geography"],
 )
+@reusable()
 def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Every PUMA by county with its weight, state, division, region and RECS division."""
     paths = {file.role: file.path for file in from_table(raw.read())}
@@ -53,6 +57,7 @@ def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> d
     group_name="geography",
     owners=["team:geography"],
 )
+@reusable(recipes.summaries)
 def geography_predictors(
     context: dg.AssetExecutionContext, raw: TableRef, concordance: TableRef, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pyarrow as pa
 
+from assets import recipes
 from assets.publishing import publish
+from assets.reuse import reusable
 from fusion_pipeline.raw import ResolvedFile, from_table, verify
 from fusion_pipeline.raw import as_table as record
 from fusion_pipeline.registry import SurveyVintage
@@ -66,6 +68,7 @@ def microdata_assets(
     raw_in = dg.AssetIn([prefix, "raw"])
 
     @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="2", description=descriptions.raw, **common)
+    @reusable(looks_outside=True)
     def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
         vintage = vintages[context.partition_key]
         files = raw_files.survey(vintage)
@@ -80,6 +83,7 @@ def microdata_assets(
     @dg.asset(
         key=[prefix, "households"], ins={"raw": raw_in}, description=descriptions.households, **microdata
     )
+    @reusable(recipes.codebook, seeded=True)
     def households(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
     ) -> dg.MaterializeResult[Artefact]:
@@ -101,6 +105,7 @@ def microdata_assets(
         description=descriptions.persons,
         **microdata,
     )
+    @reusable(recipes.codebook, seeded=True)
     def persons(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
     ) -> dg.MaterializeResult[Artefact]:

@@ -7,6 +7,7 @@ Belongs here: the one helper that every table asset returns through. Does not be
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,14 +28,16 @@ def publish(
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     volatile: tuple[str, ...] = (),
+    beside: tuple[Path, ...] = (),
     descriptions: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[Artefact]:
     """Return an asset's tables with their data version, provenance, row counts and column schemas.
 
-    `volatile` columns are no part of the version; `descriptions` explain columns in the UI.
+    `volatile` columns are no part of the version; files `beside` it are made again with it when they are lost;
+    `descriptions` explain columns in the UI.
     """
     origins = provenance(context, inputs, versions)
-    artefact = Artefact(tables, origins, volatile)
+    artefact = Artefact(tables, origins, volatile, beside)
     shown = {"": tables} if isinstance(tables, pa.Table) else dict(tables)
     described: dict[str, Any] = {}
     for name, table in shown.items():

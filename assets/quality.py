@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from assets import figures
+from assets import figures, recipes
 from assets.publishing import provenance
+from assets.reuse import reusable
 from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -26,6 +27,7 @@ from resources.store import FusionStore
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
     },
 )
+@reusable(recipes.complete)
 def quality_report(
     context: dg.AssetExecutionContext,
     compute: Compute,

@@ -3,9 +3,10 @@
 import dagster as dg
 import pyarrow as pa
 
+from assets import recipes
 from assets.ingestion import Descriptions, microdata_assets
 from assets.publishing import provenance, publish
-from fusion_pipeline.harmonize.definitions import load_harmony
+from assets.reuse import reusable
 from fusion_pipeline.partitions import REGISTRY, SURVEY_YEARS
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
@@ -36,6 +37,7 @@ survey_raw, survey_households, survey_persons = microdata_assets(
     code_version=dictionary.VERSION,
     ins={"households": dg.AssetIn(["survey", "households"]), "persons": dg.AssetIn(["survey", "persons"])},
 )
+@reusable(recipes.codebook)
 def survey_dictionary(
     context: dg.AssetExecutionContext, households: TableRef, persons: TableRef
 ) -> dg.MaterializeResult[Artefact]:
@@ -56,20 +58,20 @@ def survey_dictionary(
     code_version=dictionary_page.VERSION,
     ins={"described": dg.AssetIn(["survey", "dictionary"])},
 )
+@reusable(recipes.page)
 def survey_dictionary_page(
     context: dg.AssetExecutionContext, store: FusionStore, described: TableRef
 ) -> dg.MaterializeResult:
     """The dictionary of one donor survey-year as an HTML page to search, with its harmonies side by side."""
     key = context.partition_key
     codebook = load_codebook(REGISTRY.surveys[key].codebook)
-    used = {(p.harmony, p.harmony_set) for p in REGISTRY.pairs.values() if key in p.donors}
     path = store.layout.dictionary_page(key)
     digest = dictionary_page.write_page(
         path,
         f"{codebook.survey} {codebook.vintage}",
         codebook.source,
         described.read(),
-        [load_harmony(*harmony) for harmony in sorted(used)],
+        recipes.harmonies_of(key),
     )
     origins = provenance(context, [described])
     return dg.MaterializeResult(

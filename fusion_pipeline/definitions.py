@@ -18,7 +18,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from assets import checks, fusion, geography, quality, recipient, survey  # noqa: E402
-from fusion_pipeline import jobs  # noqa: E402
+from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
 from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
 from fusion_pipeline.storage.layout import Layout  # noqa: E402
 from resources.compute import Compute  # noqa: E402
@@ -26,10 +26,11 @@ from resources.parquet_io import ParquetIOManager  # noqa: E402
 from resources.raw_files import RawFiles  # noqa: E402
 from resources.store import FusionStore  # noqa: E402
 
-# Forked from a process that has the definitions already: half the start of a spawned step.
+# Forked from a process that has the definitions already: half the start of a spawned step. Steps of a run follow each
+# other; what runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these.
 _EXECUTOR = dg.multiprocess_executor.configured(
     {
-        "max_concurrent": 2,
+        "max_concurrent": 1,
         "start_method": {"forkserver": {"preload_modules": ["fusion_pipeline.definitions"]}},
     }
 )
@@ -48,13 +49,22 @@ def build_defs(
         Resources that replace those made from the settings.
     """
     modules = [survey, recipient, geography, fusion, quality]
-    return dg.Definitions(
+    definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
         asset_checks=checks.CHECKS,
         jobs=jobs.JOBS,
+        schedules=schedules.SCHEDULES,
+        sensors=sensors.SENSORS,
         resources={**_resources(settings or load_settings()), **(overrides or {})},
         executor=_EXECUTOR,
     )
+    return definitions.map_asset_specs(func=_followed)
+
+
+def _followed(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Let a made asset follow its inputs; raw files are asked for by schedules and sensors."""
+    made = spec.key.path[-1] != "raw"
+    return spec.replace_attributes(automation_condition=sensors.FOLLOW) if made else spec
 
 
 def raw_files(settings: Settings) -> RawFiles:
@@ -78,7 +88,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
         "store": FusionStore(root=root),
         "io_manager": ParquetIOManager(root=root),
         "compute": Compute(
-            threads=settings.threads, memory_limit=int(settings.memory_limit), seed=settings.seed
+            threads=settings.step_threads, memory_limit=settings.step_memory, seed=settings.seed
         ),
         "raw_files": raw_files(settings),
     }

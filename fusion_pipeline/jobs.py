@@ -4,11 +4,13 @@ Belongs here: which assets run together; a job's partitions are those of its ass
 and follow each other, so they share a process; work spreads over machines by runs, one a partition.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
+
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.storage.receipts import audit
+from resources.store import FusionStore
 
 
 def _chain(name: str, selection: dg.AssetSelection, description: str) -> Any:
@@ -19,6 +21,25 @@ def _chain(name: str, selection: dg.AssetSelection, description: str) -> Any:
 
 def _keys(*names: str) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*[name.split("/") for name in names])
+
+
+@dg.op
+def hold_against_receipts(context: dg.OpExecutionContext, store: FusionStore) -> None:
+    """Compare the bytes of every artefact with those that its receipt recorded."""
+    count, amiss = audit(store.layout)
+    context.log.info(f"{count} artefacts looked at, {len(amiss)} amiss")
+    if amiss:
+        raise StorageError(
+            str(store.root),
+            "; ".join(f"{name}: {problem}" for name, problem in amiss.items()) + ".",
+            "Materialize these partitions again; what is sound is reused.",
+        )
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def validate_store() -> None:
+    """Hold every artefact against its receipt: a disk that forgot, a file that somebody changed."""
+    hold_against_receipts()
 
 
 JOBS = [
@@ -53,4 +74,5 @@ JOBS = [
         _keys("fusion/microdata", "quality/report"),
         "Check that all implicates of a pair are there, compare them with the donor, write the report.",
     ),
+    validate_store,
 ]

@@ -34,24 +34,46 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Alternative(_Model):
-    """Another name under which a mirror folder may hold a raw file, perhaps only part of it."""
+class Part(_Model):
+    """One file of an alternative that is split, say by state."""
 
     path: str
     """Relative to the mirror folder."""
     sha256: Sha256 | None = None
     """Of the file as it lies there."""
-    absent: tuple[str, ...] = ()
-    """Raw columns that the official file has and this one has not."""
-    only: tuple[str, ...] = ()
-    """Raw columns that this file has, where it lacks most of the official one's; empty: all but `absent`."""
     states: tuple[Key, ...] = ()
     """State FIPS codes covered; empty: all."""
+
+
+class Alternative(_Model):
+    """Other files in which a mirror folder may hold a raw file, perhaps only part of it."""
+
+    path: str | None = None
+    """Of one file; relative to the mirror folder."""
+    sha256: Sha256 | None = None
+    states: tuple[Key, ...] = ()
+    parts: tuple[Part, ...] = ()
+    """In place of `path`: several files. A mirror may hold any of them; the states of those it has count."""
+    absent: tuple[str, ...] = ()
+    """Raw columns that the official file has and these have not."""
+    only: tuple[str, ...] = ()
+    """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
     without: tuple[Role, ...] = ()
-    """Roles of the survey's other files that did not come with this one: taken from the mirror or left out."""
+    """Roles of the survey's other files that did not come with these: taken from the mirror or left out."""
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """The parts, or the one file."""
+        return self.parts or (Part(path=self.path or "", sha256=self.sha256, states=self.states),)
+
+    @model_validator(mode="after")
+    def _one_file_or_parts(self) -> Alternative:
+        if bool(self.path) == bool(self.parts) or (self.parts and (self.sha256 or self.states)):
+            raise ValueError("an alternative is one path with sha256 and states, or parts that have them")
+        return self
 
     def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
-        """Name those of the columns read of the official file that this one has not."""
+        """Name those of the columns read of the official file that these have not."""
         here = {name.lower() for name in self.only}
         return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
 
@@ -89,6 +111,18 @@ class SurveyVintage(_Model):
     def folder(self) -> str:
         """Folder of its raw files in a mirror or cache, such as `recs_2015`."""
         return f"{self.survey}_{self.vintage}".lower()
+
+    @model_validator(mode="after")
+    def _files_cover_the_same_states(self) -> SurveyVintage:
+        # A household whose persons are in no file could not be harmonized, and would stop its step.
+        covered = {
+            role: {s for other in file.alternatives for part in other.files for s in part.states}
+            for role, file in self.files.items()
+            if file.alternatives
+        }
+        if len({frozenset(states) for states in covered.values()}) > 1:
+            raise ValueError(f"files: alternatives cover different states: {covered}")
+        return self
 
 
 class PriceStep(_Model):

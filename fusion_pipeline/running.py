@@ -16,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 
+from assets.reuse import FORCE
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
@@ -45,6 +46,11 @@ class Outcome:
     materialized: list[dg.AssetMaterialization]
     checks: Sequence[dg.AssetCheckEvaluation]
 
+    @property
+    def reused(self) -> list[dg.AssetMaterialization]:
+        """Those of the materialized that were there already, as they would be made now."""
+        return [m for m in self.materialized if (flag := m.metadata.get("reused")) and flag.value]
+
 
 def runs_of(pair: str) -> list[JobRun]:
     """List the job runs that make a fusion pair from raw files, upstream first."""
@@ -55,18 +61,56 @@ def runs_of(pair: str) -> list[JobRun]:
         JobRun("build_concordance", None),
         JobRun("summarize_pumas", entry.recipient),
         JobRun("fit_pair", pair),
-        *(
-            JobRun("fuse_chunk", str(dg.MultiPartitionKey({"fusion": pair, "implicates": chunk})))
-            for chunk in IMPLICATES.chunks
-        ),
+        *(_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks),
         JobRun("publish_pair", pair),
     ]
 
 
+def chunk_runs(pair: str, implicates: str) -> list[JobRun]:
+    """List the job runs that draw some implicates of a fusion pair.
+
+    Parameters
+    ----------
+    pair : str
+    implicates : str
+        `7-12`, both included, or one number; leading zeros do not matter.
+
+    Raises
+    ------
+    SettingsError
+        If that is no range, or does not begin and end where chunks do; the message lists the chunks.
+    """
+    first, _, last = implicates.partition("-")
+    chunks = {key: set(members) for key, members in IMPLICATES.chunks.items()}
+    try:
+        wanted = set(range(int(first), int(last or first) + 1))
+    except ValueError:
+        wanted = set()
+    chosen = [key for key, members in chunks.items() if members <= wanted]
+    if not wanted or set().union(*(chunks[key] for key in chosen)) != wanted:
+        raise SettingsError(
+            f"--implicates {implicates}",
+            f"does not begin and end where the chunks of {IMPLICATES.count} implicates do.",
+            f"Choose one of {', '.join(chunks)}, or a range of them; FUSION_IMPLICATES sets how many there are.",
+        )
+    return [_chunk_run(pair, chunk) for chunk in chosen]
+
+
+def _chunk_run(pair: str, chunk: str) -> JobRun:
+    return JobRun("fuse_chunk", str(dg.MultiPartitionKey({"fusion": pair, "implicates": chunk})))
+
+
 def run_pair(
-    pair: str, settings: Settings, instance: dg.DagsterInstance
+    pair: str, settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
-    """Materialize a pair's assets, job by job.
+    """Materialize a pair's assets, job by job; see `run_all`."""
+    return run_all(runs_of(pair), settings, instance, force=force)
+
+
+def run_all(
+    runs: Sequence[JobRun], settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
+) -> Iterator[tuple[JobRun, Outcome | None]]:
+    """Execute job runs one after another; what is there and current is reused unless `force`.
 
     Yields
     ------
@@ -77,15 +121,18 @@ def run_pair(
     FusionError
         As `execute` does.
     """
-    definitions = build_defs(settings)
+    # One after another in this process: each step may have all that there is.
+    definitions = build_defs(settings.model_copy(update={"concurrent_steps": 1}))
     release_dead_runs(instance)
-    for run in runs_of(pair):
+    for run in runs:
         yield run, None
-        yield run, execute(definitions, run, instance)
+        yield run, execute(definitions, run, instance, force=force)
 
 
-def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance) -> Outcome:
-    """Execute one job on one partition in this process.
+def execute(
+    definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstance, *, force: bool = False
+) -> Outcome:
+    """Execute one job on one partition in this process; `force` makes again what is current.
 
     Raises
     ------
@@ -98,7 +145,7 @@ def execute(definitions: dg.Definitions, run: JobRun, instance: dg.DagsterInstan
             instance=instance,
             partition_key=run.partition,
             run_config=_QUIET,
-            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}"},
+            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}", FORCE: str(force).lower()},
             raise_on_error=True,
         )
     except DagsterAssetCheckFailedError as error:
@@ -120,13 +167,26 @@ def release_dead_runs(instance: dg.DagsterInstance) -> None:
     Dagster's daemon, which would do it, need not run beside the command line; a pool slot of a killed run would
     otherwise keep every later one waiting for ever.
     """
+    for run in dead_runs(instance):
+        instance.report_run_failed(run, "Its process was killed.")
+        if instance.event_log_storage.supports_global_concurrency_limits:
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """List the command-line runs of this machine that count as running and whose process is gone."""
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    dead = []
     for run in instance.get_runs(unfinished):
         host, _, process = run.tags.get(_PROCESS, "").rpartition(":")
         if host == platform.node() and not is_alive(int(process)):
-            instance.report_run_failed(run, "Its process was killed.")
-            if instance.event_log_storage.supports_global_concurrency_limits:
-                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run)
+    return dead
+
+
+def throwaway_instance() -> dg.DagsterInstance:
+    """Make an instance in memory: what it records is gone when the process ends."""
+    return dg.DagsterInstance.ephemeral()
 
 
 def local_instance() -> dg.DagsterInstance:

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """Never download."""
     seed: int = Field(default=1, ge=0)
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    concurrent_steps: int = Field(default=2, ge=1)
+    """Steps that may run at once on a machine: they share threads and memory. As many as dagster.yaml lets run."""
     memory_limit: ByteSize = TypeAdapter(ByteSize).validate_python("2GiB")
     """Bound on the row blocks of fusing and analysis, such as ``2GiB``."""
     implicates: int | None = Field(default=None, ge=2, le=100)
@@ -44,6 +46,16 @@ class Settings(BaseSettings):
     def origin(self) -> Literal["simulated", "public"]:
         """Where raw files come from, decided."""
         return self.source or ("public" if self.raw else "simulated")
+
+    @property
+    def step_threads(self) -> int:
+        """Threads of one step: together the concurrent ones take no more than `threads`."""
+        return max(1, self.threads // self.concurrent_steps)
+
+    @property
+    def step_memory(self) -> int:
+        """Bytes that one step's row blocks may take."""
+        return int(self.memory_limit) // self.concurrent_steps
 
     @property
     def root(self) -> Path:

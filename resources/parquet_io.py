@@ -13,9 +13,10 @@ from typing import Any, get_origin
 import dagster as dg
 
 from fusion_pipeline.errors import StorageError
-from fusion_pipeline.storage.artefacts import Artefact, PairTables, open_pair, write_artefact
+from fusion_pipeline.storage.artefacts import Artefact, Kept, PairTables, open_pair, write_artefact
 from fusion_pipeline.storage.atomic import recover
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.receipts import write_receipt
 from fusion_pipeline.storage.tables import TableRef
 
 
@@ -25,10 +26,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     root: str
 
     def handle_output(self, context: dg.OutputContext, obj: Artefact) -> None:
-        """Write the artefact of the step's partition."""
+        """Write the artefact of the step's partition and its receipt; leave alone what is kept."""
+        if isinstance(obj, Kept):
+            return
         partition = context.partition_key if context.has_partition_key else None
         path = self._path(context.asset_key, partition, pair=not hasattr(obj.tables, "schema"))
         write_artefact(path, obj)
+        write_receipt(
+            Layout(Path(self.root)),
+            context.asset_key.to_user_string(),
+            partition,
+            obj.digest,
+            [path, *obj.beside],
+            provenance=obj.provenance,
+            sound=obj.sound,
+            account=obj.account,
+        )
         context.add_output_metadata({"path": dg.MetadataValue.path(path)})
 
     def load_input(self, context: dg.InputContext) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from fusion_pipeline.raw import ResolvedFile, look_up, resolve
+from fusion_pipeline.raw import ResolvedFile, look_up, resolve_all
 from fusion_pipeline.registry import RawFile, SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
 from fusion_pipeline.surveys.codebook import load_codebook
@@ -28,6 +28,19 @@ class RawFiles(dg.ConfigurableResource):
     """Donor households to simulate."""
     seed: int
 
+    @property
+    def folder(self) -> Path:
+        """The mirror folder.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.mirror is None:
+            raise ValueError("there is no mirror folder")
+        return Path(self.mirror)
+
     def survey(self, vintage: SurveyVintage) -> list[ResolvedFile]:
         """Find the files of a donor survey-year or an ACS year.
 
@@ -39,31 +52,33 @@ class RawFiles(dg.ConfigurableResource):
         households = self._find(
             "households", vintage.files["households"], vintage.folder, columns("households")
         )
-        found = [households]
+        found = [*households]
+        without = {role for file in households for role in file.without}
         for role, file in vintage.files.items():
             if role == "households":
                 continue
-            if role not in households.without:
-                found.append(self._find(role, file, vintage.folder, columns(role)))
-            elif there := look_up(
-                role, file, folder=vintage.folder, mirror=self._mirror, columns=columns(role)
-            ):
-                found.append(there)
+            if role in without:
+                where: dict[str, Any] = {"folder": vintage.folder, "mirror": self._mirror}
+                found += look_up(role, file, columns=columns(role), **where)
+            else:
+                found += self._find(role, file, vintage.folder, columns(role))
         return found
 
     def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
         """Find the geography files."""
         self._simulate("spatial")
-        return [self._find(role, file, "spatial") for role, file in files.items()]
+        return [found for role, file in files.items() for found in self._find(role, file, "spatial")]
 
     @property
     def _mirror(self) -> Path | None:
         return Path(self.mirror) if self.mirror else None
 
-    def _find(self, role: str, file: RawFile, folder: str, columns: Collection[str] = ()) -> ResolvedFile:
+    def _find(
+        self, role: str, file: RawFile, folder: str, columns: Collection[str] = ()
+    ) -> list[ResolvedFile]:
         where: dict[str, Any] = {"folder": folder, "mirror": self._mirror, "cache": Path(self.cache)}
         where["columns"] = columns
-        return resolve(role, file, offline=self.offline, simulated=self.origin == "simulated", **where)
+        return resolve_all(role, file, offline=self.offline, simulated=self.origin == "simulated", **where)
 
     def _simulate(self, folder: str) -> None:
         """Write the simulated files of one folder of the mirror, if they are what is asked for."""

@@ -1,4 +1,5 @@
-"""The command line: `fusion run PAIR`, `analyze`, `inspect`, `simulate`, `fetch`, `harmony`.
+"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `inspect`, `simulate`, `fetch`, `harmony`, `doctor`,
+`new-survey`.
 
 Belongs here: the root command, one module a command, and how results and mistakes are shown. Does not belong
 here: anything a notebook could not do with the library.
@@ -7,14 +8,17 @@ here: anything a notebook could not do with the library.
 from __future__ import annotations
 
 from fusion_pipeline.cli.analyze import analyze
+from fusion_pipeline.cli.doctor import doctor
 from fusion_pipeline.cli.fetch import fetch
+from fusion_pipeline.cli.fuse import fuse
 from fusion_pipeline.cli.harmony import harmony
 from fusion_pipeline.cli.inspect import inspect
+from fusion_pipeline.cli.new_survey import new_survey
 from fusion_pipeline.cli.root import main
 from fusion_pipeline.cli.run import run
 from fusion_pipeline.cli.simulate import simulate
 
-for command in (run, analyze, inspect, simulate, fetch, harmony):
+for command in (run, fuse, analyze, inspect, simulate, fetch, harmony, doctor, new_survey):
     main.add_command(command)
 
 __all__ = ["main"]

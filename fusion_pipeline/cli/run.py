@@ -14,9 +14,13 @@ from fusion_pipeline.storage.layout import Layout
 @click.command()
 @click.argument("pair")
 @click.option("--simulate", is_flag=True, help="Use the simulated surveys whatever FUSION_RAW says.")
+@click.option("--force", is_flag=True, help="Make everything again, also what is there and current.")
 @click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
-def run(pair: str, simulate: bool, demo: bool) -> None:
-    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress."""
+def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
+    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress.
+
+    What is there already, made by the same code from the same inputs and settings, is reused.
+    """
     from fusion_pipeline.running import local_instance, run_pair
 
     load_registry().pair(pair)
@@ -26,16 +30,15 @@ def run(pair: str, simulate: bool, demo: bool) -> None:
         f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}"
     )
     with local_instance() as instance:
-        for job, outcome in run_pair(pair, settings, instance):
+        for job, outcome in run_pair(pair, settings, instance, force=force):
             label = f"{job.job} {job.partition or ''}"
             if outcome is None:
                 console.print(f"[dim]▸ {label}[/]")
                 continue
             failed = [check for check in outcome.checks if not check.passed]
             verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
-            console.print(
-                f"[green]✓[/] {label}  [dim]{len(outcome.materialized)} assets, {verdict}, {outcome.seconds:.1f} s[/]"
-            )
+            made = f"{len(outcome.materialized)} assets, {len(outcome.reused)} reused"
+            console.print(f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]")
             for check in failed:
                 where = f"{check.asset_key.to_user_string()} {check.check_name}"
                 console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")

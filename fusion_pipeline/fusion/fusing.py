@@ -50,6 +50,7 @@ def fuse(
     threads: int = 1,
     memory_limit: int = 2 << 30,
     stream_name: str = "fusion",
+    resume: bool = True,
 ) -> pa.Table | Path:
     """Draw implicates of all fusion variables for a recipient.
 
@@ -71,6 +72,8 @@ def fuse(
         Bytes that blocks in work may take. Neither this nor `threads` changes the result.
     stream_name : str
         Name of the random stream, usually the fusion pair.
+    resume : bool
+        Keep the implicates in `out` that are finished; else draw all of them again.
 
     Returns
     -------
@@ -119,9 +122,10 @@ def fuse(
         "stream": stream_name,
     }
     provenance = {m: _provenance(base | {"implicate": m}) for m in numbers}
-    pending = [m for m in numbers if not _is_finished(implicate_file(out, m), provenance[m])]
-    if len(pending) < len(numbers):
-        log.info("%d of %d implicates are there already and kept", len(numbers) - len(pending), len(numbers))
+    finished = {m for m in numbers if resume and _is_finished(implicate_file(out, m), provenance[m])}
+    pending = [m for m in numbers if m not in finished]
+    if finished:
+        log.info("%d of %d implicates are there already and kept", len(finished), len(numbers))
     for start in range(0, len(pending), IMPLICATES_AT_ONCE):
         group = pending[start : start + IMPLICATES_AT_ONCE]
         with ExitStack() as stack:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def impute(
     table: pd.DataFrame | pa.Table | TableRef,
     *,
     columns: Sequence[str] | None = None,
+    withheld: Mapping[str, Collection[str]] | None = None,
     weight: str | None = None,
     copies: int | None = None,
     cycles: int = 1,
@@ -51,6 +52,9 @@ def impute(
         Never changed. Missing is null or NaN.
     columns : sequence of str, optional
         What is filled, and what it is filled from; without it all but `weight`. Others are handed through.
+    withheld : mapping, optional
+        Column to those that it must not be filled from, such as its own parts; names that the table has not are
+        passed over.
     weight : str, optional
         Column of weights.
     copies : int, optional
@@ -100,7 +104,7 @@ def impute(
             gaps[name] = missing
     order = sorted(gaps, key=lambda name: int(gaps[name].sum()))
     settings = {"seed": seed, "threads": threads, "bootstraps": copies or 0} | settings
-    filler = _Filler(used, gaps, order, weight, stream_name, settings)
+    filler = _Filler(used, withheld or {}, gaps, order, weight, stream_name, settings)
     if copies is None:
         return filler.fill(whole, 1, cycles)
     parts = []
@@ -115,6 +119,7 @@ class _Filler:
     """What all copies have in common; `gaps` says where each column of `order` has no value."""
 
     used: Sequence[str]
+    withheld: Mapping[str, Collection[str]]
     gaps: Mapping[str, np.ndarray]
     order: Sequence[str]
     weight: str | None
@@ -128,9 +133,11 @@ class _Filler:
         complete = [name for name in varying if name not in self.gaps]
         for cycle in range(cycles):
             for name in self.order:
-                others = [other for other in varying if other != name]
+                never = {name, *self.withheld.get(name, ())}
+                others = [other for other in varying if other not in never]
                 # Where nothing is complete, gaps and all: models take missing predictors.
-                predictors = others if cycle or not complete else [n for n in complete if n != name]
+                known = [other for other in complete if other not in never]
+                predictors = others if cycle or not known else known
                 stream_name = self.stream_name if cycle == 0 else f"{self.stream_name}, cycle {cycle + 1}"
                 table = self._draw(table, name, predictors, copy, stream_name)
                 if cycle == 0 and name in varying:

@@ -6,6 +6,6 @@ found so that later steps can tell whether it is still there. Reading the files'
 """
 
 from fusion_pipeline.raw.record import ResolvedFile, as_table, from_table, verify
-from fusion_pipeline.raw.resolving import look_up, resolve
+from fusion_pipeline.raw.resolving import look_up, resolve, resolve_all
 
-__all__ = ["ResolvedFile", "as_table", "from_table", "look_up", "resolve", "verify"]
+__all__ = ["ResolvedFile", "as_table", "from_table", "look_up", "resolve", "resolve_all", "verify"]

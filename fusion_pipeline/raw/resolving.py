@@ -18,11 +18,12 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
 from fusion_pipeline.raw.record import Origin, ResolvedFile
-from fusion_pipeline.registry import RawFile
+from fusion_pipeline.registry import Alternative, Part, RawFile
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +84,9 @@ def resolve(
     RawFileError
         If the file is nowhere to be had, a digest is wrong, or the download fails.
     """
-    if found := look_up(role, file, folder=folder, mirror=mirror, simulated=simulated, columns=columns):
-        return found
+    for candidate in _in_mirror(file, folder, mirror, columns):
+        if candidate.path.is_file():
+            return _from_mirror(role, file, candidate, simulated=simulated)
 
     where = f"{folder}/{file.name} ({role})"
     looked_at = [str(candidate.path) for candidate in _in_mirror(file, folder, mirror, columns)]
@@ -118,6 +120,42 @@ def resolve(
     return _resolved(role, target, _sha256(target.path), "download", file.member)
 
 
+def resolve_all(
+    role: str,
+    file: RawFile,
+    *,
+    folder: str,
+    mirror: Path | None,
+    cache: Path,
+    offline: bool = False,
+    simulated: bool = False,
+    columns: Collection[str] = (),
+) -> list[ResolvedFile]:
+    """Find the files of a role: one, or the parts of a split alternative that the mirror holds.
+
+    Parameters are those of `resolve`, which decides when the mirror holds nothing of the role.
+
+    Raises
+    ------
+    RawFileError
+        As `resolve`.
+    """
+    known: dict[str, Any] = {"folder": folder, "mirror": mirror, "simulated": simulated, "columns": columns}
+    return look_up(role, file, **known) or [resolve(role, file, cache=cache, offline=offline, **known)]
+
+
+def find_in_mirror(file: RawFile, folder: str, mirror: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """Tell, without opening it, where a mirror folder holds a raw file and which others did not come with it.
+
+    Returns
+    -------
+    list of Path, tuple of str
+        One path, several of a split file, none; roles that the publisher of an alternative left out.
+    """
+    found, _ = _held(file, folder, mirror, ())
+    return [candidate.path for candidate in found], found[0].without if found else ()
+
+
 def look_up(
     role: str,
     file: RawFile,
@@ -126,18 +164,45 @@ def look_up(
     mirror: Path | None,
     simulated: bool = False,
     columns: Collection[str] = (),
-) -> ResolvedFile | None:
-    """Find one raw file in the mirror folder, or not at all; parameters and errors as in `resolve`."""
-    for candidate in _in_mirror(file, folder, mirror, columns):
-        if candidate.path.is_file():
-            digest = _sha256(candidate.path)
-            if not simulated:
-                _check(candidate, digest)
-            return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
-    return None
+) -> list[ResolvedFile]:
+    """Find the files of a role in the mirror folder; none if it has none. Parameters and errors as in `resolve`.
+
+    A whole file goes before parts. Parts that the mirror lacks are logged with their states.
+    """
+    found, lacking = _held(file, folder, mirror, columns)
+    if lacking:
+        _log.warning("%s/%s: %s has no part for %s", folder, role, mirror, ", ".join(lacking))
+    return [_from_mirror(role, file, candidate, simulated=simulated) for candidate in found]
+
+
+def _held(
+    file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]
+) -> tuple[list[_Candidate], list[str]]:
+    """Find what the mirror holds of a file: the whole, else the parts that are there; and the states of the others."""
+    whole = [c for c in _in_mirror(file, folder, mirror, columns) if c.path.is_file()][:1]
+    if whole or mirror is None:
+        return whole, []
+    for other in file.alternatives:
+        found: list[_Candidate] = []
+        lacking: list[str] = []
+        for part in other.parts:
+            present = [c for c in _candidates(mirror, part, other, columns) if c.path.is_file()]
+            found += present[:1]
+            lacking += [] if present else part.states or (part.path,)
+        if found:
+            return found, lacking
+    return [], []
+
+
+def _from_mirror(role: str, file: RawFile, candidate: _Candidate, *, simulated: bool) -> ResolvedFile:
+    digest = _sha256(candidate.path)
+    if not simulated:
+        _check(candidate, digest)
+    return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
 
 
 def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
+    """List where a whole file may lie, in the order of looking."""
     if mirror is None:
         return []
     official = mirror / folder / file.name
@@ -146,15 +211,19 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collect
         _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
     ]
     for other in file.alternatives:
-        path, lacks = mirror / other.path, (other.lacks(columns), other.states, other.without)
-        candidates.append(_Candidate(path, other.sha256, None, *lacks))
-        if path.suffix == ".gz":
-            # The digest is of the compressed file and says nothing about an uncompressed one.
-            candidates.append(_Candidate(path.with_suffix(""), None, None, *lacks))
-        else:
-            wrapped = Path(f"{path}.gz")
-            candidates.append(_Candidate(wrapped, other.sha256, path.name, *lacks))
+        if not other.parts:
+            candidates += _candidates(mirror, other.files[0], other, columns)
     return candidates
+
+
+def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[str]) -> list[_Candidate]:
+    path, lacks = mirror / part.path, (of.lacks(columns), part.states, of.without)
+    if path.suffix == ".gz":
+        # The digest is of the compressed file and says nothing about an uncompressed one.
+        second = _Candidate(path.with_suffix(""), None, None, *lacks)
+    else:
+        second = _Candidate(Path(f"{path}.gz"), part.sha256, path.name, *lacks)
+    return [_Candidate(path, part.sha256, None, *lacks), second]
 
 
 def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:

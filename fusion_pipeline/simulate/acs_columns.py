@@ -19,7 +19,6 @@ from fusion_pipeline.simulate.text import digits, numbered
 
 Array = np.ndarray
 
-ADJINC = {2013: 1007549, 2015: 1001264}
 GROUP_QUARTERS_POPULATION = 8_000_000
 _RACE = np.array([1, 2, 3, 6, 7, 8, 9])
 _HISPANIC = np.array([2, 2, 2, 2, 2, 2, 3, 4, 5, 11, 24, 24, 16, 23])
@@ -42,6 +41,8 @@ class Sample:
     """(rows, 80) replicate factors before calibration."""
     homes: Households
     energy: Energy
+    share: float = 1.0
+    """Of the population that the sample stands for."""
 
 
 def housing_columns(
@@ -247,7 +248,8 @@ def _person_weights(
     """Reference persons have the household's weight; others vary about it. Group quarters have their own."""
     quarters = sample.kind[row] >= 2
     residents = max(int(quarters.sum()), 1)
-    quarters_weight = GROUP_QUARTERS_POPULATION * places.households[puma] / HOUSEHOLDS / residents
+    population = sample.share * GROUP_QUARTERS_POPULATION
+    quarters_weight = population * places.households[puma] / HOUSEHOLDS / residents
     base = np.where(quarters, quarters_weight, sample.weight[row])
     jitter = np.where((order == 1) & ~quarters, 1.0, np.exp(rng.normal(0, 0.1, len(row))))
     weight = np.maximum(np.rint(base * jitter), 1).astype(np.int64)
@@ -263,8 +265,9 @@ def _location(places: Places, puma: int, year: int, rows: int, *, housing: bool)
         "PUMA": str(places.puma[puma]),
         "REGION": str(state["region"]),
         "ST": str(state["fips"]),
+        # As a vintage has them: see `acs_vintages.py`.
         "ADJHSG": "1000000",
-        "ADJINC": str(ADJINC.get(year, 1_000_000)),
+        "ADJINC": "1000000",
     }
     names = values if housing else ("PUMA", "ST", "ADJINC")
     return {name: pa.array(np.full(rows, values[name])) for name in names}

@@ -38,14 +38,31 @@ class Artefact:
     tables: pa.Table | Mapping[str, pa.Table]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     volatile: tuple[str, ...] = ()
+    beside: tuple[Path, ...] = ()
+    """Files that were written with it: part of the version, and of the receipt."""
+    sound: bool = True
+    """Whether every blocking check of the asset itself passed."""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """What the asset reports of it, for its receipt."""
 
     @cached_property
     def digest(self) -> str:
         """Data version: equal content, equal digest."""
         if isinstance(self.tables, pa.Table):
-            return table_digest(self.tables.drop_columns(list(self.volatile)))
-        parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
+            whole = table_digest(self.tables.drop_columns(list(self.volatile)))
+            if not self.beside:
+                return whole
+            parts = "".join([whole, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.beside)])
+        else:
+            parts = "".join(f"{name}:{table_digest(table)}" for name, table in sorted(self.tables.items()))
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Kept(Artefact):
+    """The artefact that is there already and stays: nothing is to be written."""
+
+    tables: pa.Table | Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def write_artefact(path: Path, artefact: Artefact) -> None:

@@ -63,6 +63,31 @@ class Layout:
         """Dictionary of a donor survey-year, one HTML file."""
         return self.root / "dictionaries" / f"{survey_year}.html"
 
+    def receipt(self, asset: Sequence[str], partition: str | None = None) -> Path:
+        """Receipt of an artefact, `.receipts/fusion/implicates/<pair>/01-05.json`."""
+        folder = self.root.joinpath(".receipts", *asset)
+        if partition is None:
+            return folder.with_name(f"{folder.name}.json")
+        *pair, last = partition.split("|")
+        return folder.joinpath(*pair, f"{last}.json")
+
+    def by_hand(self, asset: Sequence[str], partition: str) -> list[Path]:
+        """Files and folders of an asset that is not a table: plan, model set, chunk of implicates, report."""
+        pair, _, chunk = partition.partition("|")
+        match asset[-1]:
+            case "plan":
+                return [self.plan(pair)]
+            case "models":
+                return [self.model_set(pair)]
+            case "implicates":
+                first, last = chunk.split("-")
+                return [self.implicate(pair, m) for m in range(int(first), int(last) + 1)]
+            case "report":
+                return [self.report(pair)]
+            case "dictionary_page":
+                return [self.dictionary_page(partition)]
+        raise KeyError(f"{'/'.join(asset)} is a table, or has no place in the layout")
+
     @property
     def simulated_raw(self) -> Path:
         """Mirror folder into which the simulated surveys are written."""

@@ -7,7 +7,8 @@ Kinds of records are in `respondents.py`, variables in `variables.py`. Does not 
 Every scalar of a codebook is text: `No` and `01` mean what they look like. A blank cell is the code "".
 Codes are compared as numbers where they are whole numbers, so `01`, `1` and `1.0` are one code. A code may be
 a range, both ends included: `3..`, `..5`, `1..19`. A codebook may extend another: variables are merged field
-by field, a field such as `levels` is replaced whole, and a variable set to null is dropped.
+by field, a field such as `levels` is replaced whole, and a variable set to null is dropped. A code list too long
+for a codebook is a file, `codebooks/codes/<name>.csv` (code, label), and `levels` is its name.
 
 Sources: the publishers' codebooks (named in each file), and the labels of fusionData's processed variables,
 which the harmonies use.
@@ -15,7 +16,9 @@ which the harmonies use.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,11 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
-from fusion_pipeline.surveys.derive import check_expression
-from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.respondents import NUMBERS_OF_EVERY_RECORD, Respondent
 from fusion_pipeline.surveys.variables import Entry, Name, Text, Variable, canonical, is_whole
 
 FOLDER = Path(__file__).parents[1] / "codebooks"
+CODES = FOLDER / "codes"
 
 
 class Codebook(Entry):
@@ -89,9 +92,10 @@ class Codebook(Entry):
         entry = self.respondent(kind)
         if variable in entry.id.columns:
             return ((kind, entry.id.columns[variable]),)
+        if variable in NUMBERS_OF_EVERY_RECORD:
+            return ()
         if variable in entry.derived:
-            used = check_expression(entry.derived[variable].expression, entry.terms)
-            found = [source for name in used for source in self.sources(kind, name)]
+            found = [s for name in entry.parts(variable) for s in self.sources(kind, name)]
         elif variable in entry.summaries:
             summary = entry.summaries[variable]
             child = self.respondent(summary.of)
@@ -99,7 +103,9 @@ class Codebook(Entry):
             found += [s for name in summary.uses(child.columns) for s in self.sources(summary.of, name)]
         else:
             own = entry.variables[variable]
-            found = [(kind, own.raw), *([(kind, entry.adjustments[own.adjust].raw)] if own.adjust else [])]
+            adjustment = entry.adjustments[own.adjust] if own.adjust else None
+            found = [(kind, own.raw)]
+            found += [(kind, adjustment.raw)] if adjustment and adjustment.published is None else []
         return tuple(dict.fromkeys(found))
 
     def left_out(self, kind: str, absent: Mapping[str, Collection[str]]) -> dict[str, str]:
@@ -214,6 +220,7 @@ def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:
         Naming the file and the entry that contradicts the schema.
     """
     content = _load(name, folder, ())
+    _open_code_lists(content, f"codebooks/{name}.yaml")
     try:
         return Codebook.model_validate(content)
     except ValidationError as error:
@@ -239,6 +246,28 @@ def _load(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
         raise RegistryError(where, "is not a mapping.", "Write the fields of the schema.")
     base = content.pop("extends", None)
     return content if base is None else _merge(_load(base, folder, (*seen, name)), content)
+
+
+def _open_code_lists(content: Mapping[str, Any], where: str) -> None:
+    """Replace names of code lists by the lists."""
+    respondents = [part for part in content.values() if isinstance(part, Mapping)]
+    for variables in (
+        part["variables"] for part in respondents if isinstance(part.get("variables"), Mapping)
+    ):
+        for name, variable in variables.items():
+            if isinstance(variable, dict) and isinstance(listed := variable.get("levels"), str):
+                variables[name] = variable | {"levels": _code_list(listed, where)}
+
+
+@cache
+def _code_list(name: str, where: str) -> dict[str, str]:
+    path = CODES / f"{name}.csv"
+    if not path.is_file():
+        raise RegistryError(
+            where, f"names the code list {name}, and there is no {path.name}.", "Correct the name."
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["code"]: row["label"] for row in csv.DictReader(file)}
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

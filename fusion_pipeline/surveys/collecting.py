@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,10 @@ class Collector:
         codebook: Codebook,
         left_out: Mapping[str, str],
         only: Collection[str] | None = None,
+        published: Mapping[str, float] | None = None,
     ) -> None:
         self._entry, self._year, self._quote = entry, codebook.year, codebook.quote
+        self._published = published or {}
         wanted = entry.variables if only is None else only
         self._variables = {
             name: variable
@@ -48,7 +50,7 @@ class Collector:
         self._adjustments = {
             name: adjustment
             for name, adjustment in entry.adjustments.items()
-            if any(v.adjust == name for v in self._variables.values())
+            if name not in self._published and any(v.adjust == name for v in self._variables.values())
         }
         # Under one spelling each: the same raw column may serve several variables.
         self._coded = spellings(
@@ -119,7 +121,8 @@ class Collector:
         for number, raw in enumerate(self._replicates, start=1):
             replicate = self._numbers(batch, raw, problems, blank=False)
             self._put(f"rep_{number}", replicate.astype(np.float32))
-        factors = {
+        factors = {name: np.full(batch.num_rows, factor) for name, factor in self._published.items()}
+        factors |= {
             name: self._numbers(batch, adjustment.raw, problems, blank=False) / adjustment.divisor
             for name, adjustment in self._adjustments.items()
         }
@@ -151,6 +154,15 @@ class Collector:
     def _keys(self, batch: pa.RecordBatch, raw: str, problems: Problems) -> np.ndarray:
         width = _PID_DIGITS if raw == self._entry.id.pid else _KEY_DIGITS
         return parse_keys(self._column(batch, raw), raw, self._entry.id.letters, problems, width)
+
+
+def published_factors(parts: Sequence[RawPart], entry: Respondent) -> dict[str, float]:
+    """Give the adjustments whose column a file lacks and whose one factor the publisher has printed."""
+    return {
+        name: adjustment.published / adjustment.divisor
+        for name, adjustment in entry.adjustments.items()
+        if adjustment.published is not None and any(part.lacks(adjustment.raw) for part in parts)
+    }
 
 
 def parse_keys(

@@ -46,7 +46,7 @@ code { font: .86rem/1.4 ui-monospace, Menlo, Consolas, monospace; color: var(--a
 details summary { color: var(--accent); cursor: pointer; }
 .variables th:nth-child(1) { width: 17%; } .variables th:nth-child(2) { width: 32%; }
 .variables th:nth-child(3) { width: 9%; } .variables th:nth-child(4) { width: 27%; }
-.harmonies th:nth-child(1) { width: 5%; } .harmonies tr.head td { background: var(--soft); padding-left: .6rem; }
+.harmonies th:nth-child(1) { width: 14%; } .harmonies tr.head td { background: var(--soft); padding-left: .6rem; }
 .none { display: none; }
 @media print { .search { display: none; } body { max-width: none; padding: 0; } }
 """.strip()
@@ -183,7 +183,7 @@ def _pair(name: str, entry: Entry) -> str:
     sides = (entry.donor, entry.recipient)
     rows = [["", *(f"<code>{escape(side.var)}</code>{_made(side)}" for side in sides)]]
     for group in dict.fromkeys(number for side in sides for number in side.groups):
-        rows.append([str(group), *(escape(_group(side, group)) for side in sides)])
+        rows.append([escape(entry.names[group - 1]), *(escape(_group(side, group)) for side in sides)])
     text = " ".join([name, *(_group(side, group) for side in sides for group in side.groups)])
     tags = [_row("pair", text, "head"), *(_row("pair", text) for _ in rows[1:])]
     return "\n".join(

@@ -2,6 +2,9 @@
 
 Belongs here: which of a survey's variables are filled. Does not belong here: how (`fusion/imputation.py`), valid skips,
 which are answers (`coding.py`), and multiple completed copies (the variance of a single imputation is not carried on).
+
+A derived variable is not predicted by what it was derived from: for the records without it, that says why it is
+missing, not what it is. Full-universe amounts, such as the rent an owner's home would fetch, are filled the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ def impute_missing(
     Returns
     -------
     The table without missing answers, and how many were filled in each variable. A variable that nobody has
-    answered stays missing.
+    answered stays missing, and so does a place: where a household lives is disclosed or not, never guessed here.
 
     Notes
     -----
@@ -35,9 +38,16 @@ def impute_missing(
     """
     from fusion_pipeline.fusion.imputation import impute
 
-    names = [name for name in entry.everything if name in table.column_names]
+    places = {name for name, variable in entry.variables.items() if variable.type == "place"}
+    names = [name for name in entry.everything if name in table.column_names and name not in places]
     completed = impute(
-        table, columns=names, weight="weight", seed=seed, threads=threads, stream_name=stream_name
+        table,
+        columns=names,
+        withheld={name: entry.never_predicts(name) for name in names if name in entry.derived},
+        weight="weight",
+        seed=seed,
+        threads=threads,
+        stream_name=stream_name,
     )
     filled = {name: table[name].null_count - completed[name].null_count for name in names}
     return completed, {name: count for name, count in filled.items() if count}

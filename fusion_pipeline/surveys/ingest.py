@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +23,8 @@ import pyarrow.compute as pc
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.storage.tables import categorical
 from fusion_pipeline.surveys.codebook import Codebook
-from fusion_pipeline.surveys.collecting import Collector
-from fusion_pipeline.surveys.derive import check_expression, evaluate
+from fusion_pipeline.surveys.collecting import Collector, published_factors
+from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.reading import RawPart
 from fusion_pipeline.surveys.relating import (
     Relation,
@@ -33,7 +34,7 @@ from fusion_pipeline.surveys.relating import (
 )
 from fusion_pipeline.surveys.respondents import Respondent
 from fusion_pipeline.surveys.summaries import summarize
-from fusion_pipeline.surveys.variables import Derived
+from fusion_pipeline.surveys.variables import OTHERWISE, Derived
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]
 
@@ -101,7 +102,8 @@ def ingest_with_report(
     Notes
     -----
     Amounts with an adjustment become dollars of the survey year, x = raw * factor / divisor, rounded to whole
-    dollars where the variable is an integer (ACS: ADJINC and ADJHSG have six implied decimals).
+    dollars where the variable is an integer (ACS: ADJINC and ADJHSG have six implied decimals). Where a file lacks
+    the factor's column and the vintage has one factor only, that of the publisher's codebook is used.
     """
     entry = codebook.respondent(respondent)
     files = {**(others or {}), respondent: parts}
@@ -162,7 +164,7 @@ def _collect(
                 "is declared absent, but keys, weights and the choice of rows need it.",
                 "Use a file that has it.",
             )
-    collector = Collector(entry, codebook, left_out, only)
+    collector = Collector(entry, codebook, left_out, only, published=published_factors(parts, entry))
     for part in parts:
         collector.read(part)
     if collector.rows_read == collector.dropped.total():
@@ -192,8 +194,8 @@ def _records_of(
     """Read the records of one kind that belong to households, and of their columns those used."""
     entry = codebook.respondent(kind)
     derived = [name for name in entry.derived if name in used]
-    behind = [name for d in derived for name in check_expression(entry.derived[d].expression, entry.terms)]
-    unused = {name: "not used" for name in entry.derived if name not in derived}
+    behind = {name for used_one in derived for name in entry.behind(used_one)}
+    unused = {name: "not used" for name in entry.derived if name not in {*derived, *behind}}
     table = _checked(_collect(parts, codebook, kind, {}, only={*used, *behind}), parts, entry)
     return match_records(_derive(table, entry, unused), households, entry, kind)
 
@@ -208,12 +210,30 @@ def _derive(table: pa.Table, entry: Respondent, left_out: Mapping[str, str]) -> 
 
 
 def _derived(derived: Derived, table: pa.Table) -> pa.Array:
+    if derived.cases:
+        return categorical(_first_case(derived, table), derived.labels, ordered=derived.type == "ordered")
+    assert derived.expression is not None
     values = evaluate(derived.expression, table)
     if derived.type == "number":
         return values
     position = {outcome: i for i, outcome in enumerate(derived.levels)}
     codes = pc.if_else(values, position["true"], position["false"])
     return categorical(pc.fill_null(codes, -1).to_numpy(), derived.labels)
+
+
+def _first_case(derived: Derived, table: pa.Table) -> np.ndarray:
+    """Position of the first case that holds; -1 if none does, or one before it is missing."""
+    codes = np.full(table.num_rows, -1, dtype=np.int16)
+    undecided = np.ones(table.num_rows, dtype=bool)
+    for position, condition in enumerate(derived.cases.values()):
+        if condition == OTHERWISE:
+            codes[undecided] = position
+            break
+        holds = evaluate(condition, table)
+        true = pc.fill_null(holds, False).to_numpy()
+        codes[undecided & true] = position
+        undecided &= pc.fill_null(pc.invert(holds), False).to_numpy()
+    return codes
 
 
 def _check_keys(table: pa.Table, parts: Sequence[RawPart], entry: Respondent) -> None:

@@ -24,6 +24,11 @@ from fusion_pipeline.errors import IngestError
 BLOCK_BYTES = 1 << 24
 """Text parsed at a time: some ten thousand records of the widest surveys."""
 
+MEMBER_BYTES = 1 << 36
+"""What a member of an archive may unpack to: the largest national file has 5 GB."""
+MEMBER_RATIO = 200
+"""And how many times its packed size: survey text packs to a tenth, an archive made to harm to a thousandth."""
+
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowInvalid, UnicodeDecodeError)
 _CODES = pa.dictionary(pa.int32(), pa.string())
 
@@ -94,6 +99,22 @@ def read_blocks(
         raise IngestError(str(part.path), "holds no records.", "Fetch the file again.")
 
 
+def column_names(part: RawPart) -> list[str]:
+    """Read the header of a raw file, of its first member if it is an archive.
+
+    Raises
+    ------
+    IngestError
+        If the file is empty, damaged or not there.
+    """
+    name, open_stream = next(iter(_sources(part)))
+    try:
+        with open_stream() as stream:
+            return _header(stream, name, '"')
+    except _DAMAGE as error:
+        raise IngestError(name, f"cannot be read as CSV ({error}).", "Name a CSV file.") from error
+
+
 def _sources(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
     path = str(part.path)
     if part.path.suffix == ".gz":
@@ -122,7 +143,19 @@ def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
                 "Fetch the file again, or correct the pattern.",
             )
         for member in members:
+            _refuse_bomb(part.path, archive.getinfo(member))
             yield f"{part.path}/{member}", partial(_open_member, archive, member)
+
+
+def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse a member that unpacks beyond measure. Members are streamed, never written: their paths lead nowhere."""
+    ratio = member.file_size / max(member.compress_size, 1)
+    if member.file_size > MEMBER_BYTES or (ratio > MEMBER_RATIO and member.file_size > BLOCK_BYTES):
+        raise IngestError(
+            f"{path}/{member.filename}",
+            f"would unpack from {member.compress_size:,} to {member.file_size:,} bytes.",
+            "Fetch the file again from its publisher; no survey's text packs so small.",
+        )
 
 
 def _open_member(archive: zipfile.ZipFile, member: str) -> pa.PythonFile:

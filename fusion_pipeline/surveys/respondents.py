@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from fusion_pipeline.surveys.derive import check_expression
+from fusion_pipeline.surveys.derive import Kind, check_expression
 from fusion_pipeline.surveys.variables import Derived, Entry, Name, SpanText, Summary, Text, Variable
 
 RESERVED = ("hid", "pid", "rid", "year", "weight")
+NUMBERS_OF_EVERY_RECORD = ("year",)
+"""Reserved columns that an expression may name."""
 
 Ratio = Annotated[float, BeforeValidator(lambda text: float(Fraction(text)))]
 
@@ -63,6 +66,8 @@ class Adjustment(Entry):
 
     raw: Text
     divisor: float = Field(gt=0)
+    published: float | None = None
+    """The one factor of the vintage, as the publisher's codebook prints it; stands in for a column that is absent."""
 
 
 class Respondent(Entry):
@@ -111,15 +116,36 @@ class Respondent(Entry):
         return {**self.variables, **self.summaries, **self.derived}
 
     @property
-    def terms(self) -> dict[str, tuple[str, ...]]:
-        """What a derived variable may be made of: name to levels, none for numbers."""
-        return {name: entry.labels for name, entry in self.everything.items() if name not in self.derived}
-
-    @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """What a summary of these records may be made of: key numbers, variables, derived variables."""
         keys: dict[str, tuple[str, ...]] = {key: () for key in self.id.columns if key != "hid"}
         return {**keys, **{name: entry.labels for name, entry in self.everything.items()}}
+
+    def terms(self, derived: str) -> dict[str, tuple[str, ...]]:
+        """What a derived variable may be made of: name to levels, none for numbers. Derived ones before it count."""
+        earlier = takewhile(lambda name: name != derived, self.everything)
+        own = {name: self.everything[name].labels for name in earlier}
+        return own | dict.fromkeys(NUMBERS_OF_EVERY_RECORD, ())
+
+    def parts(self, derived: str) -> tuple[str, ...]:
+        """Variables that a derived variable's expressions name."""
+        texts = self.derived[derived].expressions
+        found = [check_expression(text, self.terms(derived)) for text in texts]
+        return tuple(dict.fromkeys(name for names in found for name in names))
+
+    def behind(self, derived: str) -> frozenset[str]:
+        """Variables that a derived variable is made of, directly or through others."""
+        own = self.parts(derived)
+        return frozenset(own).union(*(self.behind(name) for name in own if name in self.derived))
+
+    def never_predicts(self, variable: str) -> frozenset[str]:
+        """Name what must not predict a variable where it is missing: what it is derived from, and what is declared."""
+        if variable not in self.derived:
+            return frozenset()
+        declared = [
+            self.derived[n].imputed_without for n in (variable, *self.behind(variable)) if n in self.derived
+        ]
+        return self.behind(variable).union(*declared)
 
     @field_validator("summaries", mode="before")
     @classmethod
@@ -153,9 +179,13 @@ class Respondent(Entry):
             raise ValueError(f"locations: {sorted(unknown)} are not among the variables")
         for name, derived in self.derived.items():
             try:
-                check_expression(derived.expression, self.terms)
+                kind: Kind = "number" if derived.type == "number" else "boolean"
+                for text in derived.expressions:
+                    check_expression(text, self.terms(name), kind)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+            if unknown := set(derived.imputed_without) - set(names):
+                raise ValueError(f"{name}: imputed_without names {sorted(unknown)}, which do not exist")
         return self
 
 

@@ -16,6 +16,7 @@ from fusion_pipeline.surveys.derive import check_expression
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+OTHERWISE = "otherwise"
 _WHOLE = re.compile(r"^[+-]?\d+(\.0*)?$")
 
 
@@ -111,21 +112,40 @@ class Derived(Entry):
     description: Text
     universe: Text | None = None
     unit: Text | None = None
-    type: Literal["number", "factor"]
-    expression: Text
+    type: Literal["number", "factor", "ordered"]
+    expression: Text | None = None
     """See `derive.py`."""
     levels: dict[Literal["true", "false"], Text] = Field(default_factory=dict)
     """Labels of what the expression gives, in the order of the levels."""
+    cases: dict[Text, Text] = Field(default_factory=dict)
+    """In place of expression and levels: each label, in their order, and the expression that it stands for.
+    A record has the first that holds; `otherwise`, of the last, always does."""
+    imputed_without: tuple[Name, ...] = ()
+    """Variables that must not predict it where it is missing, because they hold for other records by design. Those
+    of the expression never do."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """All levels in order; empty for numbers."""
-        return tuple(self.levels.values())
+        return tuple(self.cases) or tuple(self.levels.values())
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Every expression, the closing `otherwise` of cases aside."""
+        conditions = tuple(c for c in self.cases.values() if c != OTHERWISE)
+        return conditions if self.expression is None else (self.expression, *conditions)
 
     @model_validator(mode="after")
-    def _factors_have_two_levels(self) -> Derived:
-        if len(self.levels) != (2 if self.type == "factor" else 0):
-            raise ValueError("a factor needs the levels true and false, a number none")
+    def _fields_fit_the_type(self) -> Derived:
+        if bool(self.expression) == bool(self.cases):
+            raise ValueError("give an expression or cases")
+        two = self.type == "factor" and not self.cases
+        if (self.type == "number" and self.cases) or len(self.levels) != (2 if two else 0):
+            raise ValueError("a factor needs the levels true and false, or cases; a number neither")
+        if self.type == "ordered" and not self.cases:
+            raise ValueError("an ordered variable needs cases")
+        if OTHERWISE in list(self.cases.values())[:-1]:
+            raise ValueError(f"{OTHERWISE} belongs to the last case")
         return self
 
 

@@ -56,6 +56,7 @@ JOBS = {
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
     "publish_pair": (PAIRS, ["fusion/microdata", "quality/report"]),
+    "validate_store": (None, []),
 }
 CHECKED_TABLES = [
     "survey/households",
@@ -79,7 +80,26 @@ WARNING = {
     "fusion/microdata": {"marginals"},
 }
 
-ACS_YEARS = ["2013", "2014", "2015", "2016", "2017", "2018", "2018_5yr", "2019"]
+ACS_YEARS = [
+    "2013",
+    "2013_5yr",
+    "2014",
+    "2014_5yr",
+    "2015",
+    "2015_5yr",
+    "2016",
+    "2016_5yr",
+    "2017",
+    "2017_5yr",
+    "2018",
+    "2018_5yr",
+    "2019",
+    "2019_5yr",
+    "2021",
+    "2022",
+    "2023",
+    "2024",
+]
 
 REGISTRY = load_registry()
 DEFINITIONS = build_defs()

@@ -23,6 +23,8 @@ TWELVE = set(load_registry().pair(PAIR).variables)
 
 def digests(layout) -> dict[str, str]:
     files = [p for p in layout.root.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    # Receipts tell of the run: how long it took, where files lie.
+    files = [p for p in files if ".receipts" not in p.parts]
     # The record of raw files says where they lie, which differs between folders.
     files = [p for p in files if p.parent.name != "raw" and p.name != "raw.parquet"]
     return {str(p.relative_to(layout.root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ORCHESTRATION = {"definitions", "partitions", "jobs", "running", "cli", "__main__"}
+ORCHESTRATION = {"definitions", "partitions", "jobs", "schedules", "sensors", "running", "cli", "__main__"}
 HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "numba"}
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusion_pipeline.errors import RawFileError
-from fusion_pipeline.raw import ResolvedFile, as_table, from_table, resolve, verify
+from fusion_pipeline.raw import ResolvedFile, as_table, from_table, resolve, resolve_all, verify
 from fusion_pipeline.registry import Alternative, RawFile, load_registry
 
 BODY = b"DOEID,NWEIGHT\n1,2.5\n"
@@ -226,3 +226,15 @@ def test_the_registered_alternatives_are_found_and_have_the_registered_digests(t
     for folder, role, file in files:
         found = resolve(role, file, folder=folder, mirror=shared, cache=tmp_path, offline=True)
         assert found.sha256 == file.alternatives[0].sha256
+
+
+def test_a_split_alternative_gives_the_parts_that_are_there_with_their_states(tmp_path):
+    parts = [{"path": f"acs/h{state}.csv.gz", "states": [state]} for state in ("04", "08", "10")]
+    file = _file(alternatives=[{"parts": parts, "absent": ["VEH"]}])
+    for state in ("04", "10"):
+        _put(tmp_path / f"mirror/acs/h{state}.csv.gz", gzip.compress(BODY))
+    options = {"folder": "recs_2015", "mirror": tmp_path / "mirror", "cache": tmp_path / "cache"}
+    found = resolve_all("households", file, **options, offline=True)
+    assert [(f.states, f.absent) for f in found] == [(("04",), ("VEH",)), (("10",), ("VEH",))]
+    whole = _put(tmp_path / "mirror/recs_2015/recs.csv")
+    assert [f.path for f in resolve_all("households", file, **options)] == [whole]

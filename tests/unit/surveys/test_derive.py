@@ -68,6 +68,40 @@ def test_anything_outside_the_language_is_refused(expression, complaint):
         check_expression(expression, COLUMNS)
 
 
+def test_choice_min_max_and_missing_work_row_by_row():
+    table = pa.table({"a": pa.array([1.0, 5.0, None]), "b": pa.array([3.0, 2.0, 1.0])})
+    assert evaluate("min(a, b)", table).to_pylist() == [1, 2, None]
+    assert evaluate("max(a, b, 2)", table).to_pylist() == [3, 5, None]
+    assert evaluate("12 * a if a > 2 else missing", table).to_pylist() == [None, 60, None]
+
+
+@pytest.mark.parametrize(
+    ("size", "children", "senior", "year", "dollars"),
+    # Published thresholds of single years, which the table of 2019 moved by the CPI-U has to give.
+    [(1, 0, 0, 2013, 12_119), (1, 0, 0, 2015, 12_331), (1, 0, 0, 2022, 15_225), (4, 2, 0, 2019, 25_926)],
+)
+def test_poverty_thresholds_are_those_published(size, children, senior, year, dollars):
+    columns = {"size": size, "children": children, "senior": senior, "year": year}
+    table = pa.table({name: pa.array([float(value)]) for name, value in columns.items()})
+    formula = 'lookup("poverty_thresholds_2019", size, children, senior) * lookup("cpi_u", year) / 255.657'
+    assert evaluate(formula, table).to_pylist()[0] == pytest.approx(dollars, abs=1)
+
+
+def test_look_up_of_an_unknown_key_is_missing():
+    assert evaluate('lookup("cpi_u", y)', pa.table({"y": pa.array([1066.0, None])})).to_pylist() == [
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "expression", ['lookup("nowhere", a)', 'lookup("cpi_u", a, a)', "a if a else a", "min(f)"]
+)
+def test_malformed_functions_are_refused(expression):
+    with pytest.raises(ValueError):
+        check_expression(expression, {"a": (), "f": ("x",)})
+
+
 def test_a_choice_takes_the_first_number_where_its_condition_holds_and_none_where_it_is_missing() -> None:
     table = pa.table(
         {"children": [2.0, 3.0, 4.0], "age": categorical(np.array([0, -1, 1]), ["young", "old"])}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fusion_pipeline.harmonize.definitions import load_harmony
+from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.surveys.dictionary import dictionary
 from fusion_pipeline.surveys.dictionary_page import page_of
 from fusion_pipeline.surveys.ingest import ingest
@@ -59,6 +59,6 @@ def test_the_page_holds_every_variable_its_search_and_no_outside_address(toy, to
 
 def test_the_page_shows_both_sides_of_a_harmony_in_one_row(toy, toy_file):
     table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
-    page = page_of("RECS 2015", "", table, [load_harmony("RECS_2015__ACS_2015")])
+    page = page_of("RECS 2015", "", table, [load_harmonies("RECS", "2015", "2015")])
     assert "<td><code>kownrent</code></td><td><code>ten</code></td>" in page
     assert "<td>Rented</td><td>Rented</td>" in page

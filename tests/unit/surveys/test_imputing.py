@@ -56,3 +56,42 @@ def test_variable_nobody_answered_stays_missing_and_the_seed_decides(survey) -> 
     assert first["hhage"].null_count == table.num_rows
     assert first.equals(again)
     assert not first.equals(impute_missing(table, entry, seed=2)[0])
+
+
+def test_full_universe_amounts_are_not_predicted_by_what_only_their_reporters_have():
+    households = load_codebook("acs_2015").households
+    assert {"grntp", "rntp", "ten", "valp"} <= households.never_predicts("rentval")
+    assert {"valp", "ten", "grntp", "taxamt"} <= households.never_predicts("propval")
+    assert not {"hincp", "rmsp", "bld", "puma10"} & households.never_predicts("rentval")
+
+
+def test_where_a_household_lives_is_never_imputed(toy):
+    table = pa.table(
+        {
+            "weight": pa.array([1.0] * 4),
+            "puma": pa.array(["00100", None, "00200", "00100"]).dictionary_encode(),
+            "rooms": pa.array([1, 2, 3, 4]),
+        }
+    )
+    filled, counts = impute_missing(table, toy.households, seed=1)
+    assert (filled["puma"].null_count, counts) == (1, {})
+
+
+def test_rent_of_owners_is_drawn_from_what_renters_of_such_homes_pay():
+    entry = load_codebook("acs_2015").households
+    rng = stream(1, "test", "rent")
+    rooms = rng.integers(1, 9, 600)
+    owner = rng.random(600) < 0.5
+    rent = 200.0 * rooms
+    table = pa.table(
+        {
+            "weight": np.ones(600),
+            "rmsp": rooms,
+            "grntp": np.where(owner, 0.0, rent),
+            "rentval": pa.array(12 * rent, mask=owner),
+        }
+    )
+    filled, counts = impute_missing(table, entry, seed=1)
+    assert counts == {"rentval": int(owner.sum())}
+    # Drawn among similar homes, so not 1; were the owners' own rent of zero a predictor, it would be near 0.
+    assert np.corrcoef(filled["rentval"].to_numpy()[owner], rent[owner])[0, 1] > 0.7

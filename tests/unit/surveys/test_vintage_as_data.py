@@ -59,7 +59,7 @@ def test_made_up_vintage_is_ingested_from_a_codebook_and_a_registry_entry(tmp_pa
     vintage = load_registry(tmp_path / "registry.yaml").surveys["NHTS_2099"]
     codebook = load_codebook(vintage.codebook, tmp_path)
     found = {r: look_up(r, f, folder=vintage.folder, mirror=mirror) for r, f in vintage.files.items()}
-    parts = {role: [RawPart(file.path)] for role, file in found.items() if file}
+    parts = {role: [RawPart(file.path) for file in files] for role, files in found.items() if files}
     table, report = ingest_with_report(parts["households"], codebook, "households", parts)
     assert table.select(["hid", "year", "robots", "flying", "division"]).to_pylist() == [
         {"hid": 1, "year": 2099, "robots": 7, "flying": 1, "division": "New England"},

@@ -1,0 +1,54 @@
+"""`fusion doctor`: what is wrong with this machine, its settings and its instance."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+from rich.markup import escape
+
+from fusion_pipeline.cli.root import console
+from fusion_pipeline.diagnosis import Finding, examine
+from fusion_pipeline.errors import FusionError
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import load_settings
+
+_SIGNS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[bold red]✗[/]"}
+
+
+@click.command()
+def doctor() -> None:
+    """Look at packages, disk, memory, threads, raw files, artefacts and the Dagster instance.
+
+    Ends with code 1 if something is wrong.
+    """
+    findings = []
+    for finding in (*examine(load_settings(), load_registry()), *_instance()):
+        findings.append(finding)
+        console.print(f"{_SIGNS[finding.state]} {finding.what:<10} {escape(finding.found)}", soft_wrap=True)
+        if finding.remedy:
+            console.print(f"  {'':<10} → {escape(finding.remedy)}", soft_wrap=True)
+    sys.exit(any(finding.state == "wrong" for finding in findings))
+
+
+def _instance() -> Iterator[Finding]:
+    from fusion_pipeline.running import dead_runs, local_instance
+
+    try:
+        instance = local_instance()
+    except FusionError as error:
+        yield Finding("instance", "wrong", f"{error.where} {error.what}", error.remedy)
+        return
+    except Exception as error:  # a broken dagster.yaml or database raises whatever it raises
+        remedy = "Correct dagster.yaml, or start its database."
+        yield Finding("instance", "wrong", f"cannot be opened ({type(error).__name__}: {error})", remedy)
+        return
+    with instance:
+        dead = dead_runs(instance)
+        found = f"{instance.get_runs_count()} runs recorded in {instance.root_directory}"
+        if dead:
+            told = f"{found}; {len(dead)} of them were killed and still hold what they held"
+            yield Finding("instance", "doubtful", told, "The next `fusion run` releases it.")
+        else:
+            yield Finding("instance", "good", found)

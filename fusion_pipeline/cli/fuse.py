@@ -1,0 +1,39 @@
+"""`fusion fuse`: some implicates of a fusion pair, as a task of an array on a cluster does."""
+
+from __future__ import annotations
+
+import click
+
+from fusion_pipeline.cli.root import console
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+
+
+@click.command()
+@click.option("--pair", required=True, help="Fusion pair, as `fusion inspect` lists them.")
+@click.option("--implicates", required=True, help="Such as 01-05; begins and ends where chunks do.")
+@click.option("--force", is_flag=True, help="Draw them again, also those that are there and current.")
+@click.option(
+    "--unrecorded",
+    is_flag=True,
+    help="Record the runs nowhere: tasks on many machines then share the data folder and nothing else.",
+)
+def fuse(pair: str, implicates: str, force: bool, unrecorded: bool) -> None:
+    """Draw some implicates of a fusion pair whose model set is there.
+
+    In a Slurm array with chunks of five, `--array=0-7`:
+
+        fusion fuse --unrecorded --pair P --implicates $((5*SLURM_ARRAY_TASK_ID+1))-$((5*SLURM_ARRAY_TASK_ID+5))
+    """
+    from fusion_pipeline.running import chunk_runs, local_instance, run_all, throwaway_instance
+
+    load_registry().pair(pair)
+    settings = load_settings()
+    runs = chunk_runs(pair, implicates)
+    with throwaway_instance() if unrecorded else local_instance() as instance:
+        for job, outcome in run_all(runs, settings, instance, force=force):
+            if outcome is not None:
+                state = "reused" if outcome.reused else "drawn"
+                console.print(f"[green]✓[/] {job.partition}  [dim]{state}, {outcome.seconds:.1f} s[/]")
+    console.print(f"implicates  {Layout(settings.root).implicates(pair)}")

@@ -1,0 +1,48 @@
+"""What lies in a mirror folder at this moment, by survey-year: cheap enough to ask every minute.
+
+Belongs here: stamps of files, by name, size and time of change. Does not belong here: their content (`resolving.py`
+takes checksums), and what is done when a stamp changes (`fusion_pipeline/schedules.py`, `sensors.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fusion_pipeline.raw.resolving import find_in_mirror
+from fusion_pipeline.registry import RawFile, Registry
+
+GEOGRAPHY = "geography"
+
+
+def raw_folders(registry: Registry) -> dict[str, tuple[str, Mapping[str, RawFile]]]:
+    """List what raw files come in: key of the survey-year, ACS year or `geography` -> folder and files."""
+    years = {**registry.surveys, **registry.recipients}
+    folders: dict[str, tuple[str, Mapping[str, RawFile]]] = {
+        key: (vintage.folder, {str(role): file for role, file in vintage.files.items()})
+        for key, vintage in years.items()
+    }
+    return {**folders, GEOGRAPHY: ("spatial", registry.geography)}
+
+
+def stamps(registry: Registry, mirror: Path) -> dict[str, str]:
+    """Stamp every survey-year whose raw files all lie in the mirror folder, but those that never came with the others.
+
+    Returns
+    -------
+    dict
+        Key -> names, sizes and times of change of its files. A file that is still being copied changes its stamp
+        until it is complete. A survey-year that lacks a file is left out.
+    """
+    result = {}
+    for key, (folder, files) in raw_folders(registry).items():
+        found = {role: find_in_mirror(file, folder, mirror) for role, file in files.items()}
+        spared = {role for _, without in found.values() for role in without}
+        if all(paths or role in spared for role, (paths, _) in found.items()):
+            result[key] = ";".join(_stamp(path, mirror) for paths, _ in found.values() for path in paths)
+    return result
+
+
+def _stamp(path: Path, mirror: Path) -> str:
+    status = path.stat()
+    return f"{path.relative_to(mirror)}:{status.st_size}:{status.st_mtime_ns}"

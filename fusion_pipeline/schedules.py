@@ -1,0 +1,90 @@
+"""Schedules, off until somebody switches them on: what changed monthly, what is new yearly, what is sound weekly.
+
+Belongs here: when to look and what to ask for. Does not belong here: what follows from new raw files; the sensor
+`follow_changes` (`sensors.py`) does, or a person. A run asked for in vain costs little: unchanged work is reused.
+
+A schedule launches one job, hence one schedule for each job that ingests.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from fusion_pipeline.jobs import JOBS, validate_store
+from fusion_pipeline.partitions import REGISTRY
+from fusion_pipeline.raw import watching
+from resources.raw_files import RawFiles
+
+# Partitions of the jobs that ingest, and the asset that each begins with.
+_KEYS = {"ingest_survey": list(REGISTRY.surveys), "ingest_recipient": list(REGISTRY.recipients)}
+_RAW = {"ingest_survey": dg.AssetKey(["survey", "raw"]), "ingest_recipient": dg.AssetKey(["acs", "raw"])}
+INGESTING = {job.name: job for job in JOBS if job.name in (*_KEYS, "build_concordance")}
+
+
+def ingestion(key: str, run_key: str) -> dg.RunRequest:
+    """Ask for the ingestion of a survey-year, an ACS year or the geography files."""
+    if key == watching.GEOGRAPHY:
+        return dg.RunRequest(run_key=run_key, job_name="build_concordance")
+    [job] = [job for job, keys in _KEYS.items() if key in keys]
+    return dg.RunRequest(run_key=run_key, job_name=job, partition_key=key)
+
+
+def _monthly(job: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"monthly_{job}",
+        cron_schedule="0 3 2 * *",
+        target=INGESTING[job],
+        execution_timezone="UTC",
+        description="Look at the raw files of all that was made, and ingest again what changed.",
+    )
+    def monthly(context: dg.ScheduleEvaluationContext, raw_files: RawFiles) -> Any:
+        if job in _KEYS:
+            made = context.instance.get_materialized_partitions(_RAW[job])
+            keys = [key for key in _KEYS[job] if key in made]
+        else:
+            keys = [watching.GEOGRAPHY]
+        if not keys:
+            return dg.SkipReason("Nothing has been ingested yet.")
+        if raw_files.origin == "public" and raw_files.mirror:
+            # What is only in the cache was downloaded under its checksum and cannot have changed.
+            there = watching.stamps(REGISTRY, raw_files.folder)
+            keys = [key for key in keys if key in there]
+        when = context.scheduled_execution_time.date()
+        requests = [ingestion(key, f"{when}:{key}") for key in keys]
+        return requests or dg.SkipReason(f"Nothing that was ingested lies in {raw_files.mirror}.")
+
+    return monthly
+
+
+def _yearly(job: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"yearly_{job}",
+        # The ACS 1-year files of a year come out in October of the next.
+        cron_schedule="0 4 1 11 *",
+        target=INGESTING[job],
+        execution_timezone="UTC",
+        description="Ingest what a fusion pair of the registry needs and nobody has ingested: a new vintage.",
+    )
+    def yearly(context: dg.ScheduleEvaluationContext) -> Any:
+        pairs = REGISTRY.pairs.values()
+        needed = {key for pair in pairs for key in (*pair.donors, pair.recipient)}
+        made = context.instance.get_materialized_partitions(_RAW[job])
+        new = [key for key in _KEYS[job] if key in needed and key not in made]
+        year = context.scheduled_execution_time.year
+        requests = [ingestion(key, f"{year}:{key}") for key in new]
+        return requests or dg.SkipReason("All that the registry's fusion pairs need has been ingested.")
+
+    return yearly
+
+
+@dg.schedule(cron_schedule="0 5 * * 0", target=validate_store, execution_timezone="UTC")
+def weekly_validation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Hold every artefact against its receipt."""
+    return dg.RunRequest(run_key=str(context.scheduled_execution_time.date()))
+
+
+SCHEDULES = [
+    *(_monthly(job) for job in INGESTING),
+    *(_yearly(job) for job in _KEYS),
+    weekly_validation,
+]

@@ -1,0 +1,50 @@
+"""Sensors, off until somebody switches them on: new files in the mirror folder, and what follows from a change.
+
+Belongs here: looking and asking for runs. Does not belong here: stamps of files (`raw/watching.py`).
+"""
+
+import json
+
+import dagster as dg
+
+from fusion_pipeline.partitions import REGISTRY
+from fusion_pipeline.raw import watching
+from fusion_pipeline.schedules import INGESTING, ingestion
+from resources.raw_files import RawFiles
+
+FOLLOW = dg.AutomationCondition.eager()
+"""Make a partition again when one of its inputs was made, unless an input is missing or being made."""
+
+
+@dg.sensor(
+    jobs=list(INGESTING.values()),
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+)
+def new_raw_files(
+    context: dg.SensorEvaluationContext, raw_files: RawFiles
+) -> dg.SensorResult | dg.SkipReason:
+    """Ingest a survey-year when its raw files appear in the mirror folder or change there.
+
+    A survey-year is asked for when its files looked the same at two ticks, so that none is read half copied.
+    """
+    if raw_files.origin != "public" or raw_files.mirror is None:
+        return dg.SkipReason("There is no mirror folder (FUSION_RAW is not set).")
+    seen = json.loads(context.cursor or "{}")
+    now = watching.stamps(REGISTRY, raw_files.folder)
+    asked = seen.get("asked", {})
+    settled = {key: stamp for key, stamp in now.items() if seen.get("last", {}).get(key) == stamp}
+    requests = [ingestion(key, f"{key}:{stamp}") for key, stamp in settled.items() if asked.get(key) != stamp]
+    cursor = json.dumps({"last": now, "asked": {**asked, **settled}}, sort_keys=True)
+    reason = None if requests else f"{len(now)} survey-years in {raw_files.mirror}, none of them new."
+    return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=reason)
+
+
+follow_changes = dg.AutomationConditionSensorDefinition(
+    "follow_changes",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Declarative automation: whatever depends on what was made is made again, pairs and chunks too.",
+)
+
+SENSORS = [new_raw_files, follow_changes]

@@ -1,0 +1,156 @@
+"""Receipts: what an artefact was made from, which bytes it consists of, and whether that still holds.
+
+Belongs here: writing and reading receipts, and the one rule by which an artefact is reused. Does not belong here:
+how an asset is run or skipped (`assets/reuse.py`).
+
+A receipt is written after its artefact. A kill between the two leaves a receipt that does not fit the bytes, and the
+artefact is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fusion_pipeline.storage.atomic import atomic_file, recover
+from fusion_pipeline.storage.layout import Layout
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the bytes of an artefact beside its inputs."""
+
+    asset: str
+    partition: str | None
+    code_version: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What made an artefact, and what it consists of."""
+
+    provenance: Mapping[str, Any]
+    """Asset, partition, code version, settings, versions of the inputs."""
+    version: str
+    """Data version: equal content, equal version."""
+    files: Mapping[str, str]
+    """SHA-256 of every file, by path below the root."""
+    sound: bool = True
+    """Whether every blocking check of the asset itself passed."""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """What the asset reported when it was made, to be shown again when it is reused."""
+
+
+def write_receipt(
+    layout: Layout,
+    asset: str,
+    partition: str | None,
+    version: str,
+    paths: Iterable[Path],
+    *,
+    provenance: Mapping[str, Any],
+    sound: bool = True,
+    account: Mapping[str, Any] | None = None,
+) -> None:
+    """Record the artefact that lies at `paths`, files or whole folders."""
+    files = {
+        file.relative_to(layout.root).as_posix(): _sha256(file) for path in paths for file in _files(path)
+    }
+    receipt = Receipt(dict(provenance), version, files, sound, dict(account or {}))
+    with atomic_file(_path(layout, asset, partition)) as temporary:
+        temporary.write_text(json.dumps(asdict(receipt), sort_keys=True, indent=1) + "\n")
+
+
+def read_receipt(layout: Layout, asset: str, partition: str | None) -> Receipt | None:
+    """Read the receipt of an artefact; None if there is none that can be read."""
+    path = _path(layout, asset, partition)
+    try:
+        return Receipt(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        _log.warning("%s is damaged (%s); its artefact is made again", path, error)
+        return None
+
+
+def why_made(layout: Layout, recipe: Recipe, receipt: Receipt | None) -> str | None:
+    """Say why an artefact has to be made; None if the one that is there is what would be made now.
+
+    It is, when its receipt names the same code version, the same settings and inputs in the versions that they have
+    now, its own blocking checks passed, and its files hold the recorded bytes.
+    """
+    if receipt is None:
+        return "no receipt of an earlier one"
+    made = receipt.provenance
+    if (code := made.get("code_version")) != recipe.code_version:
+        return f"code version {code} became {recipe.code_version}"
+    # Through JSON, because that is how the recorded ones went.
+    before, now = made.get("settings", {}), json.loads(json.dumps(dict(recipe.settings)))
+    if changed := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
+        return f"changed: {', '.join(changed)}"
+    for name, version in made.get("inputs", {}).items():
+        asset, _, partition = name.removesuffix("]").partition("[")
+        upstream = read_receipt(layout, asset, partition or None)
+        if upstream is None or upstream.version != version:
+            return f"another version of {name}"
+    if not receipt.sound:
+        return "a blocking check failed"
+    return _damage(layout, receipt)
+
+
+def audit(layout: Layout) -> tuple[int, dict[str, str]]:
+    """Hold every artefact that has a receipt against it.
+
+    Returns
+    -------
+    count : how many were looked at
+    amiss : `asset[partition]` -> what is wrong: a file that is missing or not as it was written
+    """
+    amiss, count = {}, 0
+    folder = layout.root / ".receipts"
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            receipt = Receipt(**json.loads(path.read_text()))
+            label = f"{receipt.provenance['asset']}[{receipt.provenance['partition'] or ''}]"
+            problem = _damage(layout, receipt)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            label, problem = path.stem, f"its receipt {path} is damaged ({error})"
+        count += 1
+        if problem:
+            amiss[label] = problem
+    return count, amiss
+
+
+def _damage(layout: Layout, receipt: Receipt) -> str | None:
+    for name, expected in receipt.files.items():
+        file = layout.root / name
+        for folder in file.relative_to(layout.root).parents[:-1]:
+            recover(layout.root / folder)
+        if not file.is_file():
+            return f"{name} is missing"
+        if _sha256(file) != expected:
+            return f"{name} is not as it was written"
+    return None
+
+
+def _path(layout: Layout, asset: str, partition: str | None) -> Path:
+    return layout.receipt(asset.split("/"), partition)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

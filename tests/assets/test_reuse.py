@@ -1,0 +1,127 @@
+"""Unchanged work is skipped, and says so; what changed is made again, and says why."""
+
+import shutil
+
+import dagster as dg
+import pytest
+
+from assets import reuse
+from fusion_pipeline.definitions import build_defs
+from tests.assets.conftest import HOUSEHOLDS, INGEST
+
+TABLES = ("raw", "households", "persons", "dictionary")
+
+
+def story(materialized) -> dict[str, str]:
+    """Why each asset was made; `-` of those that were reused."""
+    shown = {m.asset_key.path[-1]: m.metadata for m in materialized}
+    return {n: "-" if found["reused"].value else found["made because"].value for n, found in shown.items()}
+
+
+@pytest.fixture
+def made(place, ingested):
+    """A place with what `ingested` made, and a mirror of its own with the same raw file."""
+    shutil.copytree(ingested[0].layout.root, place.layout.root)
+    return place
+
+
+def again(place, *, force: bool = False) -> dict[str, str]:
+    """Make the tables again, without their expectations, which take longer than they."""
+    job = build_defs(place.settings).resolve_job_def(INGEST.job)
+    result = job.execute_in_process(
+        instance=place.instance,
+        partition_key=INGEST.partition,
+        asset_selection=[dg.AssetKey(["survey", name]) for name in TABLES],
+        tags={reuse.FORCE: str(force)},
+    )
+    events = result.get_asset_materialization_events()
+    return story(event.step_materialization_data.materialization for event in events)
+
+
+def files(place) -> list:
+    return [place.layout.table(("survey", name), "RECS_2015") for name in ("households", "dictionary")]
+
+
+def test_first_run_makes_and_measures_everything(ingested) -> None:
+    _, outcome = ingested
+    assert story(outcome.materialized) == dict.fromkeys(TABLES, "no receipt of an earlier one")
+    assert not outcome.reused
+    for made in outcome.materialized:
+        assert made.metadata["seconds"].value >= 0
+        assert made.metadata["peak memory MB"].value > 10
+
+
+def test_second_run_reuses_everything_and_shows_what_the_first_showed(made, ingested) -> None:
+    _, first = ingested
+    before = [file.stat().st_mtime_ns for file in files(made)]
+    second = made.run()
+    assert story(second.materialized) == dict.fromkeys(TABLES, "-")
+    assert len(second.reused) == len(TABLES)
+    assert [file.stat().st_mtime_ns for file in files(made)] == before
+    for old, new in zip(first.materialized[1:], second.materialized[1:], strict=True):
+        assert old.tags["dagster/data_version"] == new.tags["dagster/data_version"]
+        assert new.metadata["dagster/row_count"] == old.metadata["dagster/row_count"]
+        assert new.metadata["provenance"] == old.metadata["provenance"]
+    # The expectations of the tables are looked at whether or not these are new.
+    assert len(second.checks) == len(first.checks) > 0
+    assert all(check.passed for check in second.checks)
+
+
+def test_changed_raw_file_makes_what_depends_on_it(made) -> None:
+    made.rewrite(TOTROOMS=["4"] * HOUSEHOLDS)
+    assert again(made) == {
+        "raw": "found changed",
+        "households": "another version of survey/raw[RECS_2015]",
+        "persons": "another version of survey/households[RECS_2015]",
+        "dictionary": "another version of survey/households[RECS_2015]",
+    }
+
+
+def test_lost_and_damaged_files_are_made_again_with_the_same_bytes(made) -> None:
+    households, dictionary = files(made)
+    before = households.read_bytes(), dictionary.read_bytes()
+    households.write_bytes(before[0][:1000])
+    dictionary.unlink()
+    assert again(made) == {
+        "raw": "-",
+        "households": "survey/households/RECS_2015.parquet is not as it was written",
+        "persons": "-",
+        "dictionary": "survey/dictionary/RECS_2015.parquet is missing",
+    }
+    assert (households.read_bytes(), dictionary.read_bytes()) == before
+
+
+def test_force_makes_everything_again_with_the_same_bytes(made) -> None:
+    before = [file.read_bytes() for file in files(made)]
+    assert again(made, force=True) == dict.fromkeys(TABLES, "forced")
+    assert [file.read_bytes() for file in files(made)] == before
+
+
+def test_another_codebook_makes_what_it_describes_and_no_more(made, monkeypatch) -> None:
+    monkeypatch.setattr("assets.recipes._digest", lambda _: "another")
+    assert again(made) == {
+        "raw": "-",
+        "households": "changed: codebook",
+        "persons": "changed: codebook",
+        # Same households, so that only its own codebook speaks.
+        "dictionary": "changed: codebook",
+    }
+
+
+@pytest.mark.parametrize(("value", "is_forced"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_force_is_a_run_tag(value, is_forced) -> None:
+    seen = []
+
+    @dg.asset
+    def asset(context: dg.AssetExecutionContext) -> None:
+        seen.append(reuse.forced(context))
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([asset], instance=instance, tags={reuse.FORCE: value})
+    assert seen == [is_forced]
+
+
+def test_every_asset_is_reusable() -> None:
+    """An asset without the decorator would be made anew by every run, and have no receipt."""
+    for asset in build_defs().assets:
+        assert hasattr(asset.op.compute_fn.decorated_fn, "__wrapped__"), asset.key

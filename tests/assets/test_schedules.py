@@ -1,0 +1,173 @@
+"""What each tick of a schedule or sensor asks for, on an instance that remembers what was made."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fusion_pipeline.definitions import build_defs, raw_files
+from fusion_pipeline.partitions import REGISTRY
+from fusion_pipeline.schedules import SCHEDULES
+from fusion_pipeline.sensors import SENSORS, new_raw_files
+from fusion_pipeline.settings import load_settings
+
+WHEN = datetime(2027, 3, 2, 3, tzinfo=UTC)
+RECS = REGISTRY.surveys["RECS_2015"].files["households"].name
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def on_disk():
+    """A schedule's context takes no instance in memory."""
+    with dg.instance_for_test() as made:
+        yield made
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """A mirror folder with RECS 2015 and the household file, not the person file, of ACS 2015."""
+    put(tmp_path / "mirror", "recs_2015", RECS)
+    put(tmp_path / "mirror", "acs_2015", "csv_hus.zip")
+    return tmp_path / "mirror"
+
+
+def put(mirror: Path, folder: str, name: str, text: str = "x") -> Path:
+    path = mirror / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(0, len(text)))
+    return path
+
+
+def resources(folder: Path, mirror: Path | None) -> dict:
+    origin = "public" if mirror else "simulated"
+    return {"raw_files": raw_files(load_settings(data=folder, raw=mirror, source=origin))}
+
+
+def made(instance: dg.DagsterInstance, *assets: tuple[str, str]) -> None:
+    for name, partition in assets:
+        instance.report_runless_asset_event(dg.AssetMaterialization(name.split("/"), partition=partition))
+
+
+def asked(result) -> list[tuple[str | None, str | None]]:
+    requests = result.run_requests if isinstance(result, dg.SensorResult) else result
+    return [(request.job_name, request.partition_key) for request in requests]
+
+
+def tick(name: str, instance, **more):
+    [schedule] = [schedule for schedule in SCHEDULES if schedule.name == name]
+    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more))
+
+
+def look(instance, cursor: str | None, folder: Path, mirror: Path | None):
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources=resources(folder, mirror)
+    ) as context:
+        return new_raw_files(context)
+
+
+def test_everything_that_starts_runs_by_itself_is_off_until_switched_on() -> None:
+    definitions = build_defs()
+    assert {s.name for s in definitions.schedules} == {s.name for s in SCHEDULES}
+    assert {s.name for s in definitions.sensors} == {s.name for s in SENSORS}
+    assert all(s.default_status == dg.DefaultScheduleStatus.STOPPED for s in definitions.schedules)
+    assert all(s.default_status == dg.DefaultSensorStatus.STOPPED for s in definitions.sensors)
+
+
+def test_code_location_loads_with_all_of_it() -> None:
+    dg.Definitions.validate_loadable(build_defs())
+
+
+def test_refresh_before_anything_was_made_is_skipped_with_the_reason(on_disk, tmp_path, mirror) -> None:
+    result = tick("monthly_ingest_survey", on_disk, resources=resources(tmp_path, mirror))
+    assert "Nothing has been ingested yet" in result.skip_message
+
+
+def test_refresh_looks_at_what_was_made_and_lies_in_the_mirror(on_disk, tmp_path, mirror) -> None:
+    made(on_disk, ("survey/raw", "RECS_2015"), ("acs/raw", "2015"))
+    here = {"resources": resources(tmp_path, mirror)}
+    [request] = tick("monthly_ingest_survey", on_disk, **here)
+    assert (request.partition_key, request.run_key) == ("RECS_2015", "2027-03-02:RECS_2015")
+    assert "lies in" in tick("monthly_ingest_recipient", on_disk, **here).skip_message
+    put(mirror, "acs_2015", "csv_pus.zip")
+    assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
+    assert "lies in" in tick("monthly_build_concordance", on_disk, **here).skip_message
+
+
+def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geography(
+    on_disk, tmp_path
+) -> None:
+    made(on_disk, ("acs/raw", "2015"))
+    here = {"resources": resources(tmp_path, None)}
+    assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
+    assert asked(tick("monthly_build_concordance", on_disk, **here)) == [("build_concordance", None)]
+
+
+def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> None:
+    needed = {key for pair in REGISTRY.pairs.values() for key in (*pair.donors, pair.recipient)}
+    years = needed & set(REGISTRY.recipients)
+    assert {key for _, key in asked(tick("yearly_ingest_recipient", on_disk))} == years
+    made(on_disk, ("acs/raw", "2015"))
+    assert {key for _, key in asked(tick("yearly_ingest_recipient", on_disk))} == years - {"2015"}
+    made(on_disk, *(("survey/raw", key) for key in needed & set(REGISTRY.surveys)))
+    assert "has been ingested" in tick("yearly_ingest_survey", on_disk).skip_message
+
+
+def test_weekly_validation_asks_once_a_tick(instance) -> None:
+    assert tick("weekly_validation", instance).run_key == "2027-03-02"
+
+
+def test_sensor_waits_until_a_file_stands_still_and_asks_once(instance, tmp_path, mirror) -> None:
+    first = look(instance, None, tmp_path, mirror)
+    assert asked(first) == []
+    second = look(instance, first.cursor, tmp_path, mirror)
+    assert asked(second) == [("ingest_survey", "RECS_2015")]
+    third = look(instance, second.cursor, tmp_path, mirror)
+    assert asked(third) == []
+    assert "none of them new" in third.skip_reason.skip_message
+
+
+def test_sensor_asks_again_when_a_file_changed_and_never_for_half_a_survey_year(
+    instance, tmp_path, mirror
+) -> None:
+    cursor = None
+    for _ in range(2):
+        cursor = look(instance, cursor, tmp_path, mirror).cursor
+    put(mirror, "recs_2015", RECS, "revised")
+    growing = look(instance, cursor, tmp_path, mirror)
+    assert asked(growing) == []
+    again = look(instance, growing.cursor, tmp_path, mirror)
+    assert asked(again) == [("ingest_survey", "RECS_2015")]
+    assert "2015" not in json.loads(again.cursor)["last"], "ACS 2015 has households and no persons"
+    [request] = again.run_requests
+    assert request.run_key.endswith(f"{RECS}:7:7")
+
+
+def test_sensor_without_a_mirror_folder_is_skipped_with_the_reason(instance, tmp_path) -> None:
+    assert "FUSION_RAW" in look(instance, None, tmp_path, None).skip_message
+
+
+def test_automation_makes_what_follows_from_a_raw_file_and_nothing_else(instance) -> None:
+    """A change of RECS 2015 asks for its households; a pair follows only once they are made."""
+    definitions = build_defs()
+    upstream = [("survey/raw", "RECS_2015"), ("acs/raw", "2015"), ("acs/households", "2015")]
+    made(instance, *upstream)
+    first = dg.evaluate_automation_conditions(definitions, instance)
+    assert first.total_requested == 0
+    made(instance, ("survey/raw", "RECS_2015"))
+    second = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
+    found = {
+        (key.to_user_string(), partition)
+        for key in definitions.resolve_asset_graph().get_all_asset_keys()
+        for partition in second.get_requested_partitions(key)
+    }
+    # What has never been made waits for all of its inputs; the chain of one partition is asked for at once.
+    assert found == {(f"survey/{name}", "RECS_2015") for name in ("households", "persons", "dictionary")}

@@ -1,0 +1,102 @@
+"""`fusion doctor` names what is wrong and what to do, and nothing else."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from fusion_pipeline import diagnosis, running
+from fusion_pipeline.cli import main
+from fusion_pipeline.diagnosis import examine
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.receipts import write_receipt
+
+
+def findings(folder: Path, **settings) -> dict[str, diagnosis.Finding]:
+    chosen = load_settings(data=folder, **{"source": "simulated", "memory_limit": "64MiB", **settings})
+    return {finding.what: finding for finding in examine(chosen, load_registry())}
+
+
+def test_this_machine_with_plain_settings_is_well(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(diagnosis, "USUAL_DISK", 1)
+    assert {f.state for f in findings(tmp_path, threads=1).values()} == {"good"}
+
+
+def test_more_threads_than_cores_are_wrong(tmp_path) -> None:
+    found = findings(tmp_path, threads=len(os.sched_getaffinity(0)) + 1)["threads"]
+    assert found.state == "wrong"
+    assert "FUSION_THREADS" in found.remedy
+
+
+def test_memory_limit_above_what_is_available_is_wrong(tmp_path) -> None:
+    assert findings(tmp_path, memory_limit="900TiB")["memory"].state == "wrong"
+
+
+def test_memory_of_a_control_group_counts(monkeypatch) -> None:
+    texts = {
+        "/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 4000 kB\n",
+        "/sys/fs/cgroup/memory.max": "3000000",
+        "/sys/fs/cgroup/memory.current": "1000000",
+    }
+    monkeypatch.setattr(Path, "read_text", lambda path: texts[str(path)])
+    assert diagnosis.available_memory() == 2_000_000
+    texts["/sys/fs/cgroup/memory.max"] = "max"
+    assert diagnosis.available_memory() == 4000 * 1024
+
+
+@pytest.mark.parametrize(("bound", "state"), [("LEAST_DISK", "wrong"), ("USUAL_DISK", "doubtful")])
+def test_too_little_disk_is_named_with_its_folder(tmp_path, monkeypatch, bound, state) -> None:
+    monkeypatch.setattr(diagnosis, bound, 1 << 60)
+    found = findings(tmp_path / "not" / "there")["disk"]
+    assert found.state == state
+    assert str(tmp_path) in found.found
+
+
+def test_package_of_another_version_is_named(tmp_path, monkeypatch) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("numpy==1.0 \\\n    --hash=sha256:0\nnonesuch==1\n")
+    monkeypatch.setattr(diagnosis, "LOCK", lock)
+    found = findings(tmp_path)["packages"]
+    assert found.state == "wrong"
+    assert found.found.startswith("numpy is 2")
+    assert "nonesuch" not in found.found
+
+
+def test_offline_mirror_without_a_survey_year_names_it(tmp_path) -> None:
+    found = findings(tmp_path / "data", raw=tmp_path, source="public", offline=True)["raw files"]
+    assert found.state == "doubtful"
+    assert "RECS_2015" in found.remedy
+
+
+def test_damaged_artefact_is_named(tmp_path) -> None:
+    layout = Layout(tmp_path / "simulated")
+    path = layout.report("A__B")
+    path.parent.mkdir(parents=True)
+    path.write_text("whole")
+    origin = {"asset": "quality/report", "partition": "A__B"}
+    write_receipt(layout, "quality/report", "A__B", "1", [path], provenance=origin)
+    assert findings(tmp_path)["artefacts"].state == "good"
+    path.write_text("half")
+    found = findings(tmp_path)["artefacts"]
+    assert found.state == "wrong"
+    assert found.found == "quality/report[A__B]: reports/A__B.html is not as it was written"
+
+
+def test_command_shows_findings_and_says_by_its_code_whether_something_is_wrong(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path))
+    monkeypatch.setenv("FUSION_SOURCE", "simulated")
+    monkeypatch.setenv("FUSION_MEMORY_LIMIT", "64MiB")
+    monkeypatch.setattr(running, "local_instance", dg.DagsterInstance.ephemeral)
+    well = CliRunner().invoke(main, ["--quiet", "doctor"])
+    assert well.exit_code == 0, well.output
+    assert "0 runs recorded" in well.output
+    monkeypatch.setenv("FUSION_THREADS", "999")
+    ill = CliRunner().invoke(main, ["--quiet", "doctor"])
+    assert ill.exit_code == 1
+    assert "✗ threads" in ill.output
