@@ -12,17 +12,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-STATES = ("04", "08", "10", "11", "13", "15", "25", "27", "34", "40", "41", "44", "47", "50", "53", "55", "56")
+STATES = ("04", "08", "10", "11", "13", "15", "25", "27", "34", "40", "41", "44", "47", "50", "53", "55",
+          "56")  # fmt: skip
 HOUSING = ["SERIALNO", "STATE", "PUMA", "WGTP", "TEN", "VALP", "RNTP", "HINCP", "MV", "RMSP", "YRBLT", "BLD", "HHT",
            "HHL", "NP"]  # fmt: skip
 PERSONS = ["SERIALNO", "SPORDER", "AGEP", "SEX", "RAC1P", "HISP", "CIT", "SCHL", "MAR", "ESR", "WKHP", "JWMNP",
-           "JWTRNS", "WAGP", "HICOV", "DIS"]  # fmt: skip
-PREDICTORS = ("size", "children", "workers", "hours", "age", "female", "race", "hispanic", "citizen", "education", "employment",
-              "household_type", "language", "tenure", "building", "state", "metro")  # fmt: skip
+           "JWTRNS", "WAGP", "HICOV", "DIS", "PUBCOV", "COW"]  # fmt: skip
+PREDICTORS = ("size", "children", "workers", "hours", "age", "female", "race", "hispanic", "citizen", "education",
+              "employment", "household_type", "language", "tenure", "building", "state", "metro")  # fmt: skip
 PROXIES = ("rooms", "income", "property_value", "commute_minutes", "rent", "wages", "year_built", "transit",
-           "uninsured", "disability", "moved")  # fmt: skip
+           "uninsured", "disability", "moved", "years_there", "other_income", "home_worker", "public_insurance",
+           "self_employed")  # fmt: skip
 TRANSIT = range(2, 7)
 """JWTRNS: bus, subway or elevated rail, long-distance train or commuter rail, light rail, ferry."""
+WORKS_AT_HOME = 11
+SELF_EMPLOYED = (6, 7)
+"""COW: own business, not incorporated or incorporated."""
+YEARS_THERE = {1: 0.5, 2: 1.5, 3: 3.0, 4: 7.0, 5: 14.5, 6: 24.5, 7: 35.0}
+"""MV: middle of each class, in years."""
 METRO = 0.5
 
 
@@ -38,8 +45,8 @@ def read_households(folder: Path, crosswalk: Path, states: Sequence[str] = STATE
     Returns
     -------
     pd.DataFrame
-        `area` (state and PUMA), `state`, `metro`, `weight`, `age_group`, predictors and proxies. Amounts are zero where they do not apply:
-        property value of renters, rent of owners, commute where nobody travels to work.
+        `area` (state and PUMA), `state`, `metro`, `weight`, `age_group`, predictors and proxies. Amounts are zero
+        where they do not apply: property value of renters, rent of owners, commute where nobody travels to work.
     """
     inside = pd.read_parquet(crosswalk)
     inside = inside[inside["cbsa_code"].notna()].groupby(["state_fips", "puma"])["share"].sum()
@@ -50,7 +57,9 @@ def read_households(folder: Path, crosswalk: Path, states: Sequence[str] = STATE
     for name in ("race", "employment", "household_type", "language", "tenure", "building"):
         frame[name] = pd.Categorical(frame[name].astype(int).astype(str))
     frame["state"] = pd.Categorical(frame["state"])
-    frame["age_group"] = pd.cut(frame["age"], [0, 44, 64, 200], labels=["below 45", "45 to 64", "65 and over"])
+    frame["age_group"] = pd.cut(
+        frame["age"], [0, 44, 64, 200], labels=["below 45", "45 to 64", "65 and over"]
+    )
     return frame
 
 
@@ -67,9 +76,13 @@ def _state(folder: Path, state: str) -> pd.DataFrame:
         transit=people["JWTRNS"].isin(TRANSIT),
         uninsured=people["HICOV"] == 2,
         disability=people["DIS"] == 1,
+        home_worker=people["JWTRNS"] == WORKS_AT_HOME,
+        public_insurance=people["PUBCOV"] == 1,
+        self_employed=people["COW"].isin(SELF_EMPLOYED),
     ).groupby("SERIALNO")
     total = by_home[["child", "works", "WKHP", "WAGP"]].sum().reindex(homes.index)
-    anyone = by_home[["transit", "uninsured", "disability"]].any().reindex(homes.index)
+    yes = ["transit", "uninsured", "disability", "home_worker", "public_insurance", "self_employed"]
+    anyone = by_home[yes].any().reindex(homes.index)
     return pd.DataFrame(
         {
             "area": state + homes["PUMA"].str.zfill(5),
@@ -97,9 +110,9 @@ def _state(folder: Path, state: str) -> pd.DataFrame:
             "rent": homes["RNTP"].fillna(0.0),
             "wages": total["WAGP"].astype(float),
             "year_built": homes["YRBLT"].astype(float),
-            "transit": anyone["transit"],
-            "uninsured": anyone["uninsured"],
-            "disability": anyone["disability"],
             "moved": homes["MV"] == 1,
+            "years_there": homes["MV"].map(YEARS_THERE),
+            "other_income": homes["HINCP"] - total["WAGP"],
+            **{name: anyone[name] for name in yes},
         }
     ).reset_index(drop=True)

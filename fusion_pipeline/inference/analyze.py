@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.area_component import COLUMNS as AREA_COLUMNS
+from fusion_pipeline.inference.area_component import ESTIMANDS as AREA_ESTIMANDS
 from fusion_pipeline.inference.area_component import AreaSpread
 from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.cells import Grouping, Member, Results, groupings
@@ -201,9 +202,11 @@ def analyze(
             finished = [work(member) for member in members]
         spread = None
         if area_error and len(members) > 1:
-            columns = [a.estimator.columns for a in asked]
+            columns = [a.estimator.columns if a.estimand.name in AREA_ESTIMANDS else None for a in asked]
             first, second = (data.read(member) for member in members[:2])
             spread = AreaSpread.of(first, second, sets, columns, areas)
+            notes += [f"{e.text} has no area component: its area errors are not measured."
+                      for e, names in zip(estimands, columns, strict=True) if names is None]  # fmt: skip
     _check_records({member: records for member, records, _, _ in finished})
     if len(members) < 2:
         notes.append(

@@ -14,19 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from fusion_pipeline.inference.area_error import (
-    AreaError,
-    Kind,
-    area_variance,
-    concentration,
-    residual_share,
-    total_df,
-)
+from fusion_pipeline.inference.area_error import AreaError, area_variance, total_df
+from fusion_pipeline.inference.area_groups import Explained, concentration, explained
 from fusion_pipeline.inference.cells import Grouping
 from fusion_pipeline.inference.microdata import Block, Factor
 
 COLUMNS = ("area_error", "margin_without")
 """Standard error of the area component, and the margin without it."""
+ESTIMANDS = frozenset({"mean", "sum", "proportion", "count", "median", "quantile", "ratio", "share"})
+"""What households of an area have in common moves these. What it does to relations and to dispersion is not
+measured."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,9 @@ class AreaSpread:
     """(groups, factors) codes of all groupings."""
     h: NDArray[np.float64]
     partial: NDArray[np.float64]
-    shares: tuple[float, ...]
-    """Residual share of every estimand: of the least explained of its variables."""
-    kinds: tuple[Kind, ...]
+    estimands: tuple[Explained | None, ...]
+    """Of each estimand: the least explained of its variables, and the one that is spread most over areas; None for
+    those without a component."""
 
     @classmethod
     def of(
@@ -47,7 +44,7 @@ class AreaSpread:
         first: Block,
         second: Block,
         sets: Sequence[Grouping],
-        columns: Sequence[Sequence[str]],
+        columns: Sequence[Sequence[str] | None],
         areas: Sequence[Factor],
     ) -> AreaSpread:
         """Look at two implicates.
@@ -56,24 +53,24 @@ class AreaSpread:
         ----------
         first, second : blocks with all columns
         sets : groupings of the analysis
-        columns : keys of the columns of every estimand
+        columns : keys of the columns of every estimand, None for those that get no component
         areas : factors that make up one area
         """
-        _, area = np.unique(
-            np.column_stack([first.codes[f.key] for f in areas]), axis=0, return_inverse=True
-        )
+        _, area = np.unique(np.column_stack([first.codes[f.key] for f in areas]), axis=0, return_inverse=True)
+        area = area.reshape(-1)
         weight = np.maximum(first.weights.main[first.rows], 0)
         found = []
         for grouping in sets:
             cells, groups = grouping.cells(first)
-            found.append((groups, *concentration(cells, area.reshape(-1), weight, len(groups))))
-        shares = [[_share(first, second, key) for key in keys] for keys in columns]
+            found.append((groups, *concentration(cells, area, weight, len(groups))))
         return cls(
             np.concatenate([g for g, _, _ in found]),
             np.concatenate([h for _, h, _ in found]),
             np.concatenate([p for _, _, p in found]),
-            tuple(max(s, default=0.0) for s in shares),
-            tuple(_kind(first, keys) for keys in columns),
+            tuple(
+                None if keys is None else _most([_explained(first, second, key, area) for key in keys])
+                for keys in columns
+            ),
         )
 
     def widen(self, table: pd.DataFrame, error: AreaError, level: float) -> pd.DataFrame:
@@ -81,8 +78,10 @@ class AreaSpread:
 
         Parameters
         ----------
-        table : with `_by_0`, ... (codes of the group), `_position` (of the estimand), `_within`, `standard_error`, `df`,
-            `margin`, `effective_n`
+        table : with `_by_0`, ... (codes of the group), `_position` (of the estimand), `_within`, `standard_error`,
+            `df`, `margin`, `effective_n`
+        error : measured area errors
+        level : of the margins
         """
         names = [f"_by_{k}" for k in range(self.groups.shape[1])]
         where = _positions(self.groups, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1))
@@ -92,11 +91,18 @@ class AreaSpread:
         at = table["_position"].to_numpy()
         component = np.zeros(len(table))
         component_df = np.full(len(table), np.inf)
-        for position, (share, kind) in enumerate(zip(self.shares, self.kinds, strict=True)):
+        for position, known in enumerate(self.estimands):
+            if known is None:
+                continue
             rows = at == position
-            expected = error.expected(kind)
+            expected = error.expected(known.spread)
             component[rows] = area_variance(
-                expected, share, table["_within"][rows], table["effective_n"][rows], h[rows], partial[rows]
+                expected,
+                known.residual_share,
+                table["_within"][rows],
+                table["effective_n"][rows],
+                h[rows],
+                partial[rows],
             )
             component_df[rows] = expected.df
         component = np.nan_to_num(component)
@@ -104,31 +110,41 @@ class AreaSpread:
         df = total_df(without, table["df"], component, component_df)
         total = np.sqrt(without + component)
         margin = np.where(component > 0, stdtrit(df, (1 + level) / 2) * total, table["margin"])
+        without_component = np.array([known is None for known in self.estimands])[at]
         return table.assign(
-            area_error=np.sqrt(component), margin_without=table["margin"], standard_error=total, df=df, margin=margin
+            area_error=np.where(without_component, np.nan, np.sqrt(component)),
+            margin_without=table["margin"],
+            standard_error=total,
+            df=df,
+            margin=margin,
         )
 
 
-def _share(first: Block, second: Block, key: str) -> float:
+def _most(columns: Sequence[Explained]) -> Explained:
+    if not columns:
+        return Explained(0.0, 0.0)
+    return Explained(max(c.residual_share for c in columns), float(np.max([c.spread for c in columns])))
+
+
+def _explained(first: Block, second: Block, key: str, area: NDArray[np.int64]) -> Explained:
     _, a, b = np.intersect1d(first.rows, second.rows, assume_unique=True, return_indices=True)
     if key in first.codes:
-        x, y = first.codes[key][a], second.codes[key][b]
-        levels = range(int(max(x.max(initial=-1), y.max(initial=-1))) + 1)
-        x, y = (np.stack([z == level for level in levels], axis=1).astype(float) if levels else z[:, None] * 0.0
-                for z in (x, y))  # fmt: skip
+        codes = first.codes[key][a], second.codes[key][b]
+        levels = np.arange(max(int(z.max(initial=-1)) for z in codes) + 1)
+        x, y = (np.equal.outer(z, levels).astype(np.float64) for z in codes)
     else:
         x, y = first.values[key][a][:, None], second.values[key][b][:, None]
     weight = np.maximum(first.weights.main[first.rows[a]], 0)
-    fit = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1) & first.kept[a] & second.kept[b] & (weight > 0)
-    return residual_share(x[fit], y[fit], weight[fit]) if fit.any() else 0.0
-
-
-def _kind(block: Block, keys: Sequence[str]) -> Kind:
-    for key in keys:
-        values = block.values.get(key)
-        if values is not None and not np.isin(values[np.isfinite(values)], (0.0, 1.0)).all():
-            return "number"
-    return "share"
+    fit = (
+        np.isfinite(x).all(axis=1)
+        & np.isfinite(y).all(axis=1)
+        & first.kept[a]
+        & second.kept[b]
+        & (weight > 0)
+    )
+    if not fit.any() or not x.shape[1]:
+        return Explained(0.0, 0.0)
+    return explained(x[fit], y[fit], weight[fit], area[a][fit])
 
 
 def _positions(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,23 +1,24 @@
 """Area error: what makes one place differ from another beyond its predictors, as a component of the variance.
 
-Belongs here: the size of area errors, estimated where the truth is known; what is expected for a variable whose truth is
-not; the component of a group's variance; the file that carries it. Does not belong here: fusing proxies whose truth is
-known (`validation/self_fusion.py`), estimation (`analyze.py`).
+Belongs here: the size of area errors, estimated where the truth is known; what is expected for a variable whose truth
+is not; the component of a group's variance; the file that carries it. Does not belong here: how groups lie in areas
+(`area_groups.py`), fusing proxies whose truth is known (`validation/self_fusion.py`), estimation (`analyze.py`).
 
 Model. The fused mean of group g errs by sampling, by the implicates, and by what its areas have of their own::
 
     error of g = sum over areas a of (share(g, a) - share(a)) delta(a) + the rest        delta(a) ~ (0, icc S)
 
 where S is the residual variance of households (given the predictors) and icc the intraclass correlation of area errors:
-the share of residual variance that households of one area have in common. share(a) is the area's share of everyone: donors are
-a sample of everyone, so the models have their average right whatever single areas are like. Independent over areas, the errors
-average out in proportion to ``H = sum of (share(g, a) - share(a))^2``: nearly 1 for one area, 0 for the nation. In a part f of
-an area's households groups differ in their own ways: ``finer (1 - f) share(g, a)^2`` is added.
+the share of residual variance that households of one area have in common. share(a) is the area's share of everyone:
+donors are a sample of everyone, so the models have their average right whatever single areas are like. Independent
+over areas, the errors average out in proportion to ``H = sum of (share(g, a) - share(a))^2``: nearly 1 for one area,
+0 for the nation. In a part f of an area's households groups differ in their own ways: ``finer (1 - f) share(g, a)^2``
+is added.
 
-Against Rubin's total variance there is something to be said first. With S/n the residual noise of a group's mean, the variance
-of the pooled estimate around the population's mean is, M implicates drawn from proper models,
-``ubar + (1 + 1/M) b - 2 S/n``: the draws are noise of their own where Rubin's rule takes them for answers (the surplus is
-what makes the rule conservative for fused data; Reiter 2012). The area component is therefore ::
+Against Rubin's total variance there is something to be said first. With S/n the residual noise of a group's mean, the
+variance of the pooled estimate around the population's mean is, M implicates drawn from proper models, ``ubar + (1 +
+1/M) b - 2 S/n``: the draws are noise of their own where Rubin's rule takes them for answers (the surplus is what
+makes the rule conservative for fused data; Reiter 2012). The area component is therefore ::
 
     max(0, icc S H - 2 S/n)        S = residual share x n ubar
 
@@ -29,23 +30,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fusion_pipeline.errors import AnalysisError, StorageError
+from fusion_pipeline.inference.area_groups import FEWEST_AREAS
 from fusion_pipeline.storage.atomic import atomic_file
 
 Array = NDArray[np.float64]
-Kind = Literal["number", "share"]
-FEWEST_AREAS = 10
-FEWEST_PROXIES = 3
-PRIOR_PROXIES = 2.0
-"""How many proxies of the kind the proxies of all kinds together count for."""
-LEAST_ICC = 5e-4
-"""Below this an icc cannot be told from zero; logarithms start here."""
+FEWEST_PROXIES = 5
+LEAST_ICC, LEAST_SPREAD = 5e-4, 1e-4
+"""Below these an icc or a spread cannot be told from zero; logarithms start here."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,8 @@ def estimate_icc(error: ArrayLike, known: ArrayLike, residual: ArrayLike) -> Icc
     Returns
     -------
     Icc
-        The solution of ``sum error^2 / (known + icc residual) = A`` (Fay and Herriot 1979), 0 where the errors are smaller than
-        `known`; its standard error by the delta method with the observed spread of the terms.
+        The solution of ``sum error^2 / (known + icc residual) = A`` (Fay and Herriot 1979), 0 where the errors are
+        smaller than `known`; its standard error by the delta method with the observed spread of the terms.
 
     Raises
     ------
@@ -124,7 +121,6 @@ class Proxy(_Model):
     """One variable whose truth is known in every area."""
 
     variable: str
-    kind: Kind
     icc: float = Field(ge=0)
     standard_error: float = Field(ge=0)
     icc_finer: float = Field(ge=0)
@@ -132,6 +128,8 @@ class Proxy(_Model):
     part: float = Field(gt=0, lt=1)
     residual_share: float = Field(ge=0)
     """Residual over total variance of households: 1 - R2 of the predictors."""
+    spread: float = Field(ge=0)
+    """Of the fused area means, as `area_groups.explained` tells it of any variable."""
     areas: int
 
 
@@ -151,44 +149,65 @@ class AreaError(_Model):
     Parameters
     ----------
     area : columns of the recipient that make up one area
-    proxies : at least three
+    proxies : five or more, or the errors count as not measured
     measured_on : what the figures rest on: survey, states, households, donors, implicates, seed
     """
 
     area: tuple[str, ...] = Field(min_length=1)
-    proxies: tuple[Proxy, ...] = Field(min_length=FEWEST_PROXIES)
+    proxies: tuple[Proxy, ...]
     measured_on: dict[str, str | int | float | list[str]]
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are proxies enough; small worlds have too few areas to measure any."""
+        return len(self.proxies) >= FEWEST_PROXIES
 
     def without(self, variables: Sequence[str]) -> AreaError:
         """Leave proxies out, as if their truth were not known."""
-        kept = tuple(p for p in self.proxies if p.variable not in variables)
-        if len(kept) < FEWEST_PROXIES:
-            raise AnalysisError(
-                f"area error without {', '.join(variables)}",
-                f"rests on {len(kept)} proxies; {FEWEST_PROXIES} or more are needed.",
-                "Fuse more proxies.",
-            )
-        return self.model_copy(update={"proxies": kept})
+        return self.model_copy(
+            update={"proxies": tuple(p for p in self.proxies if p.variable not in variables)}
+        )
 
-    def expected(self, kind: Kind) -> Expected:
-        """Expect the icc of a variable of some kind: the median of its kind, drawn towards that of all proxies.
+    def expected(self, spread: float) -> Expected:
+        """Expect the icc of a variable from the spread of its fused area means.
+
+        Parameters
+        ----------
+        spread : of `area_groups.explained`; NaN if it cannot be told: the icc is then the median of the proxies
+
+        Raises
+        ------
+        AnalysisError
+            If there are fewer than five proxies.
 
         Notes
         -----
-        The median of k proxies of the kind counts k, that of all counts two. With t the standard deviation of the
-        proxies' log icc (its noise of estimation included, from the median absolute deviation), the relative variance of an icc
-        that is lognormal around the median is exp(t^2) - 1, and a variance known that well has
-        df = 2 / relative variance (Satterthwaite 1946), here at least 2.
+        Areas that differ much in what predictors explain differ much in what they do not: over proxies log icc rises
+        with log spread. The line has the median of all pairwise slopes (Theil 1950, Sen 1968), no steeper than
+        proportionality, and the median intercept; spreads beyond those of the proxies count as the nearest of theirs.
+        With t the standard deviation of the proxies around the line (their own noise of estimation included), the
+        relative variance of an icc that is lognormal around it is exp(t^2) - 1, and a variance known that well has df
+        = 2 / relative variance (Satterthwaite 1946), here at least 2.
         """
-        every = np.array([p.icc for p in self.proxies])
-        own = np.array([p.icc for p in self.proxies if p.kind == kind])
-        weight = len(own) / (len(own) + PRIOR_PROXIES)
-        icc = float(np.median(every)) * (1 - weight) + (float(np.median(own)) * weight if len(own) else 0.0)
-        finer = max(0.0, float(np.median([(p.icc_finer - p.icc) / (1 - p.part) for p in self.proxies])))
-        logs = np.log(np.maximum(own if len(own) >= FEWEST_PROXIES else every, LEAST_ICC))
-        spread = 1.4826 * float(np.median(np.abs(logs - np.median(logs))))
-        relative = float(np.expm1(min(spread**2, 1.0)))
-        return Expected(icc, finer, max(2.0, 2 / relative) if relative > 0 else np.inf)
+        if not self.measured:
+            raise AnalysisError(
+                "area error",
+                f"rests on {len(self.proxies)} proxies; {FEWEST_PROXIES} or more are needed.",
+                "Fuse more proxies, onto ten areas or more.",
+            )
+        from scipy.stats import theilslopes
+
+        x = np.log([max(p.spread, LEAST_SPREAD) for p in self.proxies])
+        y = np.log([max(p.icc, LEAST_ICC) for p in self.proxies])
+        flat = np.ptp(x) == 0 or np.isnan(spread)
+        slope = 0.0 if flat else float(np.clip(theilslopes(y, x).slope, 0, 1))
+        level = float(np.median(y - slope * x))
+        at = 0.0 if flat else float(np.clip(np.log(max(spread, LEAST_SPREAD)), np.min(x), np.max(x)))
+        relative = float(np.expm1(min(float(np.var(y - slope * x, ddof=2)), 1.0)))
+        icc = float(np.exp(level + slope * at))
+        finer = [(p.icc_finer - p.icc) / (1 - p.part) / p.icc for p in self.proxies if p.icc > LEAST_ICC]
+        ratio = max(0.0, float(np.median(finer))) if finer else 0.0
+        return Expected(icc, icc * ratio, max(2.0, 2 / relative) if relative > 0 else np.inf)
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
@@ -212,58 +231,13 @@ class AreaError(_Model):
             ) from error
 
 
-def concentration(
-    cells: NDArray[np.int64], areas: NDArray[np.int64], weight: Array, count: int
-) -> tuple[Array, Array]:
-    """Say how far the weight of every group is concentrated on few areas.
-
-    Parameters
-    ----------
-    cells : (n,) number of each record's group, -1 for none
-    areas : (n,) number of its area, from 0
-    weight : (n,)
-    count : number of groups
-
-    Returns
-    -------
-    H : (count,) sum over areas of (share(g, a) - share(a))^2
-    partial : (count,) sum over areas of (1 - f) share(g, a)^2, f the group's part of the area's weight
-    """
-    there = cells >= 0
-    of_area = np.bincount(areas, weights=weight)
-    pairs, inverse = np.unique(cells[there] * len(of_area) + areas[there], return_inverse=True)
-    cell, area = np.divmod(pairs, len(of_area))
-    together = np.bincount(inverse, weights=weight[there], minlength=len(pairs))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = together / np.bincount(cell, weights=together, minlength=count)[cell]
-        part = np.clip(together / of_area[area], 0, 1)
-    share = np.nan_to_num(share)
-    everyone = of_area / of_area.sum()
-    apart = share**2 - 2 * share * everyone[area]
-    return (
-        np.clip(np.bincount(cell, weights=apart, minlength=count) + everyone @ everyone, 0, None),
-        np.bincount(cell, weights=share**2 * (1 - np.nan_to_num(part)), minlength=count),
-    )
-
-
-def residual_share(first: Array, second: Array, weight: Array) -> float:
-    """Tell the residual share of the variance from two implicates of the same households: 1 - their correlation.
-
-    What two draws for one household have in common is what the predictors explain. Arrays (n,) or (n, levels); 0
-    where the implicates agree, as they do for what was observed.
-    """
-    first, second = first.reshape(len(weight), -1), second.reshape(len(weight), -1)
-    share = weight / weight.sum()
-    centred = [x - share @ x for x in (first, second)]
-    variance = sum(float(share @ np.sum(x**2, axis=1)) for x in centred) / 2
-    if variance <= 0:
-        return 0.0
-    common = float(share @ np.sum(centred[0] * centred[1], axis=1))
-    return float(np.clip(1 - common / variance, 0, 1))
-
-
 def area_variance(
-    expected: Expected, share: ArrayLike, within: ArrayLike, effective_n: ArrayLike, h: ArrayLike, partial: ArrayLike
+    expected: Expected,
+    share: ArrayLike,
+    within: ArrayLike,
+    effective_n: ArrayLike,
+    h: ArrayLike,
+    partial: ArrayLike,
 ) -> Array:
     """Compute the area component of the variance of every group: max(0, icc S H - 2 S/n).
 
@@ -273,7 +247,7 @@ def area_variance(
     share : residual share of the variance of households
     within : variance within implicates, ubar
     effective_n : of the group
-    h, partial : of `concentration`
+    h, partial : of `area_groups.concentration`
     """
     noise = np.asarray(share) * np.asarray(within)
     areas = expected.icc * np.asarray(h) + expected.finer * np.asarray(partial)

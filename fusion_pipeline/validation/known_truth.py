@@ -1,28 +1,22 @@
-"""Fused estimates of small areas against their truth, beside what other methods give; and the area errors they have.
+"""Fused estimates of small areas beside their truth, and the area errors measured from them.
 
-Belongs here: one row a group with truth, estimates and parts of the variance; the area error measured from them; tables of
-accuracy and coverage. Does not belong here: fusion of proxies (`self_fusion.py`), the area component (`inference/area_error.py`),
-other methods (`baselines.py`).
+Belongs here: one row a group with truth, estimates and parts of the variance; the area error of a self-fusion. Does
+not belong here: fusion of proxies (`self_fusion.py`), the area component (`inference/area_error.py`), other methods
+(`baselines.py`), accuracy and coverage (`area_scores.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.area_error import (
-    AreaError,
-    Proxy,
-    area_variance,
-    concentration,
-    estimate_icc,
-    residual_share,
-    total_df,
-)
+from fusion_pipeline.inference.area_error import AreaError, Proxy, estimate_icc
+from fusion_pipeline.inference.area_groups import FEWEST_AREAS, concentration, explained
 from fusion_pipeline.inference.estimators import Mean, Sample
 from fusion_pipeline.inference.pooling import rubin
 from fusion_pipeline.inference.weights import Weights
@@ -31,20 +25,24 @@ from fusion_pipeline.validation.self_fusion import SelfFused, SelfFusion
 
 SMALLEST_GROUP = 20
 METHODS = ("fused", "direct", "place", "neighbour", "forest")
-"""Fused; donors of the area, as if it were disclosed; donors of the disclosed place; nearest donor; random forest."""
-SIZES = ((0, 100), (100, 200), (200, 400), (400, 800), (800, np.inf))
-"""Classes of group size, by households."""
+"""Fused; donors of the group, as if its area were disclosed; donors of the disclosed place; nearest donor; random
+forest."""
+MeasuredOn = Mapping[str, str | int | float | list[str]]
 
 
 @dataclass
 class KnownTruth:
-    """Every fused proxy held against the truth, by area and by area x group.
+    """Every fused proxy held against the truth.
+
+    Four kinds of groups, ever further from what donors disclose: `group` (everyone of a class), `place` (the disclosed
+    place), `area`, and `part` (those of the class in the area).
 
     Parameters
     ----------
     setting : donors, recipients and design
     recipients : (n,) bool, recipients that are fused onto
-    group : column whose levels part the areas
+    group : column of the classes
+    methods : to be compared
     """
 
     setting: SelfFusion
@@ -54,52 +52,51 @@ class KnownTruth:
     _tables: list[pd.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Number areas and parts of areas, and find nearest donors once for all proxies."""
-        design = self.setting.design
+        """Number groups, and find nearest donors once for all proxies."""
+        design, donor = self.setting.design, self.setting.donor
         self.frame = self.setting.recipient[self.recipients].reset_index(drop=True)
         if self.group not in self.frame.columns:
             raise AnalysisError(f"group {self.group}", "is no column of the households.", "Name one.")
         self.weight = self.frame[design.weight].to_numpy(np.float64)
-        self.area, names = pd.factorize(self.frame[design.area], sort=True)
-        part, labels = pd.factorize(self.frame[self.group].astype(str), sort=True)
-        cells, there = pd.factorize(self.area * len(labels) + part, sort=True)
-        self.levels = {
-            "area": (self.area, pd.DataFrame({"area": names, "group": ""}), np.arange(len(names))),
-            "part": (
-                cells,
-                pd.DataFrame({"area": names[there // len(labels)], "group": labels[there % len(labels)]}),
-                there // len(labels),
-            ),
+        columns = {
+            "area": (design.area,),
+            "part": (design.area, self.group),
+            "place": design.disclosed,
+            "group": (self.group,),
         }
-        shared = [*design.predictors, *(s for s in self.setting.spatial if s.split("..")[1] not in self.setting.proxies)]
-        self.shared = shared
+        self.levels = {level: _numbered(self.frame, donor, names) for level, names in columns.items()}
+        self.area = self.levels["area"][0]
         if "neighbour" in self.methods:
-            donor, recipient = (baselines.features(f, shared) for f in (self.setting.donor, self.frame))
-            self.nearest = baselines.nearest_donor(donor, recipient)
+            own = {name for names in self.setting.own.values() for name in names}
+            shared = [*design.predictors, *(name for name in self.setting.spatial if name not in own)]
+            self.nearest = baselines.nearest_donor(
+                *(baselines.features(f, shared) for f in (donor, self.frame))
+            )
 
     def add(self, fused: SelfFused) -> pd.DataFrame:
-        """Compare one proxy; returns one row a group of both levels."""
+        """Compare one proxy; returns one row a group of 20 households or more."""
         values = self._others(fused.variable)
-        share = residual_share(fused.drawn[0].astype(float), fused.drawn[1].astype(float), self.weight)
-        spread = float(np.sqrt(np.cov(fused.truth, aweights=self.weight)))
+        known = explained(fused.drawn[0].astype(float), fused.drawn[1].astype(float), self.weight, self.area)
         parts = []
-        for level, (cells, labels, area_of) in self.levels.items():
-            count = len(labels)
-            table = self._pooled(fused.drawn, cells, count)
-            table["h"], table["partial"] = concentration(cells, self.area, self.weight, count)
-            table = pd.concat([labels, table], axis=1)
-            table["truth"] = baselines.group_means(fused.truth, self.weight, cells, count)
+        for level, (cells, keys, donors) in self.levels.items():
+            table = self._pooled(fused.drawn, cells, len(keys))
+            table["h"], table["partial"] = concentration(cells, self.area, self.weight, len(keys))
+            table["truth"] = baselines.group_means(fused.truth, self.weight, cells, len(keys))
             for method, prediction in values.items():
-                table[method] = baselines.group_means(prediction, self.weight, cells, count)
+                table[method] = baselines.group_means(prediction, self.weight, cells, len(keys))
             if "direct" in self.methods:
-                table["direct"] = self._direct(fused.variable, labels)
-            parts.append(table.assign(level=level, _area=area_of))
-        found = pd.concat(parts, ignore_index=True).drop(columns="_area")
+                values_of = self.setting.donor[fused.variable].to_numpy(np.float64)
+                weights_of = self.setting.donor[self.setting.design.weight].to_numpy(np.float64)
+                table["direct"] = baselines.group_means(values_of, weights_of, donors, len(keys))
+            table.insert(0, "level", level)
+            table.insert(1, "key", keys)
+            parts.append(table)
+        found = pd.concat(parts, ignore_index=True)
         found.insert(0, "variable", fused.variable)
         found = found.assign(
-            kind=fused.kind,
-            residual_share=share,
-            sd=spread,
+            residual_share=known.residual_share,
+            spread=known.spread,
+            sd=float(np.sqrt(np.cov(fused.truth, aweights=self.weight))),
             grand=np.average(fused.truth, weights=self.weight),
         )
         found = found[found["n"] >= SMALLEST_GROUP].reset_index(drop=True)
@@ -119,9 +116,7 @@ class KnownTruth:
             for values in drawn
         ]
         # A group of one household has no variance within: it is dropped below for its size.
-        pooled = rubin(
-            [w.estimate[:, 0] for w in found], [np.nan_to_num(w.variance[:, 0]) for w in found]
-        )
+        pooled = rubin([w.estimate[:, 0] for w in found], [np.nan_to_num(w.variance[:, 0]) for w in found])
         return pd.DataFrame(
             {
                 "n": found[0].n.astype(int),
@@ -140,36 +135,31 @@ class KnownTruth:
         values, weight = donor[variable].to_numpy(np.float64), donor[design.weight].to_numpy(np.float64)
         found: dict[str, np.ndarray] = {}
         if "place" in self.methods:
-            keys = [f[list(design.disclosed)].astype(str).agg("|".join, axis=1) for f in (donor, self.frame)]
-            place, names = pd.factorize(keys[0], sort=True)
-            means = baselines.group_means(values, weight, place, len(names))
-            found["place"] = means[pd.Index(names).get_indexer(keys[1])]
+            cells, keys, donors = self.levels["place"]
+            found["place"] = baselines.group_means(values, weight, donors, len(keys))[cells]
         if "neighbour" in self.methods:
             found["neighbour"] = values[self.nearest]
         if "forest" in self.methods:
-            x = [*self.shared, *(s for s in self.setting.spatial if s not in self.shared and s.split("..")[1] != variable)]
-            matrices = [baselines.features(f, x) for f in (donor, self.frame)]
+            matrices = [baselines.features(f, self.setting.predictors(variable)) for f in (donor, self.frame)]
             found["forest"] = baselines.forest_means(matrices[0], values, weight, matrices[1], design.seed)
         return found
 
-    def _direct(self, variable: str, labels: pd.DataFrame) -> np.ndarray:
-        donor, design = self.setting.donor, self.setting.design
-        keys = pd.MultiIndex.from_frame(labels)
-        parted = bool((labels["group"] != "").any())
-        own = pd.MultiIndex.from_arrays(
-            [donor[design.area], donor[self.group].astype(str) if parted else np.full(len(donor), "")]
-        )
-        return baselines.group_means(
-            donor[variable].to_numpy(np.float64),
-            donor[design.weight].to_numpy(np.float64),
-            keys.get_indexer(own),
-            len(keys),
-        )
+
+def _numbered(
+    frame: pd.DataFrame, donor: pd.DataFrame, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number the groups of recipients: group of each, names of groups, group of each donor (-1 for none)."""
+    sides = []
+    for side in (frame, donor):
+        text = side[names[0]].astype(str)
+        for name in names[1:]:
+            text = text + "|" + side[name].astype(str)
+        sides.append(text)
+    cells, keys = pd.factorize(sides[0], sort=True)
+    return cells, np.asarray(keys, dtype=object), pd.Index(keys).get_indexer(sides[1])
 
 
-def measure_area_error(
-    table: pd.DataFrame, area: Sequence[str], measured_on: dict[str, str | int | float | list[str]]
-) -> AreaError:
+def measure_area_error(table: pd.DataFrame, area: Sequence[str], measured_on: MeasuredOn) -> AreaError:
     """Measure area errors on all proxies of a table of `KnownTruth`.
 
     Parameters
@@ -181,7 +171,8 @@ def measure_area_error(
     proxies = []
     for variable, rows in table.groupby("variable", sort=False):
         icc = {}
-        for level, part in rows.groupby("level"):
+        for level in ("area", "part"):
+            part = rows[rows["level"] == level]
             residual = part["residual_share"] * part["within"] * part["effective_n"]
             seen = residual > 0
             known = (1 + 1 / part["implicates"]) * part["between"]
@@ -189,99 +180,47 @@ def measure_area_error(
         proxies.append(
             Proxy(
                 variable=str(variable),
-                kind=rows["kind"].iloc[0],
                 icc=icc["area"].value,
                 standard_error=icc["area"].standard_error,
                 icc_finer=icc["part"].value,
                 part=1 - float(rows.loc[rows["level"] == "part", "partial"].mean()),
                 residual_share=float(rows["residual_share"].iloc[0]),
+                spread=float(rows["spread"].iloc[0]),
                 areas=icc["area"].areas,
             )
         )
-    return AreaError(area=tuple(area), proxies=tuple(proxies), measured_on=measured_on)
+    return AreaError(area=tuple(area), proxies=tuple(proxies), measured_on=dict(measured_on))
 
 
-def with_margins(
-    table: pd.DataFrame, error: AreaError, *, leave_out: bool = True, level: float = 0.90
-) -> pd.DataFrame:
-    """Add 90 % margins without and with the area component, and whether they cover the truth.
+def area_error_of(
+    setting: SelfFusion,
+    recipients: np.ndarray,
+    *,
+    group: str,
+    area: Sequence[str],
+    folder: Path,
+    measured_on: MeasuredOn,
+) -> AreaError:
+    """Fuse all proxies and measure their area errors.
 
     Parameters
     ----------
-    table : of `KnownTruth`
-    error : measured on the same or on other states
-    leave_out : take the icc of every variable from the other variables only
+    setting, recipients, group : as in `KnownTruth`
+    area : columns of the recipient that make up one area
+    folder : of the proxies' model sets
+    measured_on : what to say about the data
 
     Returns
     -------
-    pd.DataFrame
-        With `margin_without`, `margin_with`, `covered_between` (implicates only), `covered_without`, `covered_with`.
+    AreaError
+        Without proxies, and so not `measured`, where fewer than ten areas have 20 households or more, or fewer than ten
+        of their parts: then nothing is fused.
     """
-    from scipy.special import stdtrit
-
-    parts = []
-    for variable, rows in table.groupby("variable", sort=False):
-        known = error.without([str(variable)]) if leave_out else error
-        expected = known.expected(rows["kind"].iloc[0])
-        component = area_variance(
-            expected, rows["residual_share"], rows["within"], rows["effective_n"], rows["h"], rows["partial"]
-        )
-        df = total_df(rows["variance"], rows["df"], component, expected.df)
-        q, off = (1 + level) / 2, (rows["fused"] - rows["truth"]).abs()
-        between = stdtrit(rows["implicates"] - 1, q) * np.sqrt((1 + 1 / rows["implicates"]) * rows["between"])
-        without = stdtrit(rows["df"], q) * np.sqrt(rows["variance"])
-        together = stdtrit(df, q) * np.sqrt(rows["variance"] + component)
-        parts.append(
-            rows.assign(
-                margin_without=without,
-                margin_with=together,
-                covered_between=off <= between,
-                covered_without=off <= without,
-                covered_with=off <= together,
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def accuracy(table: pd.DataFrame) -> pd.DataFrame:
-    """Median absolute error in percent of the truth, and mean value added, by level, variable and method.
-
-    Notes
-    -----
-    Value added is max(0, 1 - |estimate - truth| / |grand mean - truth|), Ummel et al. 2024, "Internal validation".
-    Groups without a donor have no direct estimate and count as an error of the grand mean's size: value added 0.
-    """
-    rows = []
-    for (level, variable), part in table.groupby(["level", "variable"], sort=False):
-        gap = (part["grand"] - part["truth"]).abs()
-        for method in (m for m in METHODS if m in part):
-            off = (part[method] - part["truth"]).abs().fillna(gap)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                percent = (100 * off / part["truth"].abs()).where(part["truth"] != 0)
-                added = np.maximum(0, 1 - off / gap).where(gap > 0)
-            rows.append((level, variable, method, percent.median(), added.mean()))
-    return pd.DataFrame(rows, columns=["level", "variable", "method", "error_percent", "value_added"])
-
-
-def coverage(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Coverage and median width of margins, without and with the area component, by columns of `with_margins`.
-
-    `size` may be among them: the class of the number of households.
-    """
-    sizes = pd.cut(table["n"], [low for low, _ in SIZES] + [np.inf], right=False, labels=[_size(*s) for s in SIZES])
-    grouped = table.assign(
-        size=sizes, widening=table["margin_with"] / table["margin_without"], width=2 * table["margin_with"] / table["sd"]
-    ).groupby(list(by), sort=False, observed=True)
-    return grouped.agg(
-        groups=("n", "size"),
-        households=("n", "median"),
-        between_only=("covered_between", "mean"),
-        without=("covered_without", "mean"),
-        with_area=("covered_with", "mean"),
-        widening=("widening", "median"),
-        width_sd=("width", "median"),
-    ).reset_index()
-
-
-def _size(low: float, high: float) -> str:
-    return f"{low:.0f}+" if np.isinf(high) else f"{low:.0f} to {high - 1:.0f}"
+    truth = KnownTruth(setting, recipients, group, methods=())
+    for level in ("area", "part"):
+        households = np.bincount(truth.levels[level][0])
+        if (households >= SMALLEST_GROUP).sum() < FEWEST_AREAS:
+            return AreaError(area=tuple(area), proxies=(), measured_on=dict(measured_on))
+    for fused in setting.fused(folder, recipients):
+        truth.add(fused)
+    return measure_area_error(truth.table, area, measured_on)

@@ -5,18 +5,17 @@ time; the values that were held out. Does not belong here: what is concluded for
 comparison with other methods (`known_truth.py`), where the households come from.
 
 A donor survey is small and does not say where its households live, so nobody can check its fused variables in a small
-area. But the recipient has variables of its own that are not predictors: as proxies they are taken away, fused
-from a sample as small as the donor survey, with the same predictors and the same ignorance of place, and held against what
+area. But the recipient has variables of its own that are not predictors: as proxies they are taken away, fused from a
+sample as small as the donor survey, with the same predictors and the same ignorance of place, and held against what
 the recipient's households really answered.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,6 @@ from fusion_pipeline.randomness import stream
 VERSION = "1"
 SMALLEST_SAMPLE = 100
 SPATIAL = "area.."
-Kind = Literal["number", "share"]
 _log = logging.getLogger(__name__)
 
 
@@ -64,52 +62,69 @@ class SelfFused:
     """One proxy, fused and true, for the recipients in their order."""
 
     variable: str
-    kind: Kind
     drawn: np.ndarray
     """(implicates, n) float32; shares as 0 and 1."""
     truth: np.ndarray
     """(n,) float64."""
 
 
+@dataclass(frozen=True)
 class SelfFusion:
     """A donor sample with imputed areas, and the other households as recipients.
 
     Parameters
     ----------
-    households : frame with the columns of `design` and the proxies; categories are categorical or boolean
+    donor, recipient : frames with predictors, spatial predictors and proxies
+        Donors keep their true area in `area` for baselines; their spatial predictors are those of the area they are
+        believed to live in, and nothing else is fused from place.
     proxies : numbers and yes/no (boolean) columns, none of them a predictor
+    spatial : spatial predictors
+    own : proxy -> spatial predictors that are made from it, which do not predict it
     design : Design
-
-    Attributes
-    ----------
-    donor, recipient : frames with predictors, spatial predictors and proxies. Donors keep their true area in `area`
-        for baselines; nothing is fused from it.
-
-    Raises
-    ------
-    AnalysisError
-        If a column is missing, has missing values or an unfit type, if there are too few households for the sample, or if
-        there are fewer than two areas.
     """
 
-    def __init__(self, households: pd.DataFrame, proxies: Sequence[str], design: Design) -> None:
-        self.design, self.proxies = design, tuple(proxies)
-        _check(households, self.proxies, design)
-        rows = stream(design.seed, "self-fusion", "donors").permutation(len(households))[: design.donors]
-        chosen = np.zeros(len(households), dtype=bool)
-        chosen[rows] = True
-        self.donor = households[chosen].reset_index(drop=True)
-        self.recipient = households[~chosen].reset_index(drop=True)
-        summaries = area_summaries(self.recipient, [*design.predictors, *self.proxies], design)
-        self.spatial = tuple(summaries.columns)
-        believed = self._imputed_areas()
-        for frame, areas in ((self.donor, believed), (self.recipient, self.recipient[design.area])):
-            frame[list(self.spatial)] = summaries.loc[areas].to_numpy(np.float32)
+    donor: pd.DataFrame
+    recipient: pd.DataFrame
+    proxies: tuple[str, ...]
+    spatial: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]]
+    design: Design
+
+    @classmethod
+    def of(cls, households: pd.DataFrame, proxies: Sequence[str], design: Design) -> SelfFusion:
+        """Sample donors, summarize areas, and impute the areas of the donors.
+
+        Parameters
+        ----------
+        households : frame with the columns of `design` and the proxies; categories are categorical or boolean
+        proxies, design : as above
+
+        Raises
+        ------
+        AnalysisError
+            If a column is missing, has missing values or an unfit type, if there are too few households for the sample,
+            or if there are fewer than two areas.
+        """
+        _check(households, proxies, design)
+        chosen = sampled(len(households), design)
+        donor, recipient = (households[rows].reset_index(drop=True) for rows in (chosen, ~chosen))
+        summaries = area_summaries(recipient, [*design.predictors, *proxies], design)
+        believed = _imputed_areas(donor, recipient, design)
+        names = list(summaries.columns)
+        for frame, areas in ((donor, believed), (recipient, recipient[design.area])):
+            frame[names] = summaries.loc[areas].to_numpy(np.float32)
+        own = {name: (SPATIAL + name,) for name in proxies}
+        return cls(donor, recipient, tuple(proxies), tuple(names), own, design)
+
+    def predictors(self, variable: str) -> list[str]:
+        """Name the predictors of a proxy: no other proxy, and not its own summary."""
+        own = self.own.get(variable, ())
+        return [*self.design.predictors, *(name for name in self.spatial if name not in own)]
 
     def fused(
         self, out: Path, recipients: np.ndarray | None = None, only: Sequence[str] | None = None
     ) -> Iterator[SelfFused]:
-        """Fuse the proxies, each by itself, so that none is a predictor of another; its own summary is none either.
+        """Fuse the proxies, each by itself, so that none is a predictor of another.
 
         Parameters
         ----------
@@ -123,43 +138,54 @@ class SelfFusion:
         wanted = self.proxies if only is None else [v for v in self.proxies if v in only]
         for number, variable in enumerate(wanted, start=1):
             _log.info("fusing proxy %d of %d: %s", number, len(wanted), variable)
-            x = [*design.predictors, *(name for name in self.spatial if name != SPATIAL + variable)]
+            x = self.predictors(variable)
             models = train(
                 self.donor, y=[variable], x=x, weight=design.weight, out=out / variable, seed=design.seed
             )
             table = fuse(onto[x], models, implicates=design.implicates, seed=design.seed, retain=())
             assert isinstance(table, pa.Table)
-            kind: Kind = "share" if is_share(onto[variable]) else "number"
             drawn = _as_numbers(table[variable]).reshape(design.implicates, len(onto))
-            yield SelfFused(variable, kind, drawn, onto[variable].to_numpy(np.float64))
+            yield SelfFused(variable, drawn, onto[variable].to_numpy(np.float64))
 
-    def _imputed_areas(self) -> np.ndarray:
-        """Draw the area of every donor as PUMA imputation does: that of a similar household of the disclosed place."""
-        design = self.design
-        donor, recipient = (
-            pa.Table.from_pandas(f[list(design.predictors)], preserve_index=False)
-            for f in (self.donor, self.recipient)
-        )
-        donor, recipient = (_booleans_as_categories(table) for table in (donor, recipient))
-        donor_profiles, recipient_profiles = profiles(donor, recipient, design.predictors)
-        places = self.recipient.groupby(list(design.disclosed), observed=True).indices
-        weight = self.recipient[design.weight].to_numpy(np.float64)
-        home = self.recipient[design.area].to_numpy()
-        believed = np.empty(len(self.donor), dtype=home.dtype)
-        for place, rows in self.donor.groupby(list(design.disclosed), observed=True).indices.items():
-            there = places.get(place)
-            if there is None:
-                raise AnalysisError(
-                    f"disclosed place {place}",
-                    "has donors and no recipients.",
-                    "Disclose larger places, or take more households.",
-                )
-            uniform = stream(design.seed, "self-fusion", "area", str(place)).random(len(rows))
-            drawn = draw_similar(
-                donor_profiles.take(rows), recipient_profiles.take(there), weight[there], uniform
+
+def sampled(households: int, design: Design) -> np.ndarray:
+    """Draw which households are donors: (households,) bool."""
+    rows = stream(design.seed, "self-fusion", "donors").permutation(households)[: design.donors]
+    chosen = np.zeros(households, dtype=bool)
+    chosen[rows] = True
+    return chosen
+
+
+def _imputed_areas(donor: pd.DataFrame, recipient: pd.DataFrame, design: Design) -> np.ndarray:
+    """Draw the area of every donor as PUMA imputation does: that of a similar household of the disclosed place."""
+    first, second = (
+        _booleans_as_categories(pa.Table.from_pandas(f[list(design.predictors)], preserve_index=False))
+        for f in (donor, recipient)
+    )
+    donor_profiles, recipient_profiles = profiles(first, second, design.predictors)
+    places = _rows_by(recipient, design.disclosed)
+    weight = recipient[design.weight].to_numpy(np.float64)
+    home = recipient[design.area].to_numpy()
+    believed = np.empty(len(donor), dtype=home.dtype)
+    for place, rows in _rows_by(donor, design.disclosed).items():
+        there = places.get(place)
+        if there is None:
+            raise AnalysisError(
+                f"disclosed place {place}",
+                "has donors and no recipients.",
+                "Disclose larger places, or take more households.",
             )
-            believed[rows] = home[there[drawn.candidate]]
-        return believed
+        uniform = stream(design.seed, "self-fusion", "area", str(place)).random(len(rows))
+        drawn = draw_similar(
+            donor_profiles.take(rows), recipient_profiles.take(there), weight[there], uniform
+        )
+        believed[rows] = home[there[drawn.candidate]]
+    return believed
+
+
+def _rows_by(frame: pd.DataFrame, names: Sequence[str]) -> dict[object, np.ndarray]:
+    grouped = frame.groupby(list(names), observed=True).indices
+    return {key: np.asarray(rows) for key, rows in grouped.items()}
 
 
 def area_summaries(recipient: pd.DataFrame, columns: Sequence[str], design: Design) -> pd.DataFrame:
@@ -184,7 +210,9 @@ def area_summaries(recipient: pd.DataFrame, columns: Sequence[str], design: Desi
         else:
             parts = {name: values}
         for label, part in parts.items():
-            summaries[SPATIAL + label] = np.bincount(codes, weights=weight * part.to_numpy(np.float64)) / total
+            summaries[SPATIAL + label] = (
+                np.bincount(codes, weights=weight * part.to_numpy(np.float64)) / total
+            )
     return pd.DataFrame(summaries, index=areas)
 
 
