@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from fusion_pipeline.inference.area_error import AreaError, area_variance, total_df
 from fusion_pipeline.inference.area_groups import Explained, concentration, explained
@@ -83,6 +82,8 @@ class AreaSpread:
         error : measured area errors
         level : of the margins
         """
+        from scipy.special import stdtrit
+
         names = [f"_by_{k}" for k in range(self.groups.shape[1])]
         where = _positions(self.groups, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1))
         # A group that the first implicate has not is a rare one: as if it lay in one area.

@@ -100,14 +100,13 @@ def estimate_icc(error: ArrayLike, known: ArrayLike, residual: ArrayLike) -> Icc
     def surplus(icc: float) -> float:
         return float(np.mean(e**2 / (v + icc * s)) - 1)
 
-    if (v > 0).all() and surplus(0.0) <= 0:
-        value = 0.0
-    else:
-        high = 1.0
+    low = 0.0 if (v > 0).all() else 1e-12
+    value, high = 0.0, 1.0
+    if surplus(low) > 0:
         while surplus(high) > 0:
             high *= 2
-        value = float(brentq(surplus, 1e-12 if (v == 0).any() else 0.0, high))
-    total = v + value * s
+        value = float(brentq(surplus, low, high))
+    total = v + max(value, low) * s
     slope = float(np.mean(e**2 * s / total**2))
     spread = float(np.std(e**2 / total, ddof=1)) / np.sqrt(len(e))
     return Icc(value, spread / slope if slope else float("nan"), len(e))

@@ -55,9 +55,9 @@ def concentration(
     share = np.nan_to_num(share)
     everyone = of_area / of_area.sum()
     apart = share**2 - 2 * share * everyone[area]
-    h: Array = np.bincount(cell, weights=apart, minlength=count) + float(everyone @ everyone)
-    partial: Array = np.bincount(cell, weights=share**2 * (1 - np.nan_to_num(part)), minlength=count)
-    return np.clip(h, 0, None), partial
+    h = np.bincount(cell, weights=apart, minlength=count) + float(everyone @ everyone)
+    partial = np.bincount(cell, weights=share**2 * (1 - np.nan_to_num(part)), minlength=count)
+    return np.clip(h, 0, None).astype(np.float64), partial.astype(np.float64)
 
 
 def explained(first: Array, second: Array, weight: Array, areas: NDArray[np.int64]) -> Explained:

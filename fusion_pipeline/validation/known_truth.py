@@ -7,6 +7,7 @@ not belong here: fusion of proxies (`self_fusion.py`), the area component (`infe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ SMALLEST_GROUP = 20
 METHODS = ("fused", "direct", "place", "neighbour", "forest")
 """Fused; donors of the group, as if its area were disclosed; donors of the disclosed place; nearest donor; random
 forest."""
+_log = logging.getLogger(__name__)
 MeasuredOn = Mapping[str, str | int | float | list[str]]
 
 
@@ -170,13 +172,11 @@ def measure_area_error(table: pd.DataFrame, area: Sequence[str], measured_on: Me
     """
     proxies = []
     for variable, rows in table.groupby("variable", sort=False):
-        icc = {}
-        for level in ("area", "part"):
-            part = rows[rows["level"] == level]
-            residual = part["residual_share"] * part["within"] * part["effective_n"]
-            seen = residual > 0
-            known = (1 + 1 / part["implicates"]) * part["between"]
-            icc[level] = estimate_icc((part["fused"] - part["truth"])[seen], known[seen], residual[seen])
+        levels = {level: _errors(rows[rows["level"] == level]) for level in ("area", "part")}
+        if min(len(errors) for errors in levels.values()) < FEWEST_AREAS:
+            _log.info("proxy of area errors %s is left out: it varies in fewer than ten groups", variable)
+            continue
+        icc = {level: estimate_icc(*errors.to_numpy().T) for level, errors in levels.items()}
         proxies.append(
             Proxy(
                 variable=str(variable),
@@ -192,6 +192,18 @@ def measure_area_error(table: pd.DataFrame, area: Sequence[str], measured_on: Me
     return AreaError(area=tuple(area), proxies=tuple(proxies), measured_on=dict(measured_on))
 
 
+def _errors(groups: pd.DataFrame) -> pd.DataFrame:
+    """Error, variance that the implicates tell, and residual variance of the groups in which the proxy varies."""
+    found = pd.DataFrame(
+        {
+            "error": groups["fused"] - groups["truth"],
+            "known": (1 + 1 / groups["implicates"]) * groups["between"],
+            "residual": groups["residual_share"] * groups["within"] * groups["effective_n"],
+        }
+    )
+    return found[found["residual"] > 0]
+
+
 def area_error_of(
     setting: SelfFusion,
     recipients: np.ndarray,
@@ -200,6 +212,7 @@ def area_error_of(
     area: Sequence[str],
     folder: Path,
     measured_on: MeasuredOn,
+    threads: int = 1,
 ) -> AreaError:
     """Fuse all proxies and measure their area errors.
 
@@ -209,6 +222,7 @@ def area_error_of(
     area : columns of the recipient that make up one area
     folder : of the proxies' model sets
     measured_on : what to say about the data
+    threads : models fitted at the same time
 
     Returns
     -------
@@ -221,6 +235,6 @@ def area_error_of(
         households = np.bincount(truth.levels[level][0])
         if (households >= SMALLEST_GROUP).sum() < FEWEST_AREAS:
             return AreaError(area=tuple(area), proxies=(), measured_on=dict(measured_on))
-    for fused in setting.fused(folder, recipients):
+    for fused in setting.fused(folder, recipients, threads=threads):
         truth.add(fused)
     return measure_area_error(truth.table, area, measured_on)

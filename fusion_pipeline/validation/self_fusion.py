@@ -122,7 +122,11 @@ class SelfFusion:
         return [*self.design.predictors, *(name for name in self.spatial if name not in own)]
 
     def fused(
-        self, out: Path, recipients: np.ndarray | None = None, only: Sequence[str] | None = None
+        self,
+        out: Path,
+        recipients: np.ndarray | None = None,
+        only: Sequence[str] | None = None,
+        threads: int = 1,
     ) -> Iterator[SelfFused]:
         """Fuse the proxies, each by itself, so that none is a predictor of another.
 
@@ -132,6 +136,7 @@ class SelfFusion:
         recipients : (n,) bool, optional
             Recipients to fuse onto; all by default.
         only : proxies to fuse; all by default
+        threads : models fitted at the same time
         """
         design = self.design
         onto = self.recipient if recipients is None else self.recipient[recipients].reset_index(drop=True)
@@ -140,9 +145,17 @@ class SelfFusion:
             _log.info("fusing proxy %d of %d: %s", number, len(wanted), variable)
             x = self.predictors(variable)
             models = train(
-                self.donor, y=[variable], x=x, weight=design.weight, out=out / variable, seed=design.seed
+                self.donor,
+                y=[variable],
+                x=x,
+                weight=design.weight,
+                out=out / variable,
+                seed=design.seed,
+                threads=threads,
             )
-            table = fuse(onto[x], models, implicates=design.implicates, seed=design.seed, retain=())
+            table = fuse(
+                onto[x], models, implicates=design.implicates, seed=design.seed, retain=(), threads=threads
+            )
             assert isinstance(table, pa.Table)
             drawn = _as_numbers(table[variable]).reshape(design.implicates, len(onto))
             yield SelfFused(variable, drawn, onto[variable].to_numpy(np.float64))
