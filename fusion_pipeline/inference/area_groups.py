@@ -23,8 +23,8 @@ class Explained:
     residual_share: float
     """Residual over total variance of households: 1 - R2."""
     spread: float
-    """Variance of fused area means, sampling and draws taken off, over the total variance of households; NaN where
-    there are too few areas to tell."""
+    """Variance between areas of what predictors explain, noise taken off, over the total variance of households; NaN
+    where there are too few areas to tell."""
 
 
 def concentration(
@@ -76,9 +76,11 @@ def explained(first: Array, second: Array, weight: Array, areas: NDArray[np.int6
 
     Notes
     -----
-    What two draws for one household have in common is what the predictors explain, so R2 is their correlation. What
-    the means of two implicates have in common over areas is the spread of the explained part, and the sampling of the
-    areas' households, R2 V / n of each area.
+    What two draws for one household have in common is what the predictors explain, so R2 is their correlation. The
+    product of an area's means in two implicates, averaged over areas, holds the spread of the explained part, the
+    sampling of the areas' households, R2 V / n, and what is wrong with the models in all implicates alike: as much as
+    differs between implicates, half the squared difference of the means, beyond the residual noise (1 - R2) V / n of
+    the draws.
     """
     first, second = first.reshape(len(weight), -1), second.reshape(len(weight), -1)
     share = weight / weight.sum()
@@ -92,9 +94,11 @@ def explained(first: Array, second: Array, weight: Array, areas: NDArray[np.int6
     there = of_area > 0
     if there.sum() < FEWEST_AREAS:
         return Explained(1 - r2, float("nan"))
-    between = 0.0
+    together = apart = 0.0
     for x, y in zip(sides[0].T, sides[1].T, strict=True):
-        sums = [np.bincount(areas, weights=share * z)[there] for z in (x, y)]
-        between += float(np.sum(sums[0] * sums[1] / of_area[there]))
+        one, other = (np.bincount(areas, weights=share * z)[there] for z in (x, y))
+        together += float(np.sum(one * other / of_area[there]))
+        apart += float(np.sum((one - other) ** 2 / of_area[there])) / 2
     sampled = float(np.sum(np.bincount(areas, weights=share**2)[there] / of_area[there]))
-    return Explained(1 - r2, max(0.0, between / variance - r2 * sampled))
+    spread = (together - apart) / variance + (1 - 2 * r2) * sampled
+    return Explained(1 - r2, max(0.0, spread))
