@@ -36,6 +36,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 LEVELS = {
     "area": "PUMA",
     "part": "PUMA x age",
+    "wider": "state",
     "place": "disclosed place (state x metropolitan)",
     "group": "age, everywhere",
 }
@@ -64,7 +65,7 @@ def main() -> None:
     folder = given.out / f"{'-'.join(states)}_{given.seed}_{given.donors:g}_{given.implicates}"
     table = _compared(given, folder)
     measured_on = {"survey": "ACS 2024", "states": states, "donor_share": given.donors, "seed": given.seed}
-    error = measure_area_error(table, ["area"], measured_on)
+    error = measure_area_error(table, ["area"], ["state"], measured_on)
     error.write(folder / "area_error.json")
     scored = with_margins(table, error)
     areas = table.loc[table["level"] == "area", "key"].nunique()
@@ -104,7 +105,7 @@ def _compared(given: argparse.Namespace, folder: Path) -> pd.DataFrame:
         )
         setting = SelfFusion.of(households, PROXIES, design)
         onto = setting.recipient["state"].isin(given.states).to_numpy()
-        truth = KnownTruth(setting, onto, "age_group")
+        truth = KnownTruth(setting, onto, "age_group", ("state",))
         folder.mkdir(parents=True, exist_ok=True)
         for fused in setting.fused(folder / "models", onto, missing):
             done = pd.concat([done, truth.add(fused)], ignore_index=True)
@@ -135,8 +136,9 @@ def _print_accuracy(table: pd.DataFrame) -> None:
 def _print_coverage(scored: pd.DataFrame, error: AreaError) -> None:
     print("\nArea errors of the proxies:\n")
     print(_markdown(
-        ["variable", "icc", "icc, PUMA x age", "residual share", "spread of fused means"],
-        [[p.variable, f"{p.icc:.4f} ± {p.standard_error:.4f}", f"{p.icc_finer:.4f}", f"{p.residual_share:.2f}",
+        ["variable", "icc", "icc, PUMA x age", "of it by state", "residual share", "spread of fused means"],
+        [[p.variable, f"{p.icc:.4f} ± {p.standard_error:.4f}", f"{p.icc_finer:.4f}",
+          "" if p.icc_wider is None else f"{p.icc_wider:.4f}", f"{p.residual_share:.2f}",
           f"{p.spread:.4f}"] for p in error.proxies],
     ))  # fmt: skip
     print("\nCoverage of 90 % margins, by kind of group (means over variables):\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,7 +78,8 @@ def estimate_pair(
     texts = [*by, where or "", *(derive or {}).values()]
     for asked in estimates:
         texts += [asked] if isinstance(asked, str) else list(asked.variables)
-    return analyze(
+    measured = area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None
+    found = analyze(
         files if len(pairs) > 1 else files[pairs[0]],
         _static(households, texts, there),
         estimates=estimates,
@@ -90,14 +92,18 @@ def estimate_pair(
         replicate_scale=design.scale if design else None,
         replicate_count=design.count if design else None,
         level=level,
-        area_error=area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None,
+        area_error=measured,
         memory_limit=memory_limit,
         threads=threads,
     )
+    if by and area_error and measured is None:
+        note = "Margins hold no area error: it was not measured, so those of small areas are too narrow."
+        return replace(found, notes=(*found.notes, note))
+    return found
 
 
 def area_error_of(pair: str, layout: Layout) -> AreaError | None:
-    """Read the area errors measured for a pair, if they were.
+    """Read the area errors measured for a pair, if they were and there were areas enough.
 
     Raises
     ------
@@ -105,7 +111,8 @@ def area_error_of(pair: str, layout: Layout) -> AreaError | None:
         If the file is damaged.
     """
     file = layout.area_error(pair)
-    return AreaError.read(file) if file.is_file() else None
+    found = AreaError.read(file) if file.is_file() else None
+    return found if found and found.measured else None
 
 
 def implicates_of(pair: str, layout: Layout) -> list[Path]:

@@ -131,11 +131,14 @@ def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]
     for column in words:
         table.add_column(column.replace("_", " "), overflow="fold")
-    for heading in ("estimate", "± margin", "standard\nerror"):
+    numbers = {"estimate": "estimate", "margin": "± margin", "standard_error": "standard\nerror"}
+    if "area_error" in frame:
+        numbers["area_error"] = "of it\nareas"
+    for heading in numbers.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for row in frame.to_dict("records"):
-        estimate, margin, error = (as_text(row[name]) for name in ("estimate", "margin", "standard_error"))
-        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", error)
+        estimate, margin, *errors = (as_text(row[name]) for name in numbers)
+        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", *errors)
     return table
 
 

@@ -169,7 +169,10 @@ def analyze(
         data = Microdata(relation, derive or {}, where)
         factors = [data.factor(text, "by") for text in by]
         asked = [_prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
-        areas = [data.factor(name, "area error") for name in (area_error.area if area_error else ())]
+        areas, wider = (
+            [data.factor(name, "area error") for name in names]
+            for names in ((area_error.area, area_error.wider) if area_error else ((), ()))
+        )
         data.weigh(weight, design)
         members, note = relation.members()
         if rule == "auto":
@@ -204,7 +207,7 @@ def analyze(
         if area_error and len(members) > 1:
             columns = [a.estimator.columns if a.estimand.name in AREA_ESTIMANDS else None for a in asked]
             first, second = (data.read(member) for member in members[:2])
-            spread = AreaSpread.of(first, second, sets, columns, areas)
+            spread = AreaSpread.of(first, second, sets, columns, areas, wider, complete=area_error.complete)
             notes += [f"{e.text} has no area component: its area errors are not measured."
                       for e, names in zip(estimands, columns, strict=True) if names is None]  # fmt: skip
     _check_records({member: records for member, records, _, _ in finished})

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fusion_pipeline.inference.area_error import AreaError, area_variance, total_df
+from fusion_pipeline.inference.area_error import AreaError, Lie, area_variance, widened
 from fusion_pipeline.inference.area_groups import Explained, concentration, explained
-from fusion_pipeline.inference.cells import Grouping
+from fusion_pipeline.inference.cells import Grouping, significant
 from fusion_pipeline.inference.microdata import Block, Factor
 
 COLUMNS = ("area_error", "margin_without")
@@ -31,8 +31,7 @@ class AreaSpread:
 
     groups: NDArray[np.int64]
     """(groups, factors) codes of all groupings."""
-    h: NDArray[np.float64]
-    partial: NDArray[np.float64]
+    lie: Lie
     estimands: tuple[Explained | None, ...]
     """Of each estimand: the least explained of its variables, and the one that is spread most over areas; None for
     those without a component."""
@@ -45,6 +44,9 @@ class AreaSpread:
         sets: Sequence[Grouping],
         columns: Sequence[Sequence[str] | None],
         areas: Sequence[Factor],
+        wider: Sequence[Factor],
+        *,
+        complete: bool,
     ) -> AreaSpread:
         """Look at two implicates.
 
@@ -53,21 +55,25 @@ class AreaSpread:
         first, second : blocks with all columns
         sets : groupings of the analysis
         columns : keys of the columns of every estimand, None for those that get no component
-        areas : factors that make up one area
+        areas, wider : factors that make up one area, and one wider area (none: everyone is in one)
+        complete : whether the records are everyone whom donors are a sample of
         """
-        _, area = np.unique(np.column_stack([first.codes[f.key] for f in areas]), axis=0, return_inverse=True)
-        area = area.reshape(-1)
         weight = np.maximum(first.weights.main[first.rows], 0)
-        found = []
+        numbers = [_numbers(first, factors) for factors in (areas, wider)]
+        groups, found = [], []
         for grouping in sets:
-            cells, groups = grouping.cells(first)
-            found.append((groups, *concentration(cells, area, weight, len(groups))))
+            cells, codes = grouping.cells(first)
+            groups.append(codes)
+            (h, partial), (of_wider, _) = (
+                concentration(cells, n, weight, len(codes), None if complete else np.zeros(n.max() + 1))
+                for n in numbers
+            )
+            found.append((h, of_wider, partial))
         return cls(
-            np.concatenate([g for g, _, _ in found]),
-            np.concatenate([h for _, h, _ in found]),
-            np.concatenate([p for _, _, p in found]),
+            np.concatenate(groups),
+            Lie(*(np.concatenate(parts) for parts in zip(*found, strict=True))),
             tuple(
-                None if keys is None else _most([_explained(first, second, key, area) for key in keys])
+                None if keys is None else _most([_explained(first, second, key, numbers[0]) for key in keys])
                 for keys in columns
             ),
         )
@@ -82,13 +88,13 @@ class AreaSpread:
         error : measured area errors
         level : of the margins
         """
-        from scipy.special import stdtrit
-
         names = [f"_by_{k}" for k in range(self.groups.shape[1])]
         where = _positions(self.groups, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1))
         # A group that the first implicate has not is a rare one: as if it lay in one area.
-        h = np.where(where < 0, 1.0, self.h[where])
-        partial = np.where(where < 0, 1.0, self.partial[where])
+        rare = where < 0
+        lie = Lie(
+            *(np.where(rare, 1.0, part[where]) for part in (self.lie.areas, self.lie.wider, self.lie.partial))
+        )
         at = table["_position"].to_numpy()
         component = np.zeros(len(table))
         component_df = np.full(len(table), np.inf)
@@ -102,23 +108,30 @@ class AreaSpread:
                 known.residual_share,
                 table["_within"][rows],
                 table["effective_n"][rows],
-                h[rows],
-                partial[rows],
+                lie.take(rows),
             )
             component_df[rows] = expected.df
         component = np.nan_to_num(component)
         without = table["standard_error"].to_numpy() ** 2
-        df = total_df(without, table["df"], component, component_df)
-        total = np.sqrt(without + component)
-        margin = np.where(component > 0, stdtrit(df, (1 + level) / 2) * total, table["margin"])
-        without_component = np.array([known is None for known in self.estimands])[at]
-        return table.assign(
-            area_error=np.where(without_component, np.nan, np.sqrt(component)),
-            margin_without=table["margin"],
-            standard_error=total,
-            df=df,
-            margin=margin,
-        )
+        df, margin = widened(without, table["df"], component, component_df, level)
+        added, no_component = component > 0, np.array([known is None for known in self.estimands])[at]
+        numbers = {
+            "area_error": np.where(no_component, np.nan, np.sqrt(component)),
+            "margin_without": table["margin"].to_numpy(),
+            "standard_error": np.where(added, np.sqrt(without + component), table["standard_error"]),
+            "df": df,
+            "margin": np.where(added, margin, table["margin"]),
+        }
+        return table.assign(**{name: significant(values, 9) for name, values in numbers.items()})
+
+
+def _numbers(block: Block, factors: Sequence[Factor]) -> NDArray[np.int64]:
+    if not factors:
+        return np.zeros(len(block.rows), dtype=np.int64)
+    _, numbers = np.unique(
+        np.column_stack([block.codes[f.key] for f in factors]), axis=0, return_inverse=True
+    )
+    return numbers.reshape(-1)
 
 
 def _most(columns: Sequence[Explained]) -> Explained:

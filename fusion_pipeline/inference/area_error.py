@@ -12,15 +12,16 @@ where S is the residual variance of households (given the predictors) and icc th
 the share of residual variance that households of one area have in common. share(a) is the area's share of everyone:
 donors are a sample of everyone, so the models have their average right whatever single areas are like. Independent
 over areas, the errors average out in proportion to ``H = sum of (share(g, a) - share(a))^2``: nearly 1 for one area,
-0 for the nation. In a part f of an area's households groups differ in their own ways: ``finer (1 - f) share(g, a)^2``
-is added.
+0 for the nation. Two refinements. A part of the icc, `wider`, is common to the areas of a state, and averages out
+over states only: ``(icc - wider) H + wider H(states)``. And in a part f of an area's households groups differ in
+their own ways: ``finer sum of (1 - f) share(g, a)^2`` is added.
 
 Against Rubin's total variance there is something to be said first. With S/n the residual noise of a group's mean, the
 variance of the pooled estimate around the population's mean is, M implicates drawn from proper models, ``ubar + (1 +
 1/M) b - 2 S/n``: the draws are noise of their own where Rubin's rule takes them for answers (the surplus is what
 makes the rule conservative for fused data; Reiter 2012). The area component is therefore ::
 
-    max(0, icc S H - 2 S/n)        S = residual share x n ubar
+    max(0, S (icc H, refined) - 2 S/n)        S = residual share x n ubar
 
 In the notation of small-area estimation icc S is the model variance of Fay and Herriot (1979), estimated as they do.
 """
@@ -111,7 +112,7 @@ def estimate_icc(error: ArrayLike, known: ArrayLike, residual: ArrayLike) -> Icc
     total = v + max(value, low) * s
     slope = float(np.mean(e**2 * s / total**2))
     spread = float(np.std(e**2 / total, ddof=1)) / np.sqrt(len(e))
-    return Icc(value, spread / slope if slope else float("nan"), len(e))
+    return Icc(value, float(spread / slope) if slope else 0.0, len(e))
 
 
 class _Model(BaseModel):
@@ -126,6 +127,8 @@ class Proxy(_Model):
     standard_error: float = Field(ge=0)
     icc_finer: float = Field(ge=0)
     """In parts of areas that are `part` of their households on average."""
+    icc_wider: float | None = None
+    """What areas of one wider area have in common; may be negative by chance; None with fewer than five wider areas."""
     part: float = Field(gt=0, lt=1)
     residual_share: float = Field(ge=0)
     """Residual over total variance of households: 1 - R2 of the predictors."""
@@ -139,7 +142,11 @@ class Expected:
     """What is expected of a variable whose truth is not known."""
 
     icc: float
+    """Of one area."""
+    wider: float
+    """The part of it that is common to the areas of a wider one."""
     finer: float
+    """What is added in parts of areas."""
     df: float
     """Degrees of freedom of the component: how well an icc is known that proxies only suggest."""
 
@@ -150,11 +157,15 @@ class AreaError(_Model):
     Parameters
     ----------
     area : columns of the recipient that make up one area
+    wider : columns of the recipient that make up a wider area, of whole areas
+    complete : whether recipients are everyone whom donors are a sample of, or live in some places only
     proxies : five or more, or the errors count as not measured
     measured_on : what the figures rest on: survey, states, households, donors, implicates, seed
     """
 
     area: tuple[str, ...] = Field(min_length=1)
+    wider: tuple[str, ...] = ()
+    complete: bool = True
     proxies: tuple[Proxy, ...]
     measured_on: dict[str, str | int | float | list[str]]
 
@@ -205,9 +216,15 @@ class AreaError(_Model):
         icc = float(np.exp(np.median(off) + at))
         t = 1.4826 * float(np.median(np.abs(off - np.median(off))))
         relative = float(np.expm1(min(t**2, 1.0)))
-        finer = [(p.icc_finer - p.icc) / (1 - p.part) / p.icc for p in self.proxies if p.icc > LEAST_ICC]
-        ratio = max(0.0, float(np.median(finer))) if finer else 0.0
-        return Expected(icc, icc * ratio, max(2.0, 2 / relative) if relative > 0 else np.inf)
+        told_icc = [(p, max(p.icc, LEAST_ICC)) for p in self.proxies]
+        finer = [(p.icc_finer - p.icc) / (1 - p.part) / size for p, size in told_icc]
+        wider = [p.icc_wider / size for p, size in told_icc if p.icc_wider is not None] or [0.0]
+        return Expected(
+            icc,
+            icc * float(np.clip(np.median(wider), 0, 1)),
+            icc * max(0.0, float(np.median(finer))),
+            max(2.0, 2 / relative) if relative > 0 else np.inf,
+        )
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
@@ -231,15 +248,26 @@ class AreaError(_Model):
             ) from error
 
 
+@dataclass(frozen=True)
+class Lie:
+    """How groups lie in areas: arrays (groups,)."""
+
+    areas: Array
+    """Concentration on few areas, H."""
+    wider: Array
+    """On few wider areas."""
+    partial: Array
+    """Of `area_groups.concentration`."""
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Lie:
+        """Some of the groups."""
+        return Lie(self.areas[rows], self.wider[rows], self.partial[rows])
+
+
 def area_variance(
-    expected: Expected,
-    share: ArrayLike,
-    within: ArrayLike,
-    effective_n: ArrayLike,
-    h: ArrayLike,
-    partial: ArrayLike,
+    expected: Expected, share: ArrayLike, within: ArrayLike, effective_n: ArrayLike, lie: Lie
 ) -> Array:
-    """Compute the area component of the variance of every group: max(0, icc S H - 2 S/n).
+    """Compute the area component of the variance of every group: max(0, S (icc H, refined) - 2 S/n).
 
     Parameters
     ----------
@@ -247,16 +275,29 @@ def area_variance(
     share : residual share of the variance of households
     within : variance within implicates, ubar
     effective_n : of the group
-    h, partial : of `area_groups.concentration`
+    lie : how the groups lie in areas
     """
     noise = np.asarray(share) * np.asarray(within)
-    areas = expected.icc * np.asarray(h) + expected.finer * np.asarray(partial)
-    return noise * np.maximum(0.0, areas * np.asarray(effective_n) - 2)
+    areas = (expected.icc - expected.wider) * lie.areas + expected.wider * lie.wider
+    return noise * np.maximum(0.0, (areas + expected.finer * lie.partial) * np.asarray(effective_n) - 2)
 
 
-def total_df(total: ArrayLike, df: ArrayLike, component: ArrayLike, component_df: ArrayLike) -> Array:
-    """Join degrees of freedom of two independent parts of a variance (Satterthwaite 1946)."""
-    t, c = np.asarray(total, dtype=np.float64), np.asarray(component, dtype=np.float64)
+def widened(
+    variance: ArrayLike, df: ArrayLike, component: ArrayLike, component_df: ArrayLike, level: float
+) -> tuple[Array, Array]:
+    """Join a variance and its area component.
+
+    Returns
+    -------
+    df : of the sum, by Satterthwaite (1946); `df` where there is no component
+    margin : at `level`; never below that without the component, which a variance that is hardly known (few implicates)
+        and grows by one that is known better could otherwise be
+    """
+    from scipy.special import stdtrit
+
+    t, c, own = (np.asarray(x, dtype=np.float64) for x in (variance, component, df))
     with np.errstate(divide="ignore", invalid="ignore"):
-        joined = (t + c) ** 2 / (t**2 / np.asarray(df) + c**2 / np.asarray(component_df))
-    return np.where(c > 0, joined, df)
+        joined = np.where(c > 0, (t + c) ** 2 / (t**2 / own + c**2 / np.asarray(component_df)), own)
+    q = (1 + level) / 2
+    margins = stdtrit(own, q) * np.sqrt(t), stdtrit(joined, q) * np.sqrt(t + c)
+    return joined, np.maximum(*margins)

@@ -28,7 +28,11 @@ class Explained:
 
 
 def concentration(
-    cells: NDArray[np.int64], areas: NDArray[np.int64], weight: Array, count: int
+    cells: NDArray[np.int64],
+    areas: NDArray[np.int64],
+    weight: Array,
+    count: int,
+    everyone: Array | None = None,
 ) -> tuple[Array, Array]:
     """Say how far the weight of every group is concentrated on few areas.
 
@@ -38,6 +42,7 @@ def concentration(
     areas : (n,) number of its area, from 0
     weight : (n,)
     count : number of groups
+    everyone : (areas,) each area's share of all whom donors are a sample of; by default its share of the records
 
     Returns
     -------
@@ -53,9 +58,9 @@ def concentration(
         share = together / np.bincount(cell, weights=together, minlength=count)[cell]
         part = np.clip(together / of_area[area], 0, 1)
     share = np.nan_to_num(share)
-    everyone = of_area / of_area.sum()
-    apart = share**2 - 2 * share * everyone[area]
-    h = np.bincount(cell, weights=apart, minlength=count) + float(everyone @ everyone)
+    all_shares = of_area / of_area.sum() if everyone is None else everyone
+    apart = share**2 - 2 * share * all_shares[area]
+    h = np.bincount(cell, weights=apart, minlength=count) + float(all_shares @ all_shares)
     partial = np.bincount(cell, weights=share**2 * (1 - np.nan_to_num(part)), minlength=count)
     return np.clip(h, 0, None).astype(np.float64), partial.astype(np.float64)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fusion_pipeline.inference.area_error import AreaError, area_variance, total_df
+from fusion_pipeline.inference.area_error import AreaError, Lie, area_variance, widened
 from fusion_pipeline.validation.known_truth import METHODS
 
 SIZES = ((0, 100), (100, 200), (200, 400), (400, 800), (800, np.inf))
@@ -41,13 +41,16 @@ def with_margins(
         known = error.without([str(variable)]) if leave_out else error
         expected = known.expected(float(rows["spread"].iloc[0]))
         component = area_variance(
-            expected, rows["residual_share"], rows["within"], rows["effective_n"], rows["h"], rows["partial"]
+            expected,
+            rows["residual_share"],
+            rows["within"],
+            rows["effective_n"],
+            Lie(*(rows[name].to_numpy() for name in ("h", "h_wider", "partial"))),
         )
-        df = total_df(rows["variance"], rows["df"], component, expected.df)
         q, off = (1 + level) / 2, (rows["fused"] - rows["truth"]).abs()
         between = stdtrit(rows["implicates"] - 1, q) * np.sqrt((1 + 1 / rows["implicates"]) * rows["between"])
-        without = stdtrit(rows["df"], q) * np.sqrt(rows["variance"])
-        together = stdtrit(df, q) * np.sqrt(rows["variance"] + component)
+        _, without = widened(rows["variance"], rows["df"], 0.0, np.inf, level)
+        _, together = widened(rows["variance"], rows["df"], component, expected.df, level)
         parts.append(
             rows.assign(
                 margin_without=without,

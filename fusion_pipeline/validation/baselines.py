@@ -1,7 +1,7 @@
 """What fusion has to beat: other ways to a value for every recipient, or for every area.
 
-Belongs here: predictions by a random donor, the nearest donor and a random forest, and direct estimates from donors.
-Does not belong here: measures (`measures.py`), fusion itself.
+Belongs here: predictions by the nearest donor and a random forest, and direct estimates from donors.
+Does not belong here: scores (`area_scores.py`), fusion itself.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from fusion_pipeline.randomness import stream
 
 Array = NDArray[np.float64]
 _CELLS = 20_000_000
@@ -48,13 +46,6 @@ def nearest_donor(donor: NDArray[np.float32], recipient: NDArray[np.float32]) ->
         block = b[start : start + rows]
         found[start : start + rows] = np.argmin(square - 2 * block @ a.T, axis=1)
     return found
-
-
-def random_donor(weight: Array, recipients: int, seed: int, name: str) -> NDArray[np.int64]:
-    """Draw a donor for every recipient by donor weight: (n_recipients,) donor rows."""
-    cumulated = np.cumsum(weight)
-    uniform = stream(seed, "baseline", "random donor", name).random(recipients)
-    return np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
 
 
 def forest_means(

@@ -25,6 +25,7 @@ from fusion_pipeline.validation import baselines
 from fusion_pipeline.validation.self_fusion import SelfFused, SelfFusion
 
 SMALLEST_GROUP = 20
+FEWEST_WIDER = 5
 METHODS = ("fused", "direct", "place", "neighbour", "forest")
 """Fused; donors of the group, as if its area were disclosed; donors of the disclosed place; nearest donor; random
 forest."""
@@ -36,20 +37,22 @@ MeasuredOn = Mapping[str, str | int | float | list[str]]
 class KnownTruth:
     """Every fused proxy held against the truth.
 
-    Four kinds of groups, ever further from what donors disclose: `group` (everyone of a class), `place` (the disclosed
-    place), `area`, and `part` (those of the class in the area).
+    Five kinds of groups: `group` (everyone of a class), `wider` (wider areas), `place` (what donors disclose), `area`,
+    and `part` (those of the class in the area).
 
     Parameters
     ----------
     setting : donors, recipients and design
     recipients : (n,) bool, recipients that are fused onto
     group : column of the classes
+    wider : columns that make up a wider area, of whole areas
     methods : to be compared
     """
 
     setting: SelfFusion
     recipients: np.ndarray
     group: str
+    wider: tuple[str, ...]
     methods: Sequence[str] = METHODS
     _tables: list[pd.DataFrame] = field(default_factory=list)
 
@@ -63,11 +66,13 @@ class KnownTruth:
         columns = {
             "area": (design.area,),
             "part": (design.area, self.group),
+            "wider": self.wider,
             "place": design.disclosed,
             "group": (self.group,),
         }
         self.levels = {level: _numbered(self.frame, donor, names) for level, names in columns.items()}
         self.area = self.levels["area"][0]
+        self.everyone = {level: self._shares(columns[level]) for level in ("area", "wider")}
         if "neighbour" in self.methods:
             own = {name for names in self.setting.own.values() for name in names}
             shared = [*design.predictors, *(name for name in self.setting.spatial if name not in own)]
@@ -82,7 +87,11 @@ class KnownTruth:
         parts = []
         for level, (cells, keys, donors) in self.levels.items():
             table = self._pooled(fused.drawn, cells, len(keys))
-            table["h"], table["partial"] = concentration(cells, self.area, self.weight, len(keys))
+            for name, h in (("area", "h"), ("wider", "h_wider")):
+                table[h], partial = concentration(
+                    cells, self.levels[name][0], self.weight, len(keys), self.everyone[name]
+                )
+                table["partial"] = partial if name == "area" else table["partial"]
             table["truth"] = baselines.group_means(fused.truth, self.weight, cells, len(keys))
             for method, prediction in values.items():
                 table[method] = baselines.group_means(prediction, self.weight, cells, len(keys))
@@ -109,6 +118,14 @@ class KnownTruth:
     def table(self) -> pd.DataFrame:
         """All proxies so far."""
         return pd.concat(self._tables, ignore_index=True)
+
+    def _shares(self, names: Sequence[str]) -> np.ndarray:
+        """Shares of everyone, of the areas that are fused onto and then of the others."""
+        whole = self.setting.recipient
+        keys, weight = _keys(whole, names), whole[self.setting.design.weight].to_numpy(np.float64)
+        _, own = pd.factorize(keys[self.recipients], sort=True)
+        order = pd.Index([*own, *sorted(set(keys) - set(own))])
+        return np.asarray(np.bincount(order.get_indexer(keys), weights=weight) / weight.sum())
 
     def _pooled(self, drawn: np.ndarray, cells: np.ndarray, count: int) -> pd.DataFrame:
         weights = Weights(self.weight, np.empty((len(cells), 0), dtype=np.float32))
@@ -151,24 +168,33 @@ def _numbered(
     frame: pd.DataFrame, donor: pd.DataFrame, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number the groups of recipients: group of each, names of groups, group of each donor (-1 for none)."""
-    sides = []
-    for side in (frame, donor):
-        text = side[names[0]].astype(str)
-        for name in names[1:]:
-            text = text + "|" + side[name].astype(str)
-        sides.append(text)
-    cells, keys = pd.factorize(sides[0], sort=True)
-    return cells, np.asarray(keys, dtype=object), pd.Index(keys).get_indexer(sides[1])
+    cells, keys = pd.factorize(_keys(frame, names), sort=True)
+    return cells, np.asarray(keys, dtype=object), pd.Index(keys).get_indexer(_keys(donor, names))
 
 
-def measure_area_error(table: pd.DataFrame, area: Sequence[str], measured_on: MeasuredOn) -> AreaError:
+def _keys(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    text = frame[names[0]].astype(str)
+    for name in names[1:]:
+        text = text + "|" + frame[name].astype(str)
+    return text
+
+
+def measure_area_error(
+    table: pd.DataFrame,
+    area: Sequence[str],
+    wider: Sequence[str],
+    measured_on: MeasuredOn,
+    *,
+    complete: bool = True,
+) -> AreaError:
     """Measure area errors on all proxies of a table of `KnownTruth`.
 
     Parameters
     ----------
     table : of `KnownTruth`
-    area : columns of the recipient that make up one area
+    area, wider : columns of the recipient that make up one area, and one wider area
     measured_on : what to say about the data
+    complete : whether the recipients that will be analyzed are everyone
     """
     proxies = []
     for variable, rows in table.groupby("variable", sort=False):
@@ -183,13 +209,31 @@ def measure_area_error(table: pd.DataFrame, area: Sequence[str], measured_on: Me
                 icc=icc["area"].value,
                 standard_error=icc["area"].standard_error,
                 icc_finer=icc["part"].value,
+                icc_wider=_wider(rows[rows["level"] == "wider"], icc["area"].value),
                 part=1 - float(rows.loc[rows["level"] == "part", "partial"].mean()),
                 residual_share=float(rows["residual_share"].iloc[0]),
                 spread=float(rows["spread"].iloc[0]),
                 areas=icc["area"].areas,
             )
         )
-    return AreaError(area=tuple(area), proxies=tuple(proxies), measured_on=dict(measured_on))
+    return AreaError(
+        area=tuple(area),
+        wider=tuple(wider),
+        complete=complete,
+        proxies=tuple(proxies),
+        measured_on=dict(measured_on),
+    )
+
+
+def _wider(groups: pd.DataFrame, icc: float) -> float | None:
+    """Part of the icc that areas of a wider one have in common, by moments: E e^2 = known + S ((icc - c) H + c
+    H_wider)."""
+    errors = _errors(groups)
+    if len(errors) < FEWEST_WIDER:
+        return None
+    excess = (errors["error"] ** 2 - errors["known"]) / errors["residual"]
+    h, h_wider = groups.loc[errors.index, "h"], groups.loc[errors.index, "h_wider"]
+    return float((excess - icc * h).mean() / (h_wider - h).mean())
 
 
 def _errors(groups: pd.DataFrame) -> pd.DataFrame:
@@ -210,8 +254,10 @@ def area_error_of(
     *,
     group: str,
     area: Sequence[str],
+    wider: Sequence[str],
     folder: Path,
     measured_on: MeasuredOn,
+    complete: bool = True,
     threads: int = 1,
 ) -> AreaError:
     """Fuse all proxies and measure their area errors.
@@ -219,7 +265,7 @@ def area_error_of(
     Parameters
     ----------
     setting, recipients, group : as in `KnownTruth`
-    area : columns of the recipient that make up one area
+    area, wider, complete : as in `measure_area_error`; the setting has columns `area` and `wider`
     folder : of the proxies' model sets
     measured_on : what to say about the data
     threads : models fitted at the same time
@@ -230,11 +276,11 @@ def area_error_of(
         Without proxies, and so not `measured`, where fewer than ten areas have 20 households or more, or fewer than ten
         of their parts: then nothing is fused.
     """
-    truth = KnownTruth(setting, recipients, group, methods=())
+    truth = KnownTruth(setting, recipients, group, ("wider",), methods=())
     for level in ("area", "part"):
         households = np.bincount(truth.levels[level][0])
         if (households >= SMALLEST_GROUP).sum() < FEWEST_AREAS:
             return AreaError(area=tuple(area), proxies=(), measured_on=dict(measured_on))
     for fused in setting.fused(folder, recipients, threads=threads):
         truth.add(fused)
-    return measure_area_error(truth.table, area, measured_on)
+    return measure_area_error(truth.table, area, wider, measured_on, complete=complete)

@@ -31,7 +31,7 @@ from fusion_pipeline.validation.known_truth import area_error_of
 from fusion_pipeline.validation.self_fusion import Design, SelfFusion, sampled
 
 VERSION = "1"
-AREA = ("state", "puma10")
+AREA, WIDER = ("state", "puma10"), ("state",)
 IMPLICATES = 10
 MOST_HOUSEHOLDS = 100_000
 """Recipients fused onto: whole PUMAs, drawn at random, so that a national recipient costs no more than some states."""
@@ -60,7 +60,7 @@ def pair_area_error(
     households : the recipient's standardized households
     places : spatial predictors by PUMA
     concordance : of `build_concordance`
-    covered_states : FIPS codes of the states that the recipient covers
+    covered_states : FIPS codes of the states that the recipient covers; empty: all of them
     seed, threads : as elsewhere
     most_households : recipients fused onto
 
@@ -102,7 +102,8 @@ def pair_area_error(
         (others.filter(pa.array(onto)), np.flatnonzero(~chosen)[onto]),
     ):
         frame = attach_predictors(table, places.read()).select(columns).to_pandas()
-        frame["area"] = frame.pop("state").astype(str) + frame.pop("puma10").astype(str)
+        frame["wider"] = frame.pop("state").astype(str)
+        frame["area"] = frame["wider"] + frame.pop("puma10").astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)
     setting = SelfFusion(frames[0], frames[1], names, tuple(spatial), _own(names, spatial), design)
@@ -112,6 +113,8 @@ def pair_area_error(
             np.ones(len(frames[1]), dtype=bool),
             group=load_proxies().group.name,
             area=AREA,
+            wider=WIDER,
+            complete=not covered_states,
             folder=Path(folder),
             measured_on={
                 "pair": pair,
