@@ -40,7 +40,7 @@ def areas_figure(accuracy: pd.DataFrame, coverage: pd.DataFrame, *, source: str 
     added = added.sort_values("fused")
     held = coverage[coverage["level"] == "area"].set_index("variable").loc[added.index]
     labels = [str(v).replace("_", " ") for v in added.index]
-    at, height = np.arange(len(labels)), 1.95 + 0.24 * len(labels)
+    at, height = np.arange(len(labels)), 1.75 + 0.24 * len(labels)
     with Canvas(
         "Small areas, where the truth is known",
         "hidden, fused from a 2 % sample that does not tell its areas, and compared with the answers",
@@ -50,7 +50,7 @@ def areas_figure(accuracy: pd.DataFrame, coverage: pd.DataFrame, *, source: str 
     ) as canvas:
         left = label_margin(labels)
         middle = left + (9.2 - left) / 2
-        box = {"top": 1.15, "bottom": 0.75}
+        box = {"top": 0.95, "bottom": 0.75}
         axes = canvas.axes(left=left, right=9.2 - middle + 0.2, **box)
         axes.hlines(at, 0, added["fused"], color="#cbd2d9", linewidth=1.2, zorder=1)
         for method, (name, color, marker) in reversed(STYLES.items()):
@@ -71,13 +71,13 @@ def areas_figure(accuracy: pd.DataFrame, coverage: pd.DataFrame, *, source: str 
         )
         right.set(yticks=at, yticklabels=[], xlim=(min(0.3, float(held["without"].min()) - 0.05), 1.01))
         right.set_xlabel("share of areas inside the 90 % margin")
-        for one in (axes, right):
+        for one, start in ((axes, -0.36), (right, -0.02)):
             one.set_ylim(-0.7, len(at) - 0.3)
             one.tick_params(axis="y", labelcolor=INK)
             one.grid(axis="y", visible=False)
             one.legend(
                 loc="lower left",
-                bbox_to_anchor=(-0.02, 1.0),
+                bbox_to_anchor=(start, 1.0),
                 ncols=4,
                 handletextpad=0.2,
                 columnspacing=1.0,

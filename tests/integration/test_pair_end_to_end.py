@@ -189,8 +189,8 @@ def test_estimates_of_a_pair_hold_its_area_errors(small_run) -> None:
     file = small_run.layout.area_error(PAIR)
     kept = file.read_bytes()
     proxies = tuple(
-        Proxy(variable=v, icc=0.9, standard_error=0.01, icc_finer=0.9, icc_wider=0.5, part=0.5, residual_share=0.5, spread=0.1,
-              areas=20) for v in "abcde"
+        Proxy(variable=v, icc=0.9, standard_error=0.01, icc_finer=0.9, icc_wider=0.5, part=0.5,
+              residual_share=0.5, spread=0.1, areas=20) for v in "abcde"
     )  # fmt: skip
     try:
         AreaError(area=("state", "puma10"), wider=("state",), proxies=proxies, measured_on={}).write(file)
