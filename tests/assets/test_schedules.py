@@ -64,7 +64,8 @@ def asked(result) -> list[tuple[str | None, str | None]]:
 
 def tick(name: str, instance, **more):
     [schedule] = [schedule for schedule in SCHEDULES if schedule.name == name]
-    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more))
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more) as context:
+        return schedule(context)
 
 
 def look(instance, cursor: str | None, folder: Path, mirror: Path | None):
