@@ -53,5 +53,5 @@ def test_published_codes_are_those_of_our_codebooks_but_for_two_that_the_codeboo
             (f"{survey.survey}_{survey.vintage}", name, a, b) for a in ours - theirs for b in theirs - ours
         }
     assert compared >= 2_190
-    # EIA's codebook says 7; the published files, from memory, 6. A person who does not work is a 02 too, not only a skip.
+    # EIA says 7, the published files, from memory, 6; and who does not work is an 02 too, not only a skip.
     assert different == {("RECS_2015", "householder_race", "7", "6"), ("NHTS_2017", "worker", "2", "-1")}
