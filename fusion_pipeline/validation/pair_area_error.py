@@ -19,6 +19,7 @@ import pyarrow as pa
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.geography.predictors import MARK, attach_predictors
 from fusion_pipeline.geography.puma_imputation import impute_puma
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.keys import row_positions
@@ -31,7 +32,7 @@ from fusion_pipeline.validation.known_truth import area_error_of
 from fusion_pipeline.validation.self_fusion import Design, SelfFusion, sampled
 
 VERSION = "1"
-AREA, WIDER = ("state", "puma10"), ("state",)
+WIDER = ("state",)
 IMPLICATES = 10
 MOST_HOUSEHOLDS = 100_000
 """Recipients fused onto: whole PUMAs, drawn at random, so that a national recipient costs no more than some states."""
@@ -72,6 +73,7 @@ def pair_area_error(
     locations = list(load_registry().pair(pair).locations)
     harmonized = [name for name in prepared.donor.columns if "__" in name]
     recipient = located.recipient.read()
+    area = ("state", puma_column(recipient.column_names, "recipient"))
     used = {name.split("__")[1] for name in harmonized}
     values, left_out = _values(households, recipient, load_proxies(), used)
     design = Design(
@@ -85,7 +87,7 @@ def pair_area_error(
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))
     believed = impute_puma(
-        donor.drop_columns(list(AREA)),
+        donor.drop_columns(list(area)),
         others,
         concordance.read(),
         locations=locations,
@@ -93,9 +95,9 @@ def pair_area_error(
         seed=seed,
         covered_states=covered_states,
     ).table
-    onto = _some_areas(others, pair, seed, most_households)
+    onto = _some_areas(others.select(area), pair, seed, most_households)
     spatial = [name for name in prepared.recipient.columns if MARK in name]
-    columns = [*design.predictors, *spatial, design.weight, *AREA]
+    columns = [*design.predictors, *spatial, design.weight, *area]
     frames = []
     for table, rows in (
         (believed, np.flatnonzero(chosen)),
@@ -103,7 +105,7 @@ def pair_area_error(
     ):
         frame = attach_predictors(table, places.read()).select(columns).to_pandas()
         frame["wider"] = frame.pop("state").astype(str)
-        frame["area"] = frame["wider"] + frame.pop("puma10").astype(str)
+        frame["area"] = frame["wider"] + frame.pop(area[1]).astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)
     setting = SelfFusion(frames[0], frames[1], names, tuple(spatial), _own(names, spatial), design)
@@ -112,7 +114,7 @@ def pair_area_error(
             setting,
             np.ones(len(frames[1]), dtype=bool),
             group=load_proxies().group.name,
-            area=AREA,
+            area=area,
             wider=WIDER,
             complete=not covered_states,
             folder=Path(folder),
@@ -162,15 +164,13 @@ def _values(
     return pd.DataFrame(values), left_out
 
 
-def _some_areas(recipient: pa.Table, pair: str, seed: int, most: int) -> np.ndarray:
+def _some_areas(areas: pa.Table, pair: str, seed: int, most: int) -> np.ndarray:
     """Draw whole PUMAs with `most` households at most: (n,) bool."""
-    keys = (
-        recipient["state"].cast(pa.string()).to_pandas() + recipient["puma10"].cast(pa.string()).to_pandas()
-    )
-    codes, areas = pd.factorize(keys, sort=True)
-    order = stream(seed, "area error", pair, "areas").permutation(len(areas))
-    size = np.bincount(codes, minlength=len(areas))
-    kept = np.zeros(len(areas), dtype=bool)
+    state, puma = (column.cast(pa.string()).to_pandas() for column in areas.columns)
+    codes, names = pd.factorize(state + "|" + puma, sort=True)
+    order = stream(seed, "area error", pair, "areas").permutation(len(names))
+    size = np.bincount(codes, minlength=len(names))
+    kept = np.zeros(len(names), dtype=bool)
     kept[order[np.cumsum(size[order]) <= most]] = True
     return kept[codes]
 

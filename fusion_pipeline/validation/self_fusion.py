@@ -245,7 +245,9 @@ def _as_numbers(column: pa.ChunkedArray) -> np.ndarray:
 def _booleans_as_categories(table: pa.Table) -> pa.Table:
     for j, field in enumerate(table.schema):
         if pa.types.is_boolean(field.type):
-            table = table.set_column(j, field.name, table[j].cast(pa.string()).dictionary_encode())
+            # Always both levels in one order, whichever comes first in a table.
+            codes = table[j].combine_chunks().cast(pa.int8())
+            table = table.set_column(j, field.name, pa.DictionaryArray.from_arrays(codes, ["no", "yes"]))
     return table
 
 

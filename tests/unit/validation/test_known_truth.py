@@ -155,6 +155,12 @@ def test_bad_input_is_named(households, change, design, proxies, match) -> None:
         SelfFusion.of(households.assign(**change), proxies, Design(**{**vars(DESIGN), **design}))
 
 
+def test_yes_no_predictors_have_the_same_levels_whichever_answer_comes_first(households) -> None:
+    design = Design(**{**vars(DESIGN), "predictors": ("age", "flag")})
+    for seed in range(6):
+        SelfFusion.of(households, ("amount",), Design(**{**vars(design), "seed": seed}))
+
+
 def test_place_with_donors_alone_is_named(households) -> None:
     lonely = households.assign(
         state=np.where(np.arange(HOUSEHOLDS) == 0, "alone", households["state"].astype(str))
