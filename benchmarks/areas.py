@@ -77,7 +77,10 @@ def main() -> None:
         moved = with_margins(table, AreaError.read(given.transfer))
         print(f"\nWith the component measured in {given.transfer.parent.name}:\n")
         print(_coverage_table(coverage(moved, ["level"]), "level", LEVELS))
-    source = f"ACS 2024 onto itself: {areas} PUMAs, seed {given.seed}. python benchmarks/areas.py"
+    command = "python benchmarks/areas.py"
+    if states != sorted(TEST):
+        command += f" --states {' '.join(states)} --seed {given.seed}"
+    source = f"ACS 2024 onto itself: {areas} PUMAs, seed {given.seed}, M = {given.implicates}. {command}"
     figure = areas_figure(accuracy(table), coverage(scored, ["level", "variable"]), source=source)
     given.figure.parent.mkdir(parents=True, exist_ok=True)
     given.figure.write_bytes(figure)

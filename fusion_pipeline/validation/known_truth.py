@@ -265,7 +265,7 @@ def area_error_of(
     Parameters
     ----------
     setting, recipients, group : as in `KnownTruth`
-    area, wider, complete : as in `measure_area_error`; the setting has columns `area` and `wider`
+    area, wider, complete : as in `measure_area_error`; the setting has the columns `wider` too
     folder : of the proxies' model sets
     measured_on : what to say about the data
     threads : models fitted at the same time
@@ -276,7 +276,7 @@ def area_error_of(
         Without proxies, and so not `measured`, where fewer than ten areas have 20 households or more, or fewer than ten
         of their parts: then nothing is fused.
     """
-    truth = KnownTruth(setting, recipients, group, ("wider",), methods=())
+    truth = KnownTruth(setting, recipients, group, tuple(wider), methods=())
     for level in ("area", "part"):
         households = np.bincount(truth.levels[level][0])
         if (households >= SMALLEST_GROUP).sum() < FEWEST_AREAS:

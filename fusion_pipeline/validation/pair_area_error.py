@@ -97,15 +97,14 @@ def pair_area_error(
     ).table
     onto = _some_areas(others.select(area), pair, seed, most_households)
     spatial = [name for name in prepared.recipient.columns if MARK in name]
-    columns = [*design.predictors, *spatial, design.weight, *area]
+    columns = list(dict.fromkeys([*design.predictors, *spatial, design.weight, *area]))
     frames = []
     for table, rows in (
         (believed, np.flatnonzero(chosen)),
         (others.filter(pa.array(onto)), np.flatnonzero(~chosen)[onto]),
     ):
         frame = attach_predictors(table, places.read()).select(columns).to_pandas()
-        frame["wider"] = frame.pop("state").astype(str)
-        frame["area"] = frame["wider"] + frame.pop(area[1]).astype(str)
+        frame["area"] = frame["state"].astype(str) + frame.pop(area[1]).astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)
     setting = SelfFusion(frames[0], frames[1], names, tuple(spatial), _own(names, spatial), design)

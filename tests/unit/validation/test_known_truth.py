@@ -128,9 +128,7 @@ def test_margins_with_the_component_are_wider_and_cover_more(truth) -> None:
 
 def test_too_few_areas_are_not_measured_and_nothing_is_fused(households, tmp_path) -> None:
     few = households[households["area"] < "a09"]
-    setting = SelfFusion.of(
-        few.assign(wider=few["state"]), PROXIES, Design(**{**vars(DESIGN), "donors": 100})
-    )
+    setting = SelfFusion.of(few, PROXIES, Design(**{**vars(DESIGN), "donors": 100}))
     found = area_error_of(
         setting, np.ones(len(setting.recipient), bool), group="class", area=["area"], wider=["state"],
         folder=tmp_path, measured_on={"survey": "simulated"},
