@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fusion_pipeline.inference.area_error import AreaError, Lie, area_variance, widened
+from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.area_groups import Explained, concentration, explained
+from fusion_pipeline.inference.area_variance import Lie, area_variance, widened
 from fusion_pipeline.inference.cells import Grouping, significant
 from fusion_pipeline.inference.microdata import Block, Factor
 
@@ -126,12 +127,12 @@ class AreaSpread:
 
 
 def _numbers(block: Block, factors: Sequence[Factor]) -> NDArray[np.int64]:
-    if not factors:
-        return np.zeros(len(block.rows), dtype=np.int64)
-    _, numbers = np.unique(
-        np.column_stack([block.codes[f.key] for f in factors]), axis=0, return_inverse=True
-    )
-    return numbers.reshape(-1)
+    """Number the combinations of levels that occur, a missing value as a level, from 0."""
+    mixed = np.zeros(len(block.rows), dtype=np.int64)
+    for factor in factors:
+        codes = block.codes[factor.key]
+        mixed = mixed * (int(codes.max(initial=-1)) + 2) + codes + 1
+    return np.asarray(np.unique(mixed, return_inverse=True)[1], dtype=np.int64)
 
 
 def _most(columns: Sequence[Explained]) -> Explained:

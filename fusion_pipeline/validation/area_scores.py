@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fusion_pipeline.inference.area_error import AreaError, Lie, area_variance, widened
+from fusion_pipeline.inference.area_error import AreaError
+from fusion_pipeline.inference.area_variance import Lie, area_variance, widened
 from fusion_pipeline.validation.known_truth import METHODS
 
 SIZES = ((0, 100), (100, 200), (200, 400), (400, 800), (800, np.inf))

@@ -11,12 +11,10 @@ from fusion_pipeline.errors import AnalysisError, StorageError
 from fusion_pipeline.inference.area_error import (
     AreaError,
     Expected,
-    Lie,
     Proxy,
-    area_variance,
     estimate_icc,
-    widened,
 )
+from fusion_pipeline.inference.area_variance import Lie, area_variance, widened
 
 
 def proxy(
