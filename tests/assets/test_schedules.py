@@ -170,4 +170,5 @@ def test_automation_makes_what_follows_from_a_raw_file_and_nothing_else(instance
         for partition in second.get_requested_partitions(key)
     }
     # What has never been made waits for all of its inputs; the chain of one partition is asked for at once.
-    assert found == {(f"survey/{name}", "RECS_2015") for name in ("households", "persons", "dictionary")}
+    chain = ("households", "persons", "dictionary", "dictionary_page")
+    assert found == {(f"survey/{name}", "RECS_2015") for name in chain}
