@@ -85,8 +85,8 @@ def raw_files(settings: Settings) -> RawFiles:
 def _resources(settings: Settings) -> dict[str, Any]:
     root = str(settings.root)
     return {
-        "store": FusionStore(root=root),
-        "io_manager": ParquetIOManager(root=root),
+        "store": FusionStore(root=root, remote=settings.shared),
+        "io_manager": ParquetIOManager(root=root, remote=settings.shared),
         "compute": Compute(
             threads=settings.step_threads, memory_limit=settings.step_memory, seed=settings.seed
         ),
