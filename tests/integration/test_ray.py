@@ -46,15 +46,17 @@ def cluster():
         yield made
     finally:
         for node in list(made.list_all_nodes()):
-            node.kill_all_processes(check_alive=False, allow_graceful=True)
+            die(node)
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def die(node) -> None:
     """Kill all processes of a node at once, as when its machine loses power."""
     [raylet] = node.all_processes["raylet"]
-    daemon = psutil.Process(raylet.process.pid)
-    for process in (daemon, *daemon.children(recursive=True)):
-        process.kill()
+    if raylet.process.poll() is None:
+        daemon = psutil.Process(raylet.process.pid)
+        for process in (daemon, *daemon.children(recursive=True)):
+            process.kill()
 
 
 def drawn(layout: Layout) -> dict[int, bytes]:
