@@ -288,6 +288,7 @@ def fusion_models(
         data_version=dg.DataVersion(models.fingerprint[:32]),
         metadata={
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
+            "donor rows": prepared.donor.num_rows,
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
             "importance": figures.image(drawing.importance(importance(models), source=pair)),
