@@ -75,9 +75,12 @@ BLOCKING = {
     "fusion/microdata": {"complete"},
 }
 WARNING = {
-    "fusion/harmonized": {"similarity"},
-    "fusion/models": {"common_support"},
-    "fusion/microdata": {"marginals"},
+    "survey/households": {"budget"},
+    "acs/households": {"budget"},
+    "fusion/harmonized": {"similarity", "budget"},
+    "fusion/models": {"common_support", "budget"},
+    "fusion/implicates": {"budget"},
+    "fusion/microdata": {"marginals", "budget"},
 }
 
 ACS_YEARS = [
