@@ -2,10 +2,10 @@
 
     python benchmarks/imputation.py [--donors 3000]
 
-Simulated surveys; in each, 15 % of the answers to some variables are hidden. `thorough` fills them as a fusion variable
-would be drawn (all rows, all predictors, settings of `train`), `light` as `impute` does by default. Agreement is the share
-of draws that are the hidden category, or the correlation of drawn with hidden numbers; distance is the total variation
-distance of the two distributions, or the Kolmogorov-Smirnov statistic.
+Simulated surveys; in each, 15 % of the answers to some variables are hidden. `thorough` fills them as a fusion
+variable would be drawn (all rows, all predictors, settings of `train`), `light` as `impute` does by default. Agreement
+is the share of draws that are the hidden category, or the correlation of drawn with hidden numbers; distance is the
+total variation distance of the two distributions, or the Kolmogorov-Smirnov statistic.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
             ]
             mean = np.mean(list(found.values()), axis=0)
             print(f"{key} {kind}: {taken.cpu:.1f} CPU s, agreement {mean[0]:.3f}, distance {mean[1]:.3f}")
-    wide = pd.DataFrame(rows).pivot(index=["survey", "variable"], columns="models")
+    wide = pd.DataFrame(rows).set_index(["survey", "variable", "models"]).unstack()  # noqa: PD010
     print(wide.round(3).to_string())
 
 

@@ -4,9 +4,9 @@ Belongs here: which of a survey's variables are filled, and in what order. Does 
 (`fusion/imputation.py`), valid skips, which are answers (`coding.py`), and multiple completed copies (the variance of a
 single imputation is not carried on).
 
-Answers are filled first; what is derived from them is then worked out again, so that it agrees with them. Only what an
-expression cannot tell is filled itself, such as the rent that an owner's home would fetch. It is not predicted by what it
-was derived from: for the records without it, that says why it is missing, not what it is.
+Answers are filled first; what is derived from them is then worked out again, so that it agrees with them. Only what
+an expression cannot tell is filled itself, such as the rent that an owner's home would fetch. It is not predicted by
+what it was derived from: for the records without it, that says why it is missing, not what it is.
 
 Keys, weights, replicate weights and places are never filled, and nothing is filled from them.
 """
@@ -75,7 +75,6 @@ def impute_missing(
 
 
 def _with_gaps_filled(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    position, column = table.column_names.index(name), table[name]
-    if pa.types.is_dictionary(column.type):
-        values = values.cast(column.type)
-    return table.set_column(position, name, pc.coalesce(column, values.cast(column.type)))
+    column = table[name]
+    filled = pc.coalesce(column, values.cast(column.type))
+    return table.set_column(table.column_names.index(name), name, filled)

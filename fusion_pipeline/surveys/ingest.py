@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fusion_pipeline.errors import IngestError
-from fusion_pipeline.storage.tables import categorical
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.collecting import Collector, published_factors
 from fusion_pipeline.surveys.deriving import derived_column
