@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from fusion_pipeline.geography.sources import degree_days, energy_prices
 
 from fusion_pipeline.geography.concordance import build_concordance, puma_ids, states
 from fusion_pipeline.geography.puma_imputation import impute_puma, locate_recipients
-from fusion_pipeline.geography.sources import degree_days, energy_prices
 from fusion_pipeline.storage.tables import categorical, levels_of
 
 pytestmark = pytest.mark.realdata

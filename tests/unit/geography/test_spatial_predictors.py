@@ -3,11 +3,11 @@ import gzip
 import numpy as np
 import pyarrow as pa
 import pytest
+from fusion_pipeline.geography.sources import PRICES, degree_days, energy_prices
 
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.predictors import attach_predictors, puma_predictors, usable_predictors
-from fusion_pipeline.geography.sources import PRICES, degree_days, energy_prices
 from fusion_pipeline.geography.summaries import Summary, load_summaries, summarize
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
