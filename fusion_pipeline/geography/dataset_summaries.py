@@ -1,6 +1,6 @@
-"""Spatial datasets brought to PUMAs: raw tables to values of units, and these to summaries of both PUMA definitions.
+"""Spatial datasets brought to PUMAs: values of units to summaries of both PUMA definitions.
 
-Belongs here: values of states, counties, tracts, ZIP codes, and their weighted means, medians and shares. Does not
+Belongs here: weighted means, medians and shares of units by PUMA. Does not
 belong here: the schema of a dataset (`datasets.py`), reading files (`reading.py`), which vintage a year uses
 (`datasets.py`), ranks (`predictors.py`).
 
@@ -23,10 +23,10 @@ import pyarrow as pa
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography.building import CENSUS
 from fusion_pipeline.geography.concordance import states
-from fusion_pipeline.geography.counties import facts
-from fusion_pipeline.geography.datasets import SourceTable, SpatialDataset, SpatialVariable, Unit
-from fusion_pipeline.geography.reading import read_columns, read_stations
-from fusion_pipeline.geography.relationships import TERRITORIES, geoid
+from fusion_pipeline.geography.counties import facts, ground
+from fusion_pipeline.geography.datasets import SpatialDataset, SpatialVariable, Unit
+from fusion_pipeline.geography.relationships import TERRITORIES
+from fusion_pipeline.geography.unit_values import UnitValues, read_vintages
 from fusion_pipeline.storage.tables import categorical
 
 VERSION = "1"
@@ -34,8 +34,6 @@ COVERED = 0.5
 """Least share of a PUMA's housing units in units with a value."""
 _STRANGERS = 0.5
 """Share of a file's units that may be unknown to the concordance; more are a file of another census."""
-# NOAA's sign for a value that is not zero but rounds to it.
-_ROUNDS_TO_ZERO = -7777
 Array = np.ndarray
 _log = logging.getLogger(__name__)
 
@@ -73,38 +71,29 @@ def summarize_dataset(
     """
     frames: list[pd.DataFrame] = []
     remarks: dict[str, list[str]] = {}
-    names = [f"{name}..{variable.name}" for variable in dataset.every_variable]
     crossings: dict[tuple[str, str], _Crossing | None] = {}
-    for vintage in dataset.vintages:
-        there = {t: paths[r] for t in dataset.tables if (r := dataset.role(t, vintage)) in paths}
-        values, suppressed = _values(dataset, there, vintage)
-        if values.empty:
-            continue
-        outside = values.index.str[:2].isin(TERRITORIES) & (dataset.unit != "zcta")
+    for values in read_vintages(dataset, paths):
         for pumas, concordance in concordances.items():
-            column = _unit_column(dataset, vintage, pumas)
+            column, where = _unit_column(dataset, values.vintage, pumas), f"{values.vintage} {pumas}"
             if (pumas, column) not in crossings:
                 crossings[pumas, column] = _Crossing.read(concordance, pumas, column, dataset.unit)
             crossing = crossings[pumas, column]
             if crossing is None:
-                remarks.setdefault(f"left out, the concordance has no {column}", []).append(
-                    f"{vintage} {pumas}"
-                )
-                continue
-            frame, counts = _by_puma(dataset, values[~outside], crossing, where=f"{name} {vintage}, {pumas}")
-            counts |= {"units in territories": int(outside.sum()), "cells without value": suppressed}
-            remark = "; ".join(f"{what}: {count}" for what, count in counts.items() if count)
-            remarks.setdefault(remark, []).append(f"{vintage} {pumas}")
-            frame = frame.rename(columns={v.name: f"{name}..{v.name}" for v in dataset.every_variable})
-            frames.append(frame.assign(pumas=pumas, vintage=vintage))
+                remark = f"left out, the concordance has no {column}"
+            else:
+                frame, counts = _by_puma(dataset, values, crossing, where=f"{name} {where}")
+                frames.append(frame.assign(pumas=pumas, vintage=values.vintage))
+                remark = "; ".join(f"{what}: {count}" for what, count in counts.items() if count)
+            remarks.setdefault(remark or "all have values", []).append(where)
     empty = pd.DataFrame(columns=["pumas", "vintage", "state", "puma", "weight"])
     table = pd.concat(frames, ignore_index=True) if frames else empty
+    names = [variable.name for variable in dataset.every_variable]
     lacking = [column for column in names if column not in table or table[column].isna().all()]
     notes = {", ".join(vintages): remark for remark, vintages in remarks.items()}
     if lacking:
         notes["without any value"] = ", ".join(lacking)
     _log.info("%s: %d rows, %d of %d variables", name, len(table), len(names) - len(lacking), len(names))
-    return DatasetSummary(_as_table(table, names), notes)
+    return DatasetSummary(_as_table(table, {f"{name}..{variable}": variable for variable in names}), notes)
 
 
 @dataclass(frozen=True)
@@ -116,131 +105,37 @@ class _Crossing:
     total: Array
     """(P,) of the PUMAs, in order of state and PUMA."""
     place: Array
-    unit: pd.Series
+    unit: Array
     weight: Array
-    """(C,) of the crossings: position of the PUMA, unit, housing units. Pieces in no unit have none."""
+    """(C,) of the crossings: position of the PUMA, position of the unit, housing units. Pieces in no unit have none."""
+    units: pd.Index
 
     @classmethod
     def read(cls, concordance: pa.Table, pumas: str, column: str, unit: Unit) -> _Crossing | None:
         if column not in concordance.column_names:
             return None
         text = {c: concordance[c].cast(pa.string()).to_pandas() for c in {"state", pumas, column}}
-        code = text["state"] + text[column] if unit == "puma" else text[column]
-        weight = pd.Series(concordance["weight"].to_numpy())
-        total = weight.groupby(text["state"] + text[pumas]).sum()
-        crossing = weight.groupby([text["state"] + text[pumas], code]).sum()
-        labels = total.index.to_series()
+        weight = concordance["weight"].to_numpy()
+        place, labels = pd.factorize(text["state"] + text[pumas], sort=True)
+        code, units = pd.factorize(
+            text["state"] + text[column] if unit == "puma" else text[column], sort=True
+        )
+        # Pieces of one unit in one PUMA are one crossing.
+        pair, inside = place * (len(units) + 1) + code, code >= 0
+        crossing, of_piece = np.unique(pair[inside], return_inverse=True)
         return cls(
             labels.str[:2].to_numpy(),
             labels.str[2:].to_numpy(),
-            total.to_numpy(),
-            total.index.get_indexer(crossing.index.get_level_values(0)),
-            pd.Series(crossing.index.get_level_values(1)),
-            crossing.to_numpy(),
+            np.bincount(place, weights=weight),
+            *np.divmod(crossing, len(units) + 1),
+            np.bincount(of_piece, weights=weight[inside], minlength=len(crossing)),
+            pd.Index(units),
         )
 
-
-def _values(
-    dataset: SpatialDataset, paths: Mapping[str, Path], vintage: str
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Values of every unit, one column a variable; and how many cells of the raw rows hold none, by variable."""
-    rows = {table: _rows(dataset, dataset.tables[table], path, vintage) for table, path in paths.items()}
-    columns, suppressed = {}, {}
-    for variable in dataset.every_variable:
-        of = [variable.table] if variable.table else list(rows)
-        present = [rows[t] for t in of if t in rows and _first(variable.of) in rows[t]]
-        if not present:
-            continue
-        frame = pd.concat(present, ignore_index=True)
-        weight = dataset.tables[of[0]].weight
-        columns[variable.name], missing = _of_units(frame, variable, dataset.missing, weight)
-        if missing:
-            suppressed[variable.name] = missing
-    return pd.DataFrame(columns), suppressed
-
-
-def _rows(dataset: SpatialDataset, table: SourceTable, path: Path, vintage: str) -> pd.DataFrame:
-    """Rows of a raw table with their `unit`; of series, one column a series."""
-    if table.layout == "stations":
-        stations = read_stations(path)
-        # Cooperative stations only: their numbers begin with the state's.
-        stations = stations[stations["station"].str.startswith("USC00")]
-        return _named_states(stations.assign(code=stations["station"].str[5:7]), table)
-    if table.layout == "series":
-        key, item = table.key[0], str(table.item)
-        raw = read_columns(path, [key, item, vintage], required=[key, item])
-        if vintage not in raw:
-            return pd.DataFrame({"unit": []})
-        wanted = raw[item].isin({_first(v.of) for v in dataset.every_variable})
-        if (twice := raw[wanted].duplicated([key, item])).any():
-            row = raw[wanted][twice].iloc[0]
-            raise GeographyError(
-                path.name, f"has {item} {row[item]} of {row[key]} more than once.", "Fetch the file again."
-            )
-        wide = raw[wanted].pivot_table(index=key, columns=item, values=vintage, aggfunc="first").reset_index()
-        return _named_states(wide.rename(columns={key: "code"}), table)
-    variables = [v for v in dataset.every_variable if v.table is None or dataset.tables[v.table] is table]
-    asked = [c for v in variables for c in (v.of, *([v.per] if v.per else []), *v.where)]
-    asked += [table.weight] if table.weight else []
-    raw = read_columns(path, list(dict.fromkeys([*table.key, *asked])), required=table.key)
-    parts = [raw[_first(column)] for column in table.key]
-    code = geoid(parts[0], dataset.unit) if len(parts) == 1 else _padded(parts, dataset)
-    if dataset.unit == "zcta":
-        code = code.str.zfill(5)
-    # All that a concordance knows of a block group's place is its tract.
-    code = code.str[:11] if dataset.unit == "block_group" else code
-    return _named_states(raw.assign(code=code)[code != ""], table)
-
-
-def _padded(parts: list[pd.Series], dataset: SpatialDataset) -> pd.Series:
-    """Join the columns of a code, with the leading zeros that a spreadsheet may have dropped."""
-    widths = [2, 5] if dataset.unit == "puma" else [2, 3, 6, 1]
-    code = parts[0].str.zfill(widths[0])
-    for part, width in zip(parts[1:], widths[1:], strict=False):
-        code = code + part.str.zfill(width)
-    return code
-
-
-def _named_states(rows: pd.DataFrame, table: SourceTable) -> pd.DataFrame:
-    """Name the units: states by FIPS, whatever the file calls them. A code that two states share counts for both."""
-    if table.codes == "fips":
-        return rows.rename(columns={"code": "unit"})
-    known = pd.DataFrame(
-        [(getattr(state, table.codes), state.fips) for state in states().values()], columns=["code", "unit"]
-    )
-    return rows.merge(known, on="code").drop(columns="code")
-
-
-def _of_units(
-    rows: pd.DataFrame, variable: SpatialVariable, missing: tuple[float, ...], weight: str | None
-) -> tuple[pd.Series, int]:
-    """Value of every unit."""
-    unit, of = rows["unit"], rows[_first(variable.of)]
-    if variable.statistic == "share":
-        values = of.isin(variable.levels).astype(float).where(of != "")
-    else:
-        values = _number(of, missing)
-        values = values.where(values > 0) if variable.positive else values
-    lacking = int(values.isna().sum())
-    for column, codes in variable.where.items():
-        values = values.where(rows[column].isin(codes), 0.0)
-    if variable.per:
-        total = _number(rows[_first(variable.per)], missing).groupby(unit).sum()
-        result = values.groupby(unit).sum(min_count=1) / total.where(total > 0)
-    elif weight and weight in rows:
-        w = _number(rows[weight], missing).fillna(0.0).where(values.notna(), 0.0)
-        result = (values.fillna(0.0) * w).groupby(unit).sum() / w.groupby(unit).sum().replace(0.0, np.nan)
-    elif variable.statistic == "median":
-        result = values.groupby(unit).median()
-    else:
-        result = values.groupby(unit).mean()
-    return result * variable.factor, lacking
-
-
-def _number(text: pd.Series, missing: tuple[float, ...]) -> pd.Series:
-    values = pd.to_numeric(text, errors="coerce").astype(np.float64)
-    values = values.mask(values.isin(missing))
-    return values.mask(values == _ROUNDS_TO_ZERO, 0.0) if missing and min(missing) == -9999 else values
+    def of_units(self, known: pd.Index, values: Array) -> Array:
+        """Give every crossing the value of its unit."""
+        rows = known.get_indexer(self.units)
+        return np.append(values, np.nan)[rows][self.unit]
 
 
 def _unit_column(dataset: SpatialDataset, vintage: str, pumas: str) -> str:
@@ -259,14 +154,19 @@ def _unit_column(dataset: SpatialDataset, vintage: str, pumas: str) -> str:
 
 
 def _by_puma(
-    dataset: SpatialDataset, values: pd.DataFrame, crossing: _Crossing, where: str
+    dataset: SpatialDataset, values: UnitValues, crossing: _Crossing, where: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Summaries of every PUMA, and what was matched."""
-    known = pd.Series(crossing.unit.unique())
-    strange = values.index[~values.index.isin(known)]
-    if dataset.unit == "county":
-        values = values.apply(lambda column: facts(known, column).set_axis(known))
-    share = len(strange) / max(len(values), 1)
+    outside = values.units.str[:2].isin(TERRITORIES) & (dataset.unit != "zcta")
+    inside, known = values.units[~outside], crossing.units
+    # Counties by the ground they share: their codes change between censuses.
+    same = (
+        ground(inside.to_series()).isin(ground(known.to_series()))
+        if dataset.unit == "county"
+        else inside.isin(known)
+    )
+    strange = inside[~np.asarray(same)]
+    share = len(strange) / max(len(inside), 1)
     # A ZIP code need not be an area; and a small concordance knows few units.
     if dataset.unit != "zcta" and share > _STRANGERS and len(set(crossing.state)) == len(states()):
         raise GeographyError(
@@ -275,13 +175,24 @@ def _by_puma(
             "Correct `census` of the dataset in registry.yaml: these are codes of another census.",
         )
     frame = pd.DataFrame({"state": crossing.state, "puma": crossing.puma, "weight": crossing.total})
+    summaries = {}
     for variable in dataset.every_variable:
-        if variable.name in values:
-            given = crossing.unit.map(values[variable.name]).to_numpy(np.float64)
-            frame[variable.name] = _summary(given, crossing, variable)
-    lacking = {c: int(frame[c].isna().sum()) for c in frame.columns[3:] if frame[c].isna().any()}
-    counts = {"units unknown to the concordance": len(strange), "PUMAs without value": lacking}
-    return frame, counts
+        if variable.name not in values.columns:
+            continue
+        given = values.columns[variable.name]
+        if dataset.unit == "county":
+            of_known = facts(known.to_series(), pd.Series(given, index=values.units))
+            given = crossing.of_units(known, of_known.to_numpy(np.float64))
+        else:
+            given = crossing.of_units(values.units, given)
+        summaries[variable.name] = _summary(given, crossing, variable)
+    counts = {
+        "units in territories": int(outside.sum()),
+        "units unknown to the concordance": len(strange),
+        "cells without value": values.lacking,
+        "PUMAs without value": {n: int(np.isnan(s).sum()) for n, s in summaries.items() if np.isnan(s).any()},
+    }
+    return frame.assign(**summaries), counts
 
 
 def _summary(values: Array, crossing: _Crossing, variable: SpatialVariable) -> Array:
@@ -310,17 +221,13 @@ def _medians(values: Array, weight: Array, place: Array, n: int) -> Array:
     return result
 
 
-def _as_table(frame: pd.DataFrame, names: list[str]) -> pa.Table:
+def _as_table(frame: pd.DataFrame, names: Mapping[str, str]) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name in ("pumas", "vintage", "state", "puma"):
         levels = sorted(frame[name].unique())
         columns[name] = categorical(pd.Categorical(frame[name], categories=levels).codes, levels)
     columns["weight"] = pa.array(frame["weight"].to_numpy(np.float64))
-    for name in names:
-        values = frame[name] if name in frame else np.full(len(frame), np.nan)
+    for name, variable in names.items():
+        values = frame[variable] if variable in frame else np.full(len(frame), np.nan)
         columns[name] = pa.array(np.asarray(values, dtype=np.float32), from_pandas=True)
     return pa.table(columns)
-
-
-def _first(column: str) -> str:
-    return column.split("|")[0]

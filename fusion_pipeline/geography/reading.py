@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -24,6 +25,9 @@ from fusion_pipeline.errors import GeographyError
 _DAMAGE = (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError, zlib.error, ValueError)
 _BOM = "\ufeff"
 _STATION_LINE = 24
+# NOAA's normals: "nonzero, but rounds to zero" is -7777; the other negative codes mean that there is no value.
+_ROUNDS_TO_ZERO = -7777
+_NO_NORMAL = frozenset({-9999, -8888, -6666, -5555})
 
 
 def read_columns(path: Path, wanted: Sequence[str], *, required: Sequence[str] = ()) -> pd.DataFrame:
@@ -75,12 +79,12 @@ def read_columns(path: Path, wanted: Sequence[str], *, required: Sequence[str] =
 
 
 def read_stations(path: Path) -> pd.DataFrame:
-    """Read NOAA's annual normals: `station` (11 characters) and `value` (text; Fahrenheit degree days).
+    """Read NOAA's annual normals: `station` (11 characters) and `value` (text; Fahrenheit degree days, "" for none).
 
     Raises
     ------
     GeographyError
-        If a line is malformed; the message names it.
+        If a line is malformed or has an unknown code; the message names it.
     """
     try:
         lines = _bytes(path).decode("ascii").splitlines()
@@ -93,9 +97,18 @@ def read_stations(path: Path) -> pd.DataFrame:
                 f"line {number} is not a station and its value: {line!r}.",
                 "Fetch the normals again; the file may be cut off.",
             )
-    return pd.DataFrame(
-        {"station": [line[:11] for line in lines], "value": [line[11:23].strip() for line in lines]}
-    )
+    station = [line[:11] for line in lines]
+    values = np.array([int(line[11:23]) for line in lines], dtype=np.int64)
+    missing = np.isin(values, list(_NO_NORMAL))
+    values[values == _ROUNDS_TO_ZERO] = 0
+    if (strange := ~missing & (values < 0)).any():
+        number = int(np.argmax(strange))
+        raise GeographyError(
+            path.name,
+            f"line {number + 1} has the unknown code {values[number]}.",
+            "Fetch the normals again; if NOAA added a code, add it to geography/reading.py.",
+        )
+    return pd.DataFrame({"station": station, "value": np.where(missing, "", values.astype(str))})
 
 
 def _read_text(path: Path, wanted: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
