@@ -11,7 +11,7 @@ a tract independently of each other: no file relates all of them. The columns an
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -101,29 +101,38 @@ def build_concordance(paths: Mapping[str, Path], pumas: str) -> Concordance:
     return Concordance(_as_table(pieces, pumas), notes)
 
 
-def expected_columns(paths: Mapping[str, Path], pumas: str) -> dict[str, tuple[str, ...] | None]:
-    """Name the columns that a concordance of these files has, in order, with the levels of those that have some."""
-    if files.is_list_of_pumas(paths["tracts"]):
+def expected_columns(
+    roles: Collection[str], pumas: str, *, whole: bool = False
+) -> dict[str, tuple[str, ...] | None]:
+    """Name the columns that a concordance has, in order, with the levels of those that have some.
+
+    Parameters
+    ----------
+    roles : of the files that it is built from
+    pumas : its PUMA definition
+    whole : whether its PUMAs are known, not their tracts
+    """
+    if whole:
         there = {"cbsa20"}
     else:
         year, other = ("10", "20") if pumas == "puma10" else ("20", "10")
-        there = {"county", "tract"} | ({"zcta"} if f"zcta{year}" in paths else set())
-        if "overlap" in paths:
-            there |= {"other_tract"} | ({"other_puma"} if f"tracts{other}" in paths else set())
-        there |= {name for name in ("ur12", "ur20") if _tells_urban(name, paths, pumas)}
-        for role in paths:
+        there = {"county", "tract"} | ({"zcta"} if f"zcta{year}" in roles else set())
+        if "overlap" in roles:
+            there |= {"other_tract"} | ({"other_puma"} if f"tracts{other}" in roles else set())
+        there |= {name for name in ("ur12", "ur20") if _tells_urban(name, roles, pumas)}
+        for role in roles:
             if role.startswith("cbsa"):
                 there |= {role, f"cbsatype{role.removeprefix('cbsa')}"}
-        there |= set(zones()) if "climate" in paths else set()
+        there |= set(zones()) if "climate" in roles else set()
     there |= {"state", pumas, "weight", *AREAS}
     return {name: _levels().get(name) for name in column_sources() if name in there}
 
 
-def _tells_urban(name: str, paths: Mapping[str, Path], pumas: str) -> bool:
+def _tells_urban(name: str, roles: Collection[str], pumas: str) -> bool:
     """Whether the files say which part of a tract is urban."""
     if name == "ur12":
-        return {"zcta10", "urban10"} <= set(paths) and (pumas == "puma10" or "overlap" in paths)
-    return pumas == "puma20" and {"urban20", "housing"} <= set(paths)
+        return {"zcta10", "urban10"} <= set(roles) and (pumas == "puma10" or "overlap" in roles)
+    return pumas == "puma20" and {"urban20", "housing"} <= set(roles)
 
 
 def _levels() -> dict[str, tuple[str, ...]]:

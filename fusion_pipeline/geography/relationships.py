@@ -172,8 +172,9 @@ def numbers(path: Path, text: pd.Series) -> pd.Series:
     values = pd.to_numeric(text.where(text != ""), errors="coerce")
     if (wrong := values.isna() & (text != "")).any():
         row = int(np.argmax(wrong))
+        name = str(text.name).replace("|", " or ")
         raise _unusable(
-            path, f"column {text.name} holds {text.iloc[row]!r} in line {row + 2}, which is no number."
+            path, f"column {name} holds {text.iloc[row]!r} in line {row + 2}, which is no number."
         )
     return values.astype(np.float64)
 

@@ -20,6 +20,8 @@ from fusion_pipeline.geography.reading import read_columns, read_stations
 from fusion_pipeline.geography.relationships import geoid
 
 Array = np.ndarray
+# Columns of our own beside the publisher's, by names that none has.
+_CODE, _UNIT = "(code)", "(unit)"
 _WIDTHS = {"puma": (2, 5), "block_group": (2, 3, 6, 1), "tract": (2, 3, 6), "county": (2, 3)}
 """Digits of the columns that make a unit's code."""
 
@@ -79,7 +81,7 @@ def _series(dataset: SpatialDataset, table: SourceTable, path: Path) -> dict[str
         )
     wide = raw.set_index([key, item]).unstack(item)  # noqa: PD010 - nothing to aggregate: keys are unique
     return {
-        vintage: _named(wide[vintage].rename_axis("code").reset_index(), table)
+        vintage: _named(wide[vintage].rename_axis(_CODE).reset_index(), table)
         for vintage in dataset.vintages
         if vintage in raw
     }
@@ -91,7 +93,7 @@ def _rows(dataset: SpatialDataset, table: SourceTable, path: Path) -> pd.DataFra
         stations = read_stations(path)
         # Cooperative stations only: their numbers begin with the state's.
         stations = stations[stations["station"].str.startswith("USC00")]
-        return _named(stations.assign(code=stations["station"].str[5:7]), table)
+        return _named(stations.assign(**{_CODE: stations["station"].str[5:7]}), table)
     variables = [v for v in dataset.every_variable if v.table is None or dataset.tables[v.table] is table]
     asked = [c for v in variables for c in (v.of, *([v.per] if v.per else []), *v.where)]
     asked += [table.weight] if table.weight else []
@@ -107,21 +109,21 @@ def _rows(dataset: SpatialDataset, table: SourceTable, path: Path) -> pd.DataFra
             code = code + part.str.zfill(width)
     # All that a concordance knows of a block group's place is its tract.
     code = code.str[:11] if dataset.unit == "block_group" else code
-    return _named(raw.assign(code=code)[code != ""], table)
+    return _named(raw.assign(**{_CODE: code})[code != ""], table)
 
 
 def _named(rows: pd.DataFrame, table: SourceTable) -> pd.DataFrame:
     """Name states by FIPS, whatever the file calls them. A code that two states share counts for both."""
     if table.codes == "fips":
-        return rows.rename(columns={"code": "unit"})
+        return rows.rename(columns={_CODE: _UNIT})
     known = pd.DataFrame(
-        [(getattr(state, table.codes), state.fips) for state in states().values()], columns=["code", "unit"]
+        [(getattr(state, table.codes), state.fips) for state in states().values()], columns=[_CODE, _UNIT]
     )
-    return rows.merge(known, on="code").drop(columns="code")
+    return rows.merge(known, on=_CODE).drop(columns=_CODE)
 
 
 def _values(dataset: SpatialDataset, rows: Mapping[str, pd.DataFrame], vintage: str) -> UnitValues:
-    units = pd.Index(sorted({unit for frame in rows.values() for unit in frame["unit"].unique()}))
+    units = pd.Index(sorted({unit for frame in rows.values() for unit in frame[_UNIT].unique()}))
     result = UnitValues(vintage, units)
     tables: dict[str | None, _Table] = {
         name: _Table(frame, units, dataset.missing) for name, frame in rows.items()
@@ -144,7 +146,7 @@ class _Table:
 
     def __init__(self, rows: pd.DataFrame, units: pd.Index, missing: tuple[float, ...]) -> None:
         self.rows, self.n, self.missing = rows, len(units), missing
-        self.unit = units.get_indexer(pd.Index(rows["unit"]))
+        self.unit = units.get_indexer(pd.Index(rows[_UNIT]))
         self._numbers: dict[str, Array] = {}
 
     def of_units(self, variable: SpatialVariable, weight: str | None) -> tuple[Array, int]:

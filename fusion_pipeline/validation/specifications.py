@@ -64,11 +64,12 @@ def acs_persons(layout: Layout, partition: str) -> TableSpec:
 
 def concordance(layout: Layout, partition: str) -> TableSpec:
     """Concordance of a PUMA definition."""
-    roles = {file.role: file.path for file in _files(layout, ("geography", "raw"), partition)}
+    files = {file.role: file for file in _files(layout, ("geography", "raw"), partition)}
+    whole = bool(files["tracts"].absent)
     needed = {"state", partition, "weight", *AREAS}
     columns = [
         ColumnSpec(name, levels, 0 if name == "weight" else None, nullable=name not in needed)
-        for name, levels in building.expected_columns(roles, partition).items()
+        for name, levels in building.expected_columns(files, partition, whole=whole).items()
     ]
     pieces = ("tract", "zcta", "other_tract", "ur12", "ur20", "cbsa20")
     key = tuple(c.name for c in columns if c.name in ("state", partition, *pieces))
