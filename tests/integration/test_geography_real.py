@@ -76,7 +76,9 @@ def test_weights_are_the_housing_units_of_all_counties_connecticut_included(shar
     counties = pd.read_parquet(shared / "data/spatial/acs5_county/acs_b25001_county_2020_2024.parquet")
     of_state = counties.groupby("state_fips")["total_housing_units"].sum().drop("72")
     frame = concordance.to_pandas()
-    assert frame.groupby(frame["state"].astype(str))["weight"].sum().to_dict() == pytest.approx(of_state.to_dict())
+    assert frame.groupby(frame["state"].astype(str))["weight"].sum().to_dict() == pytest.approx(
+        of_state.to_dict()
+    )
 
 
 def test_households_of_2024_find_their_pumas_of_2020(shared, concordances):
@@ -114,7 +116,9 @@ def test_degree_days_run_from_hawaii_to_alaska(summaries):
 def test_county_medians_reach_every_puma(summaries):
     medians = by_state(summaries["acs_county"], "2020-2024")
     assert medians.notna().all(axis=None)
-    assert medians["acs_county..home_value"].nlargest(3).index.isin([FIPS["HI"], FIPS["CA"], FIPS["DC"]]).all()
+    assert (
+        medians["acs_county..home_value"].nlargest(3).index.isin([FIPS["HI"], FIPS["CA"], FIPS["DC"]]).all()
+    )
     assert medians.loc[FIPS["CT"], "acs_county..household_income"] > 80_000
 
 
