@@ -82,7 +82,8 @@ def place_predictors(
     Returns
     -------
     PlacePredictors
-        A row a PUMA, in the order of `acs`. A dataset without a vintage for the year, or for these PUMAs, is left out.
+        A row a PUMA, in the order of `acs`. Left out are datasets without a vintage for the year, or for these PUMAs,
+        and variables without any value.
 
     Notes
     -----
@@ -106,13 +107,11 @@ def place_predictors(
             continue
         chosen[dataset] = vintage
         table = table.filter(pc.equal(table["vintage"].cast(pa.string()), vintage))
-        names = ["state", *[definition if c == "puma" else c for c in table.column_names if c != "state"]]
-        table = table.select(["state", *[c for c in table.column_names if c != "state"]]).rename_columns(
-            names
-        )
+        names = [definition if name == "puma" else name for name in table.column_names]
+        table = table.rename_columns(names)
         rows = positions(puma_ids(table, dataset), ids)
         for name in names:
-            if MARK in name:
+            if MARK in name and table[name].null_count < table.num_rows:
                 values = np.append(_floats(table[name]), np.nan)[rows]
                 columns[name] = _float32(weighted_ranks(values, weight))
     _log.info("spatial predictors %d, %s: %s", year, definition, chosen)
