@@ -37,7 +37,10 @@ def test_every_file_that_a_pair_uses_is_there(mirror: Path) -> None:
     surveys = [registry.surveys[key] for key in sorted({d for pair in pairs for d in pair.donors})]
     surveys += [registry.recipients[key] for key in sorted({pair.recipient for pair in pairs})]
     expected = {f"{survey.folder}/{file.name}" for survey in surveys for file in survey.files.values()}
-    expected |= {f"spatial/{file.name}" for file in registry.geography.values()}
+    expected |= {f"spatial/{file.name}" for d in registry.geography.values() for file in d.files.values()}
+    for name, dataset in registry.spatial.items():
+        written = {file.name for file in dataset.files.values() if (mirror / "spatial" / file.name).is_file()}
+        assert written, name
     assert expected <= set(digests(mirror))
 
 

@@ -46,12 +46,14 @@ def layout(tmp_path_factory) -> Layout:
     layout = Layout(tmp_path_factory.mktemp("store"))
     write_table(layout.table(("survey", "raw"), "RECS_2015"), record(("households", ABSENT)))
     write_table(layout.table(("acs", "raw"), "2013"), record(("households", ()), ("persons", ())))
+    relationships = record(("tracts", ()), ("zcta10", ()), ("urban10", ()), ("climate", ()))
+    write_table(layout.table(("geography", "raw"), "puma10"), relationships)
     for asset, partition, specify in (
         (("survey", "households"), "RECS_2015", specifications.survey_households),
         (("survey", "persons"), "RECS_2015", specifications.survey_persons),
         (("acs", "households"), "2013", specifications.acs_households),
         (("acs", "persons"), "2013", specifications.acs_persons),
-        (("geography", "concordance"), None, specifications.concordance),
+        (("geography", "concordance"), "puma10", specifications.concordance),
     ):
         write_table(layout.table(asset, partition), conforming(specify(layout, partition)))
     return layout
@@ -62,8 +64,9 @@ SPECIFY = {
     "survey/dictionary": lambda layout: specifications.survey_dictionary(layout, "RECS_2015"),
     "acs/households": lambda layout: specifications.acs_households(layout, "2013"),
     "acs/persons": lambda layout: specifications.acs_persons(layout, "2013"),
-    "geography/concordance": lambda layout: specifications.concordance(layout, None),
-    "geography/predictors": lambda layout: specifications.spatial_predictors(layout, "2013"),
+    "geography/concordance": lambda layout: specifications.concordance(layout, "puma10"),
+    "geography/predictors": lambda layout: specifications.acs_summaries(layout, "2013"),
+    "spatial/summaries": lambda layout: specifications.spatial_summaries(layout, "irs"),
     "fusion/harmonized donor": lambda layout: specifications.harmonized(layout, PAIR)["donor"],
     "fusion/harmonized recipient": lambda layout: specifications.harmonized(layout, PAIR)["recipient"],
     "fusion/located donor": lambda layout: specifications.located(layout, PAIR)["donor"],
