@@ -103,7 +103,7 @@ def quality_report(
     report = pair_report.write_pair_report(
         pair,
         store.layout,
-        [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)],
+        store.implicates(pair, IMPLICATES.chunks),
         prepared=prepared,
         harmonized=harmonized,
         households=households,

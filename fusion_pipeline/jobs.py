@@ -56,12 +56,17 @@ JOBS = [
     _chain(
         "build_concordance",
         _keys("geography/raw", "geography/concordance"),
-        "Raw geography files to the PUMA concordance.",
+        "Raw geography files to the concordance of a PUMA definition.",
+    ),
+    _chain(
+        "summarize_places",
+        dg.AssetSelection.groups("spatial"),
+        "Raw files of a spatial dataset to its summaries by PUMA.",
     ),
     _chain(
         "summarize_pumas",
         _keys("geography/predictors"),
-        "Spatial predictors of every PUMA for an ACS year.",
+        "The ACS households of a year summarized by PUMA.",
     ),
     _chain(
         "fit_pair",
