@@ -84,8 +84,14 @@ def libraries(_pair: str) -> dict[str, Any]:
 
 
 def proxies(pair: str) -> dict[str, Any]:
-    """Name the proxies of area errors, and the disclosed locations."""
-    return {"proxies": _digest(load_proxies()), **libraries(pair), **of_pair("locations")(pair)}
+    """Name the proxies of area errors, disclosed locations, and vintages of spatial datasets."""
+    windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
+    return {
+        "proxies": _digest(load_proxies()),
+        "windows": windows,
+        **libraries(pair),
+        **of_pair("locations", "recipient")(pair),
+    }
 
 
 def complete(pair: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def pair_area_error(
     located: PairTables,
     prepared: PairTables,
     households: TableRef,
-    places: TableRef,
+    places: pa.Table,
     concordance: TableRef,
     covered_states: Sequence[str],
     seed: int,
@@ -59,7 +59,7 @@ def pair_area_error(
     pair : name in the registry
     located, prepared : the pair's tables: places and weights of recipients; predictors, and how many donors there are
     households : the recipient's standardized households
-    places : spatial predictors by PUMA
+    places : spatial predictors by PUMA, of the recipient's year
     concordance : of `build_concordance`
     covered_states : FIPS codes of the states that the recipient covers; empty: all of them
     seed, threads : as elsewhere
@@ -103,7 +103,7 @@ def pair_area_error(
         (believed, np.flatnonzero(chosen)),
         (others.filter(pa.array(onto)), np.flatnonzero(~chosen)[onto]),
     ):
-        frame = attach_predictors(table, places.read()).select(columns).to_pandas()
+        frame = attach_predictors(table, places).select(columns).to_pandas()
         frame["area"] = frame["state"].astype(str) + frame.pop(area[1]).astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)
