@@ -146,7 +146,7 @@ class Registry(Model):
     geography: dict[Literal["puma10", "puma20"], PumaDefinition]
     spatial: dict[DatasetName, SpatialDataset]
     pairs: dict[Key, FusionPair]
-    budgets: dict[str, Budget] = {}
+    budgets: dict[str, Budget] = Field(default_factory=dict)
     """By asset, such as ``fusion/models``."""
 
     @model_validator(mode="after")
