@@ -248,9 +248,9 @@ def fusion_plan(
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
     plan = constrain(plan, pair.rules, prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
-    store.write_plan(context.partition_key, plan)
+    version = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(store.plan_version(context.partition_key)),
+        data_version=dg.DataVersion(version),
         metadata={
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
@@ -302,6 +302,7 @@ def fusion_models(
         data_version=dg.DataVersion(models.fingerprint[:32]),
         metadata={
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
+            "donor rows": prepared.donor.num_rows,
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
             "importance": figures.image(drawing.importance(importance(models), source=pair)),
@@ -422,7 +423,7 @@ def fusion_microdata(
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair = context.partition_key
-    files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
+    files = store.implicates(pair, IMPLICATES.chunks)
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
     marginals = pair_marginals(

@@ -16,6 +16,7 @@ from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Harmony, pair_harmonies
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.validation.area_proxies import load_proxies
 
 
 def codebook(survey_year: str) -> dict[str, Any]:
@@ -80,6 +81,11 @@ def of_pair(*fields: str) -> Settings:
 def libraries(_pair: str) -> dict[str, Any]:
     """Name the releases that decide the bytes of a model set."""
     return {"libraries": modelset.versions()}
+
+
+def proxies(pair: str) -> dict[str, Any]:
+    """Name the proxies of area errors, and the disclosed locations."""
+    return {"proxies": _digest(load_proxies()), **libraries(pair), **of_pair("locations")(pair)}
 
 
 def complete(pair: str) -> dict[str, Any]:

@@ -76,8 +76,8 @@ JOBS = [
     _chain("fuse_chunk", _keys("fusion/implicates"), "Draw one chunk of a pair's implicates."),
     _chain(
         "publish_pair",
-        _keys("fusion/microdata", "quality/report"),
-        "Check that all implicates of a pair are there, compare them with the donor, write the report.",
+        _keys("fusion/microdata", "quality/area_error", "quality/report"),
+        "Check that all implicates of a pair are there, compare them with the donor, measure area errors, report.",
     ),
     validate_store,
 ]

@@ -112,6 +112,23 @@ class Implicates(Model):
         return {f"{m[0]:02d}-{m[-1]:02d}": m for m in members}
 
 
+class Budget(Model):
+    """What a step may take before somebody looks: a fixed part, and a part for each million of its rows."""
+
+    cpu_seconds: float
+    cpu_seconds_per_million: float = 0.0
+    memory_mb: float
+    memory_mb_per_million: float = 0.0
+
+    def exceeded(self, cpu_seconds: float, memory_mb: float, rows: int) -> list[str]:
+        """Say what is beyond the budget of a step that made so many rows; nothing if all is within."""
+        millions = rows / 1e6
+        cpu = self.cpu_seconds + self.cpu_seconds_per_million * millions
+        memory = self.memory_mb + self.memory_mb_per_million * millions
+        told = [("CPU seconds", cpu_seconds, cpu), ("peak memory MB", memory_mb, memory)]
+        return [f"{name} {took:,.0f}, budget {limit:,.0f}" for name, took, limit in told if took > limit]
+
+
 class PumaDefinition(Model):
     """The PUMAs of one census, and the files that their concordance is built from."""
 
@@ -129,6 +146,8 @@ class Registry(Model):
     geography: dict[Literal["puma10", "puma20"], PumaDefinition]
     spatial: dict[DatasetName, SpatialDataset]
     pairs: dict[Key, FusionPair]
+    budgets: dict[str, Budget] = Field(default_factory=dict)
+    """By asset, such as ``fusion/models``."""
 
     @model_validator(mode="after")
     def _references_exist(self) -> Registry:

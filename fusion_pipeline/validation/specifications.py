@@ -7,7 +7,8 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from fusion_pipeline.geography import building
 from fusion_pipeline.geography.concordance import AREAS, states
@@ -124,10 +125,17 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     """As harmonized, with a PUMA for every donor and the location columns for every recipient."""
     pair = load_registry().pair(partition)
     before = harmonized(layout, partition)
-    donor = TableSpec((*before["donor"].columns, *_place(pair.recipient)), before["donor"].key)
-    places = _locations(layout, pair, nullable=False)
-    recipient = TableSpec((*before["recipient"].columns, *places), before["recipient"].key)
-    return {"donor": donor, "recipient": recipient}
+    return {
+        "donor": _with_columns(before["donor"], _place(pair.recipient)),
+        "recipient": _with_columns(before["recipient"], _locations(layout, pair, nullable=False)),
+    }
+
+
+def _with_columns(table: TableSpec, columns: Sequence[ColumnSpec]) -> TableSpec:
+    """Add columns to a table; one that it has, such as a state that the donor discloses, is now what is given here."""
+    names = {column.name for column in columns}
+    kept = (column for column in table.columns if column.name not in names)
+    return replace(table, columns=(*kept, *columns))
 
 
 def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:

@@ -47,7 +47,15 @@ GRAPH = {
         ),
     },
     "quality": {
-        "quality/report": (PAIRS, ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared"]),
+        "quality/area_error": (
+            PAIRS,
+            ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
+             "geography/predictors"],
+        ),
+        "quality/report": (
+            PAIRS,
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error"],
+        ),
     },
 }  # fmt: skip
 JOBS = {
@@ -64,7 +72,7 @@ JOBS = {
         ["fusion/harmonized", "fusion/located", "fusion/models", "fusion/plan", "fusion/prepared"],
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
-    "publish_pair": (PAIRS, ["fusion/microdata", "quality/report"]),
+    "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -85,9 +93,12 @@ BLOCKING = {
     "fusion/microdata": {"complete"},
 }
 WARNING = {
-    "fusion/harmonized": {"similarity"},
-    "fusion/models": {"common_support"},
-    "fusion/microdata": {"marginals"},
+    "survey/households": {"budget"},
+    "acs/households": {"budget"},
+    "fusion/harmonized": {"similarity", "budget"},
+    "fusion/models": {"common_support", "budget"},
+    "fusion/implicates": {"budget"},
+    "fusion/microdata": {"marginals", "budget"},
 }
 
 ACS_YEARS = [

@@ -25,6 +25,7 @@ OF_PAIR = {
         for name in ("harmonized", "located", "prepared", "plan", "models", "microdata")
     ),
     *CHUNKS,
+    ("quality/area_error", PAIR),
     ("quality/report", PAIR),
 }
 OF_RECS = {(f"survey/{name}", "RECS_2015") for name in ("raw", "households", "persons", "dictionary")}

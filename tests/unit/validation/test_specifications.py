@@ -1,5 +1,6 @@
 """Specifications of every table of the graph: met by what they describe, and failed where a table strays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,15 @@ def test_harmonized_predictors_are_those_that_both_sides_can_give(layout) -> Non
         entry = harmony.entries[column.name]
         groups = tuple(map(str, entry.groups)) if entry.is_categorical else None
         assert column.levels == groups
+
+
+def test_a_state_that_the_donor_discloses_is_one_column(layout) -> None:
+    located = specifications.located(layout, PAIR)["donor"]
+    disclosing = specifications._with_columns(
+        replace(located, columns=(ColumnSpec("state", nullable=True), ColumnSpec("hid"))),
+        [ColumnSpec("state"), ColumnSpec("puma10")],
+    )
+    assert disclosing.columns == (ColumnSpec("hid"), ColumnSpec("state"), ColumnSpec("puma10"))
 
 
 def test_located_tables_add_a_place_that_everybody_has(layout) -> None:
