@@ -19,6 +19,7 @@ SECTIONS = {
     "Harmonizing, and imputing donor PUMAs": ["harmonize.py"],
     "Screening and training": ["train.py"],
     "Fusing": ["fuse.py"],
+    "Three pairs, one after another and two at once": ["concurrent_pairs.py"],
     "Analyzing": ["analyze.py", "--households", "1300000"],
     "Coverage of 90 % margins on the simulated truth": ["margins.py"],
     "Pooling rules: Reiter 2012, Tables 1 to 3": ["reiter.py"],
