@@ -6,7 +6,8 @@ import pandas as pd
 from assets import figures, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
-from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
+from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS, PUMAS_TO_PAIR, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -27,8 +28,9 @@ from resources.store import FusionStore
         "located": dg.AssetIn(["fusion", "located"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
-        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
         "recipient_raw": dg.AssetIn(["acs", "raw"], partition_mapping=ACS_TO_PAIR),
     },
 )
@@ -40,18 +42,21 @@ def quality_area_error(
     located: PairTables,
     prepared: PairTables,
     households: TableRef,
-    places: TableRef,
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
     concordance: TableRef,
     recipient_raw: TableRef,
 ) -> dg.MaterializeResult:
     """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
     pair = context.partition_key
+    windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
+    year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
     error = pair_area_error.pair_area_error(
         pair,
         located=located,
         prepared=prepared,
         households=households,
-        places=places,
+        places=spatial.place_predictors(summaries.read(), datasets, windows, year).table,
         concordance=concordance,
         covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,
@@ -59,7 +64,7 @@ def quality_area_error(
     )
     error.write(store.layout.area_error(pair))
     inputs: list[TableRef | PairTables] = [
-        located, prepared, households, places, concordance, recipient_raw,
+        located, prepared, households, summaries, *datasets.values(), concordance, recipient_raw,
     ]  # fmt: skip
     return dg.MaterializeResult(
         data_version=dg.DataVersion(store.area_error_version(pair)),

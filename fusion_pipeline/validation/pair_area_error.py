@@ -45,7 +45,7 @@ def pair_area_error(
     located: PairTables,
     prepared: PairTables,
     households: TableRef,
-    places: TableRef,
+    places: pa.Table,
     concordance: TableRef,
     covered_states: Sequence[str],
     seed: int,
@@ -87,7 +87,7 @@ def pair_area_error(
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))
     believed = impute_puma(
-        donor.drop_columns(list(area)),
+        donor.drop_columns([name for name in area if name not in locations]),
         others,
         concordance.read(),
         locations=locations,
@@ -103,7 +103,7 @@ def pair_area_error(
         (believed, np.flatnonzero(chosen)),
         (others.filter(pa.array(onto)), np.flatnonzero(~chosen)[onto]),
     ):
-        frame = attach_predictors(table, places.read()).select(columns).to_pandas()
+        frame = attach_predictors(table, places).select(columns).to_pandas()
         frame["area"] = frame["state"].astype(str) + frame.pop(area[1]).astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)

@@ -50,7 +50,7 @@ GRAPH = {
         "quality/area_error": (
             PAIRS,
             ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
-             "geography/predictors"],
+             "geography/predictors", "spatial/summaries"],
         ),
         "quality/report": (
             PAIRS,
