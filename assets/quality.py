@@ -50,7 +50,7 @@ def quality_area_error(
     """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
     pair = context.partition_key
     windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
-    year = REGISTRY.recipients[REGISTRY.pair(pair).recipient].year
+    year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
     error = pair_area_error.pair_area_error(
         pair,
         located=located,
@@ -62,12 +62,12 @@ def quality_area_error(
         seed=compute.seed,
         threads=compute.threads,
     )
-    version = store.write_area_error(pair, error)
+    error.write(store.layout.area_error(pair))
     inputs: list[TableRef | PairTables] = [
         located, prepared, households, summaries, *datasets.values(), concordance, recipient_raw,
     ]  # fmt: skip
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(version),
+        data_version=dg.DataVersion(store.area_error_version(pair)),
         metadata={
             "path": dg.MetadataValue.path(store.layout.area_error(pair)),
             "measured": error.measured,

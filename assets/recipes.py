@@ -84,14 +84,11 @@ def libraries(_pair: str) -> dict[str, Any]:
 
 
 def proxies(pair: str) -> dict[str, Any]:
-    """Name the proxies of area errors, disclosed locations, and vintages of spatial datasets."""
+    """Name the proxies of area errors, the disclosed locations, and what decides the spatial predictors."""
     windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
-    return {
-        "proxies": _digest(load_proxies()),
-        "windows": windows,
-        **libraries(pair),
-        **of_pair("locations", "recipient")(pair),
-    }
+    year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
+    chosen = {"proxies": _digest(load_proxies()), "windows": windows, "year": year}
+    return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
 
 
 def complete(pair: str) -> dict[str, Any]:

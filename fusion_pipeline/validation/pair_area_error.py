@@ -87,7 +87,7 @@ def pair_area_error(
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))
     believed = impute_puma(
-        donor.drop_columns(list(area)),
+        donor.drop_columns([name for name in area if name not in locations]),
         others,
         concordance.read(),
         locations=locations,

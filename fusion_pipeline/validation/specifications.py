@@ -37,11 +37,7 @@ def survey_households(layout: Layout, partition: str) -> TableSpec:
 
 def survey_persons(layout: Layout, partition: str) -> TableSpec:
     """Standardized persons of a donor survey-year; the keys alone if there is no person file."""
-    vintage, absent = load_registry().surveys[partition], _absent(layout, ("survey", "raw"), partition)
-    if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
-        keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
-        return TableSpec(keys, minimum_rows=0)
-    return _microdata(vintage, "persons", absent)
+    return _persons(load_registry().surveys[partition], _absent(layout, ("survey", "raw"), partition))
 
 
 def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
@@ -58,9 +54,8 @@ def acs_households(layout: Layout, partition: str) -> TableSpec:
 
 
 def acs_persons(layout: Layout, partition: str) -> TableSpec:
-    """Standardized persons of an ACS year."""
-    vintage = load_registry().recipients[partition]
-    return _microdata(vintage, "persons", _absent(layout, ("acs", "raw"), partition))
+    """Standardized persons of an ACS year; the keys alone if the households came without them."""
+    return _persons(load_registry().recipients[partition], _absent(layout, ("acs", "raw"), partition))
 
 
 def concordance(layout: Layout, partition: str) -> TableSpec:
@@ -142,6 +137,13 @@ def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
     """State, and the PUMA in the definition of an ACS year."""
     locations = load_codebook(load_registry().recipients[acs_year].codebook).households.locations
     return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
+
+
+def _persons(vintage: SurveyVintage, absent: Mapping[str, Collection[str]]) -> TableSpec:
+    if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
+        keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
+        return TableSpec(keys, minimum_rows=0)
+    return _microdata(vintage, "persons", absent)
 
 
 def _microdata(vintage: SurveyVintage, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
