@@ -45,7 +45,7 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
-VERSION = "3"
+VERSION = "4"
 """Raised when the same donor and settings would give another model set."""
 REDRAWN = ("classes", "zero")
 """Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
