@@ -19,6 +19,7 @@ from fusion_pipeline.partitions import (
     PAIR_CHUNKS,
     PAIR_TO_CHUNKS,
     PAIRS,
+    POOLS_TO_PAIR,
     REGISTRY,
     SURVEYS_TO_PAIR,
 )
@@ -35,6 +36,10 @@ from resources.store import FusionStore
 
 def _donors(asset: str) -> dg.AssetIn:
     return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
+
+
+def _pools(asset: str) -> dg.AssetIn:
+    return dg.AssetIn(["pool", asset], partition_mapping=POOLS_TO_PAIR)
 
 
 def _recipient(asset: str) -> dg.AssetIn:
@@ -62,6 +67,8 @@ def _check(
     ins={
         "donors": _donors("households"),
         "donor_persons": _donors("persons"),
+        "pools": _pools("households"),
+        "pool_persons": _pools("persons"),
         "households": _recipient("households"),
         "persons": _recipient("persons"),
     },
@@ -80,11 +87,14 @@ def fusion_harmonized(
     context: dg.AssetExecutionContext,
     donors: dict[str, TableRef],
     donor_persons: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    pool_persons: dict[str, TableRef],
     households: TableRef,
     persons: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
+    donors, donor_persons = donors | pools, donor_persons | pool_persons
     harmonies = harmonize.pair_harmonies(pair, REGISTRY)
     result = harmonize.harmonize_pair(
         donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
@@ -172,6 +182,7 @@ def fusion_located(
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
+        "pools": _pools("households"),
         "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
     },
     group_name="fusion",
@@ -179,10 +190,14 @@ def fusion_located(
 )
 @reusable(recipes.of_pair("locations", "fuse", "prices"))
 def fusion_prepared(
-    context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
+    context: dg.AssetExecutionContext,
+    located: PairTables,
+    donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    places: TableRef,
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
-    pair = REGISTRY.pair(context.partition_key)
+    pair, donors = REGISTRY.pair(context.partition_key), donors | pools
     donor = spatial.attach_predictors(located.donor.read(), places.read())
     recipient = spatial.attach_predictors(located.recipient.read(), places.read())
     kept, dropped = spatial.usable_predictors(donor, recipient)
@@ -378,6 +393,7 @@ def fusion_implicates(
     ins={
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "donors": _donors("households"),
+        "pools": _pools("households"),
         "households": _recipient("households"),
     },
     deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
@@ -404,10 +420,11 @@ def fusion_microdata(
     store: FusionStore,
     prepared: PairTables,
     donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
     households: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
-    pair = context.partition_key
+    pair, donors = context.partition_key, donors | pools
     files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)

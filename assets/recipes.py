@@ -19,8 +19,8 @@ from fusion_pipeline.surveys.codebook import load_codebook
 
 
 def codebook(survey_year: str) -> dict[str, Any]:
-    """Name the codebook of a donor survey-year or an ACS year."""
-    return {"codebook": _digest(load_codebook(REGISTRY.survey_year(survey_year).codebook))}
+    """Name the codebook of a donor survey-year, a pool or an ACS year."""
+    return {"codebook": _digest(load_codebook(REGISTRY.codebook(survey_year)))}
 
 
 def summaries(acs_year: str) -> dict[str, Any]:

@@ -9,14 +9,16 @@ import hashlib
 from collections.abc import Iterator
 
 from fusion_pipeline.fusion.modelset import load_model_set
-from fusion_pipeline.registry import FusionPair
+from fusion_pipeline.registry import FusionPair, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 
 
 def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[str, str, str, str, str]]:
     """Describe a pair's artefacts, upstream first: name, rows, columns, data version, inputs."""
-    donors = [layout.table(("survey", "households"), donor) for donor in pair.donors]
+    registry = load_registry()
+    donors = [layout.table(("survey", "households"), key) for d in pair.donors for key in registry.behind(d)]
+    donors += [layout.table(("pool", "households"), donor) for donor in pair.donors if donor in registry.pools]
     acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
     places = [
         layout.table(("geography", "concordance")),

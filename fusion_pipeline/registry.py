@@ -86,7 +86,7 @@ class RawFile(_Model):
     size: int | None = None
     sha256: Sha256 | None = None
     member: str = "*.csv"
-    """Which members of a zip archive hold the records; several roles may share an archive."""
+    """Which members of a zip archive hold the records: patterns apart by `;`. Several roles may share an archive."""
     alternatives: tuple[Alternative, ...] = ()
 
 
@@ -123,6 +123,20 @@ class SurveyVintage(_Model):
         if len({frozenset(states) for states in covered.values()}) > 1:
             raise ValueError(f"files: alternatives cover different states: {covered}")
         return self
+
+
+class Pool(_Model):
+    """A donor made of several survey-years that are no donors by themselves."""
+
+    survey: Key
+    vintage: Key
+    year: int
+    """Whose dollars its amounts are in."""
+    codebook: Key
+    years: tuple[Key, ...] = Field(min_length=2)
+    """Survey-years whose interviews it pools."""
+    learns_from: tuple[Key, ...] = ()
+    """Survey-years from whose households it learns what its own do not ask."""
 
 
 class PriceStep(_Model):
@@ -186,16 +200,25 @@ class Registry(_Model):
 
     implicates: Implicates
     surveys: dict[Key, SurveyVintage]
+    pools: dict[Key, Pool] = Field(default_factory=dict)
     recipients: dict[Key, SurveyVintage]
     geography: dict[Key, RawFile]
     pairs: dict[Key, FusionPair]
 
     @model_validator(mode="after")
     def _references_exist(self) -> Registry:
+        if both := set(self.pools) & set(self.surveys):
+            raise ValueError(f"pools: {sorted(both)} are surveys too")
+        for name, pool in self.pools.items():
+            if unknown := {*pool.years, *pool.learns_from} - set(self.surveys):
+                raise ValueError(f"pools.{name}: {sorted(unknown)} are not among the surveys")
+        pooled = {year for pool in self.pools.values() for year in pool.years}
         for name, pair in self.pairs.items():
             for donor in pair.donors:
-                if donor not in self.surveys:
-                    raise ValueError(f"pairs.{name}.donors: {donor} is not among the surveys")
+                if donor in pooled:
+                    raise ValueError(f"pairs.{name}.donors: {donor} is part of a pool; name the pool")
+                if donor not in self.surveys and donor not in self.pools:
+                    raise ValueError(f"pairs.{name}.donors: {donor} is not among the surveys and pools")
             if pair.recipient not in self.recipients:
                 raise ValueError(f"pairs.{name}.recipient: {pair.recipient} is not among the recipients")
             if repeated := {v for v in pair.variables if pair.variables.count(v) > 1}:
@@ -218,6 +241,23 @@ class Registry(_Model):
                 f"fusion pair {name}", "is not in the registry.", f"Choose one of: {', '.join(self.pairs)}."
             )
         return self.pairs[name]
+
+    def donor(self, key: str) -> SurveyVintage | Pool:
+        """Look a donor up: a survey-year, or a pool of them."""
+        return self.pools[key] if key in self.pools else self.surveys[key]
+
+    def donor_asset(self, key: str, name: str) -> tuple[str, str]:
+        """Name the asset that holds a donor's `households` or `persons`."""
+        return ("pool" if key in self.pools else "survey", name)
+
+    def behind(self, donor: str) -> tuple[str, ...]:
+        """Name the survey-years that a donor is made of: itself, or those of its pool and those it learns from."""
+        pool = self.pools.get(donor)
+        return (donor,) if pool is None else (*pool.years, *pool.learns_from)
+
+    def codebook(self, key: str) -> str:
+        """Name the codebook of a donor or an ACS year."""
+        return self.pools[key].codebook if key in self.pools else self.survey_year(key).codebook
 
     def survey_year(self, key: str) -> SurveyVintage:
         """Look a donor survey-year (`RECS_2015`) or an ACS year (`2015`) up.

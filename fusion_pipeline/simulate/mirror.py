@@ -110,7 +110,7 @@ def simulate(
     """
     registry = registry or load_registry()
     chosen = [registry.pair(name) for name in (registry.pairs if pairs is None else pairs)]
-    surveys = [registry.surveys[donor] for pair in chosen for donor in pair.donors]
+    surveys = [registry.surveys[key] for pair in chosen for donor in pair.donors for key in registry.behind(donor)]
     surveys += [registry.recipients[pair.recipient] for pair in chosen]
     folders = dict.fromkeys([*(survey.folder for survey in surveys), SPATIAL])
     simulate_folders(out, folders, households=households, donors=donors, seed=seed, registry=registry)

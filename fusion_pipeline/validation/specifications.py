@@ -15,7 +15,7 @@ from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
 from fusion_pipeline.harmonize.pairs import poolable
 from fusion_pipeline.raw import from_table
-from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
+from fusion_pipeline.registry import FusionPair, Pool, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary
@@ -47,6 +47,18 @@ def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
     columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
     return TableSpec(tuple(columns), key=("record", "variable"))
+
+
+def pool_households(layout: Layout, partition: str) -> TableSpec:
+    """Households of a pooled donor."""
+    pool = load_registry().pools[partition]
+    return _microdata(pool, "households", _absent_of_pool(layout, pool))
+
+
+def pool_persons(layout: Layout, partition: str) -> TableSpec:
+    """Persons of a pooled donor."""
+    pool = load_registry().pools[partition]
+    return _microdata(pool, "persons", _absent_of_pool(layout, pool))
 
 
 def acs_households(layout: Layout, partition: str) -> TableSpec:
@@ -114,7 +126,7 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     return {"donor": donor, "recipient": recipient}
 
 
-def _microdata(vintage: SurveyVintage, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
+def _microdata(vintage: SurveyVintage | Pool, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
     codebook = load_codebook(vintage.codebook)
     entry = codebook.respondent(kind)
     left_out = codebook.left_out(kind, absent)
@@ -161,16 +173,24 @@ def _absent(layout: Layout, asset: tuple[str, str], partition: str) -> dict[str,
     return absent
 
 
+def _absent_of_pool(layout: Layout, pool: Pool) -> dict[str, list[str]]:
+    """Raw columns that a file of any of its survey-years lacks; a file counts if all of them have it."""
+    years = [_absent(layout, ("survey", "raw"), year) for year in pool.years]
+    roles = set.intersection(*(set(year) for year in years))
+    return {role: [column for year in years for column in year[role]] for role in roles}
+
+
 def _common(layout: Layout, pair: FusionPair, harmonies: Mapping[str, Harmony]) -> dict[str, Entry]:
     """Harmonies that every survey-year of the donor and the recipient have the columns for."""
     recipient = {
         "household": set(TableRef(layout.table(("acs", "households"), pair.recipient)).columns),
         "person": set(TableRef(layout.table(("acs", "persons"), pair.recipient)).columns),
     }
+    registry = load_registry()
     donors = {
         donor: {
-            "household": set(TableRef(layout.table(("survey", "households"), donor)).columns),
-            "person": set(TableRef(layout.table(("survey", "persons"), donor)).columns),
+            "household": set(TableRef(layout.table(registry.donor_asset(donor, "households"), donor)).columns),
+            "person": set(TableRef(layout.table(registry.donor_asset(donor, "persons"), donor)).columns),
         }
         for donor in pair.donors
     }
