@@ -18,7 +18,9 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     """Describe a pair's artefacts, upstream first: name, rows, columns, data version, inputs."""
     registry = load_registry()
     donors = [layout.table(("survey", "households"), key) for d in pair.donors for key in registry.behind(d)]
-    donors += [layout.table(("pool", "households"), donor) for donor in pair.donors if donor in registry.pools]
+    donors += [
+        layout.table(("pool", "households"), donor) for donor in pair.donors if donor in registry.pools
+    ]
     acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
     places = [
         layout.table(("geography", "concordance")),

@@ -48,20 +48,28 @@ def load_shares(name: str, folder: Path = CODES) -> Mapping[str, Mapping[str, fl
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
         if rows.fieldnames != ["code", "label", "category", "share"]:
-            raise RegistryError(where, f"has the columns {rows.fieldnames}.", "Use code, label, category, share.")
+            raise RegistryError(
+                where, f"has the columns {rows.fieldnames}.", "Use code, label, category, share."
+            )
         for number, row in enumerate(rows, start=2):
             label, category = row["label"], row["category"]
             if codes.setdefault(label, row["code"]) != row["code"]:
-                raise RegistryError(f"{where}, line {number}", f"label {label!r} stands for two codes.", "Tell them apart.")
+                raise RegistryError(
+                    f"{where}, line {number}", f"label {label!r} stands for two codes.", "Tell them apart."
+                )
             if label in shares[category]:
                 raise RegistryError(
-                    f"{where}, line {number}", f"{label!r} falls to {category!r} twice.", "Add the shares up in one row."
+                    f"{where}, line {number}",
+                    f"{label!r} falls to {category!r} twice.",
+                    "Add the shares up in one row.",
                 )
             share = _share(row["share"], category, f"{where}, line {number}")
             shares[category][label] = share
             total[label] += share
     if over := [label for label, share in total.items() if share > 1 + _SLACK]:
-        raise RegistryError(where, f"shares of {over[0]!r} add up to {total[over[0]]:g}.", "Let them add up to at most 1.")
+        raise RegistryError(
+            where, f"shares of {over[0]!r} add up to {total[over[0]]:g}.", "Let them add up to at most 1."
+        )
     return shares
 
 
@@ -77,5 +85,9 @@ def _share(text: str, category: str, where: str) -> float:
     except ValueError:
         share = np.nan
     if not -1 <= share <= 1 or bool(category) != bool(share):
-        raise RegistryError(where, f"share {text!r} is no number from -1 to 1.", "Correct it; without category leave it blank.")
+        raise RegistryError(
+            where,
+            f"share {text!r} is no number from -1 to 1.",
+            "Correct it; without category leave it blank.",
+        )
     return share

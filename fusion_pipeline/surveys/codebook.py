@@ -100,7 +100,9 @@ class Codebook(Entry):
         if variable in entry.derived:
             found = [s for name in entry.parts(variable) for s in self.sources(kind, name)]
         elif variable in entry.predicted:
-            found = [s for name in entry.predicted[variable].parts(entry.asked) for s in self.sources(kind, name)]
+            found = [
+                s for name in entry.predicted[variable].parts(entry.asked) for s in self.sources(kind, name)
+            ]
         elif variable in entry.summaries:
             summary = entry.summaries[variable]
             child = self.respondent(summary.of)
@@ -198,7 +200,9 @@ class Codebook(Entry):
 
     @model_validator(mode="after")
     def _pool_is_declared(self) -> Codebook:
-        if any(entry.predicted for kind, entry in self.kinds.items() if kind != "households" or not self.panel):
+        if any(
+            entry.predicted for kind, entry in self.kinds.items() if kind != "households" or not self.panel
+        ):
             raise ValueError("predicted variables belong to the households of a panel")
         if self.panel is not None:
             if self.panel.flows not in {s.of for s in self.households.summaries.values()}:

@@ -105,7 +105,9 @@ def pool_households(
             "Check that all quarters are there.",
         )
     last = order[first + count - 1][kept]
-    flows = [n for n, s in codebook.households.summaries.items() if s.of == panel.flows and n in table.column_names]
+    flows = [
+        n for n, s in codebook.households.summaries.items() if s.of == panel.flows and n in table.column_names
+    ]
     amounts = np.full((first.size, panel.interviews, len(flows)), np.nan)
     row = np.repeat(np.arange(first.size), count)
     for position, name in enumerate(flows):
@@ -120,12 +122,17 @@ def pool_households(
     scale = table["weight"].to_numpy().sum() / (len(years) * panel.interviews) / weight.sum()
     result = _keyed(latest, unit[first][kept], codebook.year, scale)
     report = PanelReport(unit.size, int(count[~kept].sum()), int(kept.sum()), completed)
-    log.info("%s: %s households of %s interviews", codebook.vintage, f"{report.households:,}", f"{unit.size:,}")
+    log.info(
+        "%s: %s households of %s interviews", codebook.vintage, f"{report.households:,}", f"{unit.size:,}"
+    )
     return result, report
 
 
 def pool_persons(
-    years: Mapping[str, pa.Table], interviews: Mapping[str, pa.Table], households: pa.Table, codebook: Codebook
+    years: Mapping[str, pa.Table],
+    interviews: Mapping[str, pa.Table],
+    households: pa.Table,
+    codebook: Codebook,
 ) -> pa.Table:
     """Take each household's members from its last interview, so that nobody counts twice.
 
@@ -146,7 +153,9 @@ def pool_persons(
     order = np.argsort(keys)
     position = order[np.searchsorted(keys[order], own)]
     weight = pa.array(households["weight"].to_numpy()[position])
-    return _keyed(kept, own, codebook.year, 1.0).set_column(kept.column_names.index("weight"), "weight", weight)
+    return _keyed(kept, own, codebook.year, 1.0).set_column(
+        kept.column_names.index("weight"), "weight", weight
+    )
 
 
 def _panel(codebook: Codebook) -> Panel:

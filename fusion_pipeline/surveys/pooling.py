@@ -66,7 +66,9 @@ def pool(
             threads=threads,
             stream_name=f"{stream_name}/{name}",
         )
-        position = next((i for i, n in enumerate(table.column_names) if n.startswith("rep_")), table.num_columns)
+        position = next(
+            (i for i, n in enumerate(table.column_names) if n.startswith("rep_")), table.num_columns
+        )
         table = table.add_column(position, name, column)
         left_out |= {f"{name} by {key}": column_name for key, column_name in unused.items()}
     return table, report, left_out

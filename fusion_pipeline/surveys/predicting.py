@@ -60,7 +60,14 @@ class Predicted(Entry):
 
 
 def predict(
-    table: pa.Table, other: pa.Table, name: str, predicted: Predicted, *, seed: int, threads: int, stream_name: str
+    table: pa.Table,
+    other: pa.Table,
+    name: str,
+    predicted: Predicted,
+    *,
+    seed: int,
+    threads: int,
+    stream_name: str,
 ) -> tuple[pa.Array, dict[str, str]]:
     """Draw a variable for the records of one survey from those of another.
 
@@ -84,10 +91,14 @@ def predict(
 
     where = f"predicted.{name}"
     if predicted.variable not in other.column_names:
-        raise RegistryError(where, f"{predicted.survey} has no {predicted.variable}.", "Correct the codebook.")
+        raise RegistryError(
+            where, f"{predicted.survey} has no {predicted.variable}.", "Correct the codebook."
+        )
     asked = levels_of(other[predicted.variable])
     if strange := [level for level in asked if level not in predicted.levels]:
-        raise RegistryError(where, f"level {strange[0]!r} of {predicted.survey} has no level here.", "Add it.")
+        raise RegistryError(
+            where, f"level {strange[0]!r} of {predicted.survey} has no level here.", "Add it."
+        )
     columns, left_out = {}, {}
     for key, predictor in predicted.predictors.items():
         sides, lacking = [], []

@@ -133,7 +133,9 @@ def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
             str(part.path), f"is not a readable zip archive ({error}).", "Fetch the file again."
         ) from error
     with archive:
-        members = sorted({m for glob in part.member_glob.split(";") for m in _matching(archive, part.path, glob)})
+        members = sorted(
+            {m for glob in part.member_glob.split(";") for m in _matching(archive, part.path, glob)}
+        )
         for member in members:
             _refuse_bomb(part.path, archive.getinfo(member))
             yield f"{part.path}/{member}", partial(_open_member, archive, member)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.storage.tables import categorical, levels_of
-from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.allocating import shares_of
+from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.relating import positions
 from fusion_pipeline.surveys.variables import Share, Summary
 

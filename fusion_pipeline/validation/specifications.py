@@ -189,7 +189,9 @@ def _common(layout: Layout, pair: FusionPair, harmonies: Mapping[str, Harmony]) 
     registry = load_registry()
     donors = {
         donor: {
-            "household": set(TableRef(layout.table(registry.donor_asset(donor, "households"), donor)).columns),
+            "household": set(
+                TableRef(layout.table(registry.donor_asset(donor, "households"), donor)).columns
+            ),
             "person": set(TableRef(layout.table(registry.donor_asset(donor, "persons"), donor)).columns),
         }
         for donor in pair.donors
