@@ -3,9 +3,10 @@
 Belongs here: the panel's design, and the codes of the official files (the publisher's data dictionary). Does not belong
 here: what households spend (`spending.py`), who they are (`population.py`).
 
-The panel is one for all survey-years, drawn again for each from the same streams: a consumer unit is asked in up to four
-quarters in a row, some of them in the archive of the next survey-year. Some interviews do not take place, others lie
-before or after the survey-years. Columns for which the simulated world has no counterpart hold a constant, valid code.
+The panel is one for all survey-years, drawn again for each from the same streams: a consumer unit is asked in up to
+four quarters in a row, some of them in the archive of the next survey-year. Some interviews do not take place, others
+lie before or after the survey-years. Columns for which the simulated world has no counterpart hold a constant, valid
+code.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def _unit_columns(
     salary = np.bincount(people.household, _salaries(panel), minlength=n)
     income = np.round(homes.income).astype(int)
     tax = np.round(np.maximum(income, 0) * np.clip(0.04 * np.log(np.maximum(income, 1) / 25_000), -0.03, 0.3))
-    single, rents = homes.dwelling <= 2, homes.tenure == 2
+    single = homes.dwelling <= 2
     marital = np.where(homes.of_reference("married"), 1, np.where(homes.of_reference("age") > 65, 2, 5))
     columns: Columns = {
         "FINLWT21": np.round(panel.weight, 3),

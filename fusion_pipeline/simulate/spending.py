@@ -3,9 +3,9 @@
 Belongs here: the truth. Does not belong here: how a survey asks (`cei.py`), energy bills of a year (`energy.py`), of
 which the quarters here are parts.
 
-Levels in `made_up_spending.csv` are round figures near published means: `any` is the share of quarters with any spending,
-`elasticity` and `size` say how it grows with income and members, `between` and `within` are standard deviations of logs,
-of households and of a household's quarters. They are not estimates.
+Levels in `made_up_spending.csv` are round figures near published means: `any` is the share of quarters with any
+spending, `elasticity` and `size` say how it grows with income and members, `between` and `within` are standard
+deviations of logs, of households and of a household's quarters. They are not estimates.
 """
 
 from __future__ import annotations
@@ -41,16 +41,13 @@ def draw_spending(homes: Households, energy: Energy, rng: np.random.Generator) -
     spending: dict[str, Array] = {}
     # What is left after all else is felt in every category.
     thrift = rng.normal(size=n)
-    for row in pd.read_csv(Path(__file__).with_name("made_up_spending.csv")).itertuples(index=False):
-        log_level = (
-            row.elasticity * wealth
-            + row.size * size
-            + row.between * (0.4 * thrift + 0.9 * rng.normal(size=n))
-        )
-        level = np.where(who[row.who], row.mean / QUARTERS * np.exp(log_level - row.between**2 / 2), 0)
-        some = rng.random((n, QUARTERS)) < row.any
-        noise = np.exp(row.within * rng.normal(size=(n, QUARTERS)) - row.within**2 / 2)
-        spending[row.category] = level[:, None] * some / row.any * noise
+    levels = pd.read_csv(Path(__file__).with_name("made_up_spending.csv"), index_col="category")
+    for category, row in levels.to_dict("index").items():
+        own = row["between"] * (0.4 * thrift + 0.9 * rng.normal(size=n) - row["between"] / 2)
+        mean = row["mean"] / QUARTERS * np.exp(row["elasticity"] * wealth + row["size"] * size + own)
+        some = who[row["who"]][:, None] & (rng.random((n, QUARTERS)) < row["any"])
+        noise = np.exp(row["within"] * (rng.normal(size=(n, QUARTERS)) - row["within"] / 2))
+        spending[str(category)] = mean[:, None] * some / row["any"] * noise
     spending |= _housing(homes) | _bills(homes, energy)
     return {category: np.round(amounts, 2) for category, amounts in spending.items()}
 

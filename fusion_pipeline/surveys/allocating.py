@@ -1,7 +1,7 @@
 """Allocation tables: how codes of fine items fall to broad categories, in shares.
 
-Belongs here: the schema of `codebooks/codes/<name>.csv` where such a list has the columns `code, label, category, share`,
-and looking shares up. Does not belong here: what is added up (`summaries.py`).
+Belongs here: the schema of `codebooks/codes/<name>.csv` where such a list has the columns `code, label, category,
+share`, and looking shares up. Does not belong here: what is added up (`summaries.py`).
 
 A code has one row for every category that it falls to, and one row without category if it falls to none: a code that
 the list does not know stops ingestion, so that no new item is lost unseen. Shares of a code add up to at most one;
