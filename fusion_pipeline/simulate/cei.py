@@ -66,6 +66,8 @@ class Panel:
     """(n, 44)."""
     homes: Households
     energy: Energy
+    incomes: Mapping[str, Array]
+    """Kind of income -> dollars a year of every member."""
     spending: Mapping[str, Array]
     """Category -> (n, 4) dollars of 2019, by the unit's own quarters."""
     unit: Array
@@ -137,6 +139,7 @@ def draw_panel(places: Places, seed: int, size: int) -> Panel:
         replicates=calibrate(relative[:, None] * factors, stratum, totals) * scale,
         homes=homes,
         energy=energy,
+        incomes=_incomes(homes, rng),
         spending=spending,
         unit=unit,
         number=position + 1,
@@ -157,7 +160,9 @@ def _unit_columns(
         return np.bincount(people.household, who, minlength=n).astype(int)
 
     works = homes.of_reference("hours") > 0
-    salary = np.bincount(people.household, _salaries(panel), minlength=n)
+    of_unit = {
+        kind: np.bincount(people.household, dollars, n).astype(int) for kind, dollars in panel.incomes.items()
+    }
     income = np.round(homes.income).astype(int)
     tax = np.round(np.maximum(income, 0) * np.clip(0.04 * np.log(np.maximum(income, 1) / 25_000), -0.03, 0.3))
     single = homes.dwelling <= 2
@@ -205,8 +210,13 @@ def _unit_columns(
         "INCWEEK1": np.where(works, 52, 0),
         "FINCBTXM": income,
         "FINATXEM": income - tax.astype(int),
-        "FSALARYM": np.round(salary).astype(int),
-        "FRRETIRM": np.where(count(age > 64) > 0, np.round(np.maximum(income, 0) * 0.4), 0).astype(int),
+        "FSALARYM": of_unit["salary"],
+        "FSMPFRXM": of_unit["own"],
+        "FRRETIRM": of_unit["security"],
+        "RETSURVM": of_unit["pension"],
+        "FSSIXM": of_unit["supplement"],
+        "WELFAREM": of_unit["assistance"],
+        "OTHREGXM": of_unit["other"],
         "JFS_AMTM": np.where(homes.food_stamps, 2400, 0),
         "STUDFINX": np.where(
             homes.of_reference("age") < 40, np.round(25 + 0.0005 * np.abs(income)), 0
@@ -259,7 +269,10 @@ def _member_columns(panel: Panel, unit: Array, newid: Array, quarter: Array) -> 
         "INCNONWK": np.where(works | ~adult, "", "1"),
         "INC_HRSQ": people.hours.astype(int),
         "INCWEEKQ": np.where(works, 52, 0),
-        "SALARYXM": np.round(_salaries(panel)).astype(int),
+        "SALARYXM": panel.incomes["salary"],
+        "SEMPFRMM": panel.incomes["own"],
+        "SOCRRXM": panel.incomes["security"],
+        "SSIXM": panel.incomes["supplement"],
         "TAX_UNIT": np.ones(len(people.household), dtype=int),
     }
     return {raw: values[who] for raw, values in columns.items()} | {"NEWID": newid[row]}, quarter[row]
@@ -349,14 +362,30 @@ def _truth(places: Places, panel: Panel, unit: Array) -> pa.Table:
     return pa.table(columns).take(pa.array(unit))
 
 
-def _salaries(panel: Panel) -> Array:
-    """Share a working household's income by hours."""
-    homes, people = panel.homes, panel.homes.people
-    hours = np.bincount(people.household, people.hours, minlength=len(homes))
-    income = np.maximum(homes.income, 0)[people.household]
-    return np.where(
-        hours[people.household] > 0, income * people.hours / np.maximum(hours, 1)[people.household], 0
+def _incomes(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
+    """Give a unit's income to its members: to those who work by hours, else to its adults; of what kind, as the ACS."""
+    people, n = homes.people, len(homes)
+    of, old = people.household, people.age >= 62
+    hours = np.bincount(of, people.hours, minlength=n)[of]
+    adults = np.bincount(of, people.age >= 18, minlength=n)[of]
+    share = np.where(
+        hours > 0, people.hours / np.maximum(hours, 1), (people.age >= 18) / np.maximum(adults, 1)
     )
+    income = np.round(np.maximum(homes.income, 0)[of] * share)
+    chance = rng.random(len(of))
+    works = people.hours > 0
+    own, idle = works & (chance < 0.1), ~works & ~old
+    pension = np.where(old & ~works, np.round(0.4 * income), 0)
+    kinds = {
+        "salary": income * (works & ~own),
+        "own": income * own,
+        "pension": pension,
+        "security": np.minimum(income - pension, 50_000) * (old & ~works),
+        "supplement": np.minimum(income, 30_000) * (idle & (chance < 0.3)),
+        "assistance": np.minimum(income, 30_000) * (idle & (chance >= 0.3) & (chance < 0.4)),
+        "other": income * (idle & (chance >= 0.4)),
+    }
+    return {kind: dollars.astype(int) for kind, dollars in kinds.items()}
 
 
 def _interviewed(quarter: Array) -> tuple[Array, Array]:

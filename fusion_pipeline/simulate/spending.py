@@ -48,20 +48,24 @@ def draw_spending(homes: Households, energy: Energy, rng: np.random.Generator) -
         some = who[row["who"]][:, None] & (rng.random((n, QUARTERS)) < row["any"])
         noise = np.exp(row["within"] * (rng.normal(size=(n, QUARTERS)) - row["within"] / 2))
         spending[str(category)] = mean[:, None] * some / row["any"] * noise
-    spending |= _housing(homes) | _bills(homes, energy)
+    spending |= _housing(homes, rng) | _bills(homes, energy)
     return {category: np.round(amounts, 2) for category, amounts in spending.items()}
 
 
-def _housing(homes: Households) -> dict[str, Array]:
+def _housing(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
+    """What the ACS asks for too: the same shares of the home's value as there (`acs_columns.py`)."""
     every = np.ones((1, QUARTERS))
-    payment = np.where(homes.tenure == 0, 0.011 * homes.value, 0)[:, None] * every
+    owned = np.where(homes.tenure <= 1, homes.value / QUARTERS, 0)[:, None] * every
+    payment = np.where(homes.tenure == 0, 3 * 0.0042 * homes.value, 0)[:, None] * every
     # The longer ago the house was bought, the less of the payment is interest.
     interest = np.clip(0.75 - 0.02 * homes.moved, 0.05, 0.75)[:, None]
     return {
         "mrtgip": payment * interest,
         "mrtgpp": payment * (1 - interest),
         "rent": np.where(homes.tenure == 2, 3 * homes.rent, 0)[:, None] * every,
-        "ownval": np.where(homes.tenure <= 1, homes.value / QUARTERS, 0)[:, None] * every,
+        "ownval": owned,
+        "hinsp": 0.0038 * owned,
+        "ptaxp": rng.uniform(0.004, 0.02, len(homes))[:, None] * owned,
     }
 
 

@@ -107,7 +107,9 @@ def test_variables_of_another_kind_or_of_no_codebook_are_found(found) -> None:
     assert found(text)[0].endswith("the codebook has no household variable rooms.")
 
 
-@pytest.mark.parametrize(("survey", "pair"), [("RECS", "RECS_2015__ACS_2015"), ("CEI", "CEI_2015-2019__ACS_2019")])
+@pytest.mark.parametrize(
+    ("survey", "pair"), [("RECS", "RECS_2015__ACS_2015"), ("CEI", "CEI_2015-2019__ACS_2019")]
+)
 def test_our_harmonies_fit_the_codebooks_that_we_have(survey, pair) -> None:
     answer = CliRunner().invoke(main, ["--quiet", "harmony", "check", survey])
     assert answer.exit_code == 0, answer.output

@@ -72,7 +72,10 @@ def broken(tmp_path: Path, change) -> Path:
     [
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(donors=["RECS_1066"]), "RECS_1066"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(recipient="1066"), "1066"),
-        (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(donors=["CEI_2015"]), "CEI_2015 is part of a pool"),
+        (
+            lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(donors=["CEI_2015"]),
+            "CEI_2015 is part of a pool",
+        ),
         (lambda c: c["pools"]["CEI_2015-2019"].update(learns_from=["RECS_1066"]), "RECS_1066"),
         (lambda c: c["pools"].update(RECS_2015=c["pools"]["CEI_2015-2019"]), "are surveys too"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(fuse=["btuel", "btuel"]), "listed twice"),

@@ -63,7 +63,11 @@ def test_trade_in_of_a_new_car_counts_as_its_price_and_against_used_ones() -> No
     assert shares["vehusd"][label] == -1
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", "c"]), st.integers(-900, 900)), min_size=1))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", "c"]), st.integers(-900, 900)), min_size=1
+    )
+)
 def test_what_categories_get_is_what_was_spent(entries) -> None:
     """Item a falls to two categories, b to one, c to none."""
     load_shares.cache_clear()

@@ -160,12 +160,28 @@ def edited(mirror: Path, tmp_path: Path, member: str, change) -> Path:
     [
         ("fmli153.csv", None, r"has no member \*fmli153.csv"),
         ("mtbi161.csv", None, r"has no member \*mtbi161.csv"),
-        ("mtbi152.csv", lambda rows: rows[0].update(UCC="999999"), "column UCC: '999999' in 1 rows has no meaning"),
+        (
+            "mtbi152.csv",
+            lambda rows: rows[0].update(UCC="999999"),
+            "column UCC: '999999' in 1 rows has no meaning",
+        ),
         ("fmli154.csv", lambda rows: rows.append(rows[0]), "2 rows share their key"),
-        ("fmli152.csv", lambda rows: rows[0].update(FAM_SIZE="", FAM__IZE="Z"), "column FAM_SIZE: 'Z' in 1 rows"),
-        ("fmli152.csv", lambda rows: rows[0].update(WTREP07="x"), "column WTREP07: 'x' in 1 rows is not a number"),
+        (
+            "fmli152.csv",
+            lambda rows: rows[0].update(FAM_SIZE="", FAM__IZE="Z"),
+            "column FAM_SIZE: 'Z' in 1 rows",
+        ),
+        (
+            "fmli152.csv",
+            lambda rows: rows[0].update(WTREP07="x"),
+            "column WTREP07: 'x' in 1 rows is not a number",
+        ),
         ("mtbi153.csv", lambda rows: rows[0].update(COST=""), "column COST: '' in 1 rows is blank"),
-        ("mtbi153.csv", lambda rows: rows[0].update(REF_YR="2034"), "column REF_YR: '2034' in 1 rows is out of range"),
+        (
+            "mtbi153.csv",
+            lambda rows: rows[0].update(REF_YR="2034"),
+            "column REF_YR: '2034' in 1 rows is out of range",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_by_name(mirror, tmp_path, member, change, message) -> None:

@@ -57,9 +57,7 @@ def tables() -> tuple[pa.Table, pa.Table]:
 
 def test_drawn_levels_follow_the_predictors_and_absent_ones_are_named(tables) -> None:
     mine, other = tables
-    drawn, left_out = predict(
-        mine, other, "hfl", PREDICTED, seed=1, threads=1, stream_name="test"
-    )
+    drawn, left_out = predict(mine, other, "hfl", PREDICTED, seed=1, threads=1, stream_name="test")
     assert left_out == {"attic": "attic"}
     gas = codes_of(pa.chunked_array([drawn])) == 0
     assert len(drawn) == mine.num_rows
