@@ -53,6 +53,7 @@ _BOOKED_NEGATIVE = ("mrtgpp", "mrtgps", "vehprn")
 _BUILDING = np.array(["09", "01", "03", "04", "05", "06", "06", "08", "07"])
 _RELATION = {0: 1, 1: 2, 2: 3, 6: 7, 10: 8, 12: 9, 13: 0}
 _EDUCATION = np.array(["11", "12", "13", "15", "16"])
+_SINGLE = np.array([2, 3, 3, 4, 5, 5])
 _RACE = np.array([1, 2, 3, 4, 5, 6, 6])
 HEATING = {"gas": "Natural gas", "propane": "LPG", "electricity": "Electricity", "oil": "Fuel oil"}
 
@@ -165,8 +166,7 @@ def _unit_columns(
     }
     income = np.round(homes.income).astype(int)
     tax = np.round(np.maximum(income, 0) * np.clip(0.04 * np.log(np.maximum(income, 1) / 25_000), -0.03, 0.3))
-    single = homes.dwelling <= 2
-    marital = np.where(homes.of_reference("married"), 1, np.where(homes.of_reference("age") > 65, 2, 5))
+    single = np.where(homes.of_reference("age") < 30, 5, _SINGLE[np.arange(n) % len(_SINGLE)])
     columns: Columns = {
         "FINLWT21": np.round(panel.weight, 3),
         "ST_HOUS": np.full(n, 2),
@@ -182,7 +182,7 @@ def _unit_columns(
         "ROOMSQ": homes.rooms,
         "BEDROOMQ": homes.bedrooms,
         "BATHRMQ": 1 + (homes.rooms > 5),
-        "HLFBATHQ": (single & (homes.rooms > 6)).astype(int),
+        "HLFBATHQ": ((homes.dwelling <= 2) & (homes.rooms > 6)).astype(int),
         "BUILT": homes.built,
         "CNTRALAC": np.where(np.isin(panel.energy.cooling, (1, 3)), "05", ""),
         "WINDOWAC": np.where(np.isin(panel.energy.cooling, (2, 3)), "06", ""),
@@ -203,7 +203,7 @@ def _unit_columns(
         "REF_RACE": _RACE[homes.of_reference("race")],
         "HISP_REF": 2 - homes.of_reference("hispanic"),
         "EDUC_REF": _EDUCATION[np.digitize(homes.of_reference("schooling"), SCHOOLING_CUTS)],
-        "MARITAL1": marital,
+        "MARITAL1": np.where(homes.of_reference("married"), 1, single),
         "OCCUCOD1": np.where(works, _two(1 + people.household[people.order == 1] % 15), ""),
         "INCOMEY1": np.where(works, "1", ""),
         "INCNONW1": np.where(works, "", "1"),
@@ -363,14 +363,11 @@ def _truth(places: Places, panel: Panel, unit: Array) -> pa.Table:
 
 
 def _incomes(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
-    """Give a unit's income to its members: to those who work by hours, else to its adults; of what kind, as the ACS."""
+    """Give a unit's income to its members: to those who work by hours, else to the first; of what kind, as in the ACS."""
     people, n = homes.people, len(homes)
     of, old = people.household, people.age >= 62
     hours = np.bincount(of, people.hours, minlength=n)[of]
-    adults = np.bincount(of, people.age >= 18, minlength=n)[of]
-    share = np.where(
-        hours > 0, people.hours / np.maximum(hours, 1), (people.age >= 18) / np.maximum(adults, 1)
-    )
+    share = np.where(hours > 0, people.hours / np.maximum(hours, 1), people.order == 1)
     income = np.round(np.maximum(homes.income, 0)[of] * share)
     chance = rng.random(len(of))
     works = people.hours > 0

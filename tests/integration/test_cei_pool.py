@@ -58,7 +58,7 @@ def layout(settings):
 
 def test_the_pool_is_made_from_its_years_and_the_survey_it_learns_from() -> None:
     years = [*load_registry().pools[POOL].years, "RECS_2015"]
-    assert INGESTING == [*(JobRun("ingest_survey", year) for year in years), JobRun("pool_survey", POOL)]
+    assert [*(JobRun("ingest_survey", year) for year in years), JobRun("pool_survey", POOL)] == INGESTING
 
 
 def test_nothing_changed_makes_nothing_again(world) -> None:
