@@ -363,7 +363,7 @@ def _truth(places: Places, panel: Panel, unit: Array) -> pa.Table:
 
 
 def _incomes(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
-    """Give a unit's income to its members: to those who work by hours, else to the first; of what kind, as in the ACS."""
+    """Give a unit's income to its members, by hours or else to the first, in the kinds that the ACS has."""
     people, n = homes.people, len(homes)
     of, old = people.household, people.age >= 62
     hours = np.bincount(of, people.hours, minlength=n)[of]
