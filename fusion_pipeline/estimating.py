@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.geography.concordance import add_areas
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.estimands import Statistic
 from fusion_pipeline.inference.output import Estimates
@@ -140,5 +141,5 @@ def _static(households: TableRef, asked: Sequence[str], replicates: Sequence[str
     # Only what is asked for: the ACS has ten times as many columns.
     text = " ".join(asked)
     named = [name for name in households.columns if name in text and not name.startswith("rep_")]
-    keys = ["year", "hid", "weight", "state", "puma10"]
+    keys = ["year", "hid", "weight", "state", puma_column(households.columns, "recipient")]
     return add_areas(households.read(list(dict.fromkeys([*keys, *named, *replicates]))))

@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from fusion_pipeline.errors import GeographyError
+from fusion_pipeline.geography.pumas import PUMAS, puma_column
+from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import categorical
 
 VERSION = "1"
@@ -136,10 +138,10 @@ def puma_ids(table: pa.Table, where: str) -> np.ndarray:
     Raises
     ------
     GeographyError
-        If a state or PUMA is missing, or not made of digits.
+        If a state or PUMA is missing, or not made of digits, or the table has PUMAs of no or of several definitions.
     """
     parts = []
-    for name, factor in (("state", 100_000), ("puma10", 1)):
+    for name, factor in (("state", 100_000), (puma_column(table.column_names, where), 1)):
         if name not in table.column_names:
             raise GeographyError(f"{where} table", f"has no column {name}.", "Add it to the columns kept.")
         column = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
@@ -160,13 +162,36 @@ def puma_ids(table: pa.Table, where: str) -> np.ndarray:
     return parts[0] + parts[1]
 
 
-def unknown_puma(where: str, puma: int) -> GeographyError:
-    """The error for a PUMA that a table has and the concordance has not."""
-    return GeographyError(
-        f"{where} table, state {puma // 100_000:02d}, puma10 {puma % 100_000:05d}",
-        "is not in the concordance.",
-        "Use a concordance of the vintage of the table's PUMAs: 2010 PUMAs are those of the ACS 2012-2021.",
-    )
+def find_pumas(known: np.ndarray, column: str, table: pa.Table, where: str) -> np.ndarray:
+    """Position of every row's PUMA among known ones.
+
+    Parameters
+    ----------
+    known : (n,) as `puma_ids` numbers them
+    column : the PUMA column of the table they are from
+    table, where : whose rows, and what to call it
+
+    Raises
+    ------
+    GeographyError
+        If the table has PUMAs of another definition, in which a code is another place or none, or one is not known.
+    """
+    if (own := puma_column(table.column_names, where)) != column:
+        raise GeographyError(
+            f"{where} table",
+            f"has {own} (PUMAs of {PUMAS[own]}), and the concordance {column} (those of {PUMAS[column]}).",
+            f"Use the concordance that has {own}.",
+        )
+    wanted = puma_ids(table, where)
+    found = positions(known, wanted)
+    if (found < 0).any():
+        puma = int(wanted[found < 0][0])
+        raise GeographyError(
+            f"{where} table, state {puma // 100_000:02d}, {own} {puma % 100_000:05d}",
+            "is not in the concordance.",
+            f"Use a concordance of the table's PUMAs, which are those of {PUMAS[own]}.",
+        )
+    return found
 
 
 def _read_tracts(path: Path) -> pd.DataFrame:

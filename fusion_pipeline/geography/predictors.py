@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
+from fusion_pipeline.geography.concordance import find_pumas, puma_ids
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.sources import degree_days, energy_prices
 from fusion_pipeline.geography.summaries import load_summaries, summarize
-from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "2"
+VERSION = "3"
 MARK = ".."
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def puma_predictors(
 
     Returns
     -------
-    One row a PUMA of the concordance, ordered by state and PUMA: `state`, `puma10`, then float32 predictors.
+    One row a PUMA of the concordance, ordered by state and PUMA: `state`, its PUMA column, then float32 predictors.
     ACS summaries are null for PUMAs without the households they are about, prices are null where none is
     sold.
 
@@ -54,8 +54,9 @@ def puma_predictors(
     """
     ids = puma_ids(concordance, "concordance")
     unique, first = np.unique(ids, return_index=True)
-    columns = {name: concordance[name].take(pa.array(first)).combine_chunks() for name in ("state", "puma10")}
-    for name, values in _acs_predictors(households, unique).items():
+    puma = puma_column(concordance.column_names, "concordance")
+    columns = {name: concordance[name].take(pa.array(first)).combine_chunks() for name in ("state", puma)}
+    for name, values in _acs_predictors(households, unique, puma).items():
         columns[f"acs{MARK}{name}"] = _float32(values)
     fips = columns["state"].cast(pa.string()).to_pylist()
     by_state: dict[str, Mapping[str, float | None]] = {
@@ -77,8 +78,9 @@ def attach_predictors(table: pa.Table, predictors: pa.Table) -> pa.Table:
     GeographyError
         If a row's PUMA has no predictors.
     """
+    column = puma_column(predictors.column_names, "predictors")
     known = puma_ids(predictors, "predictors")
-    rows = pa.array(_positions(known, puma_ids(table, "households"), "households"))
+    rows = pa.array(find_pumas(known, column, table, "households"))
     for name in predictors.column_names:
         if MARK in name:
             table = table.append_column(name, predictors[name].take(rows))
@@ -123,26 +125,16 @@ def _reason_to_drop(name: str, sides: Mapping[str, pa.Table], max_missing: float
     return "the same for all donors" if len(values) <= 1 else None
 
 
-def _acs_predictors(households: TableRef, pumas: np.ndarray) -> dict[str, np.ndarray]:
+def _acs_predictors(households: TableRef, pumas: np.ndarray, column: str) -> dict[str, np.ndarray]:
     there = set(households.columns)
-    summaries = [s for s in load_summaries() if there.issuperset(s.columns)]
-    left_out = sorted({s.name for s in load_summaries()} - {s.name for s in summaries})
-    if left_out:
+    made = {s.name: found for s in load_summaries() if (found := s.of_columns(there)) is not None}
+    if left_out := sorted({s.name for s in load_summaries()} - set(made)):
         _log.info("ACS summaries without their column: %s", ", ".join(left_out))
-    keys = ["weight", "state", "puma10"]
-    needed = dict.fromkeys([*keys, *(column for s in summaries for column in s.columns)])
+    keys = ["weight", "state", column]
+    needed = dict.fromkeys([*keys, *(name for s in made.values() for name in s.columns)])
     table = households.read(list(needed))
-    place = _positions(pumas, puma_ids(table, "ACS households"), "ACS households")
-    return {s.name: summarize(table, place, len(pumas), s) for s in summaries}
-
-
-def _positions(known: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
-    """Position of every wanted PUMA in the known ones."""
-    found = positions(known, wanted)
-    unknown = found < 0
-    if unknown.any():
-        raise unknown_puma(where, int(wanted[unknown][0]))
-    return found
+    place = find_pumas(pumas, column, table, "ACS households")
+    return {name: summarize(table, place, len(pumas), summary) for name, summary in made.items()}
 
 
 def _float32(values: np.ndarray) -> pa.Array:

@@ -140,7 +140,7 @@ def surveys_with_harmonies(folder: Path = FOLDER) -> list[str]:
 
 def _read(path: Path, schema: type[Document] | None) -> Any:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506, a safe loader
+        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
         return schema.model_validate(content) if schema else content
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         raise RegistryError(

@@ -52,7 +52,7 @@ def _write_acs(
     places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path
 ) -> None:
     housing, persons = (folder / survey.files[role].name for role in ("households", "persons"))
-    write_acs(places, seed, survey.year, size, housing, persons, truth)
+    write_acs(places, seed, survey.year, size, housing, persons, truth, vintage=survey.vintage)
 
 
 DONORS: Mapping[tuple[str, str], Writer] = {

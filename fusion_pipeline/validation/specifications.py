@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 from fusion_pipeline.geography.concordance import AREAS, areas, states
 from fusion_pipeline.geography.predictors import MARK
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
 from fusion_pipeline.harmonize.pairs import poolable
@@ -24,7 +25,6 @@ from fusion_pipeline.surveys.variables import Variable
 from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
 
 _FIPS = tuple(sorted(states()))
-_PLACE = (ColumnSpec("state", levels=_FIPS), ColumnSpec("puma10"))
 
 
 def survey_households(layout: Layout, partition: str) -> TableSpec:
@@ -76,7 +76,8 @@ def acs_persons(layout: Layout, partition: str) -> TableSpec:
 def concordance(layout: Layout, partition: str | None) -> TableSpec:
     """PUMA concordance."""
     columns = (
-        *_PLACE,
+        ColumnSpec("state", levels=_FIPS),
+        ColumnSpec("puma10"),
         ColumnSpec("county"),
         ColumnSpec("weight", minimum=1),
         *(ColumnSpec(name, levels=tuple(areas(name))) for name in AREAS),
@@ -87,16 +88,17 @@ def concordance(layout: Layout, partition: str | None) -> TableSpec:
 def spatial_predictors(layout: Layout, partition: str) -> TableSpec:
     """Spatial predictors of every PUMA."""
     available = set(TableRef(layout.table(("acs", "households"), partition)).columns)
-    summaries = [f"acs{MARK}{s.name}" for s in load_summaries() if set(s.columns) <= available]
+    summaries = [f"acs{MARK}{s.name}" for s in load_summaries() if s.of_columns(available)]
     prices = [f"eia{MARK}{fuel}" for fuel in ("electricity", "natural_gas", "propane", "fuel_oil")]
     climate = [ColumnSpec(f"noaa{MARK}{name}", minimum=0, maximum=25_000) for name in ("hdd", "cdd")]
+    place = _place(partition)
     columns = (
-        *_PLACE,
+        *place,
         *(ColumnSpec(name, minimum=0, nullable=True) for name in summaries),
         *(ColumnSpec(name, minimum=0, maximum=1_000, nullable=True) for name in prices),
         *climate,
     )
-    return TableSpec(columns, key=("state", "puma10"), minimum_rows=len(_FIPS))
+    return TableSpec(columns, key=tuple(column.name for column in place), minimum_rows=len(_FIPS))
 
 
 def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
@@ -110,7 +112,7 @@ def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
         ColumnSpec("year"),
         ColumnSpec("hid"),
         ColumnSpec("weight", minimum=0),
-        *_PLACE,
+        *_place(pair.recipient),
         *_predictors(entries, nullable=False),
     )
     return {"donor": TableSpec(donor, ("survey", "hid")), "recipient": TableSpec(recipient, ("hid",))}
@@ -120,10 +122,16 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     """As harmonized, with a PUMA for every donor and the location columns for every recipient."""
     pair = load_registry().pair(partition)
     before = harmonized(layout, partition)
-    donor = TableSpec((*before["donor"].columns, *_PLACE), before["donor"].key)
+    donor = TableSpec((*before["donor"].columns, *_place(pair.recipient)), before["donor"].key)
     places = _locations(layout, pair, nullable=False)
     recipient = TableSpec((*before["recipient"].columns, *places), before["recipient"].key)
     return {"donor": donor, "recipient": recipient}
+
+
+def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
+    """State, and the PUMA in the definition of an ACS year."""
+    locations = load_codebook(load_registry().recipients[acs_year].codebook).households.locations
+    return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
 
 
 def _microdata(vintage: SurveyVintage | Pool, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:

@@ -64,7 +64,8 @@ def asked(result) -> list[tuple[str | None, str | None]]:
 
 def tick(name: str, instance, **more):
     [schedule] = [schedule for schedule in SCHEDULES if schedule.name == name]
-    return schedule(dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more))
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=WHEN, **more) as context:
+        return schedule(context)
 
 
 def look(instance, cursor: str | None, folder: Path, mirror: Path | None):
@@ -170,4 +171,5 @@ def test_automation_makes_what_follows_from_a_raw_file_and_nothing_else(instance
         for partition in second.get_requested_partitions(key)
     }
     # What has never been made waits for all of its inputs; the chain of one partition is asked for at once.
-    assert found == {(f"survey/{name}", "RECS_2015") for name in ("households", "persons", "dictionary")}
+    chain = ("households", "persons", "dictionary", "dictionary_page")
+    assert found == {(f"survey/{name}", "RECS_2015") for name in chain}

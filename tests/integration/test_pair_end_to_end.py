@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.errors import StorageError
 from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import JobRun, execute, runs_of
+from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from tests.conftest import PAIR, materialize
 
@@ -127,8 +129,8 @@ def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, t
     shutil.copytree(small_run.layout.root, copy)
     broken = copy / "fusion" / "prepared" / PAIR / "recipient.parquet"
     broken.write_bytes(broken.read_bytes()[:-100])
+    shutil.rmtree(Layout(copy).implicate(PAIR, 1).parent)
     settings = small_run.settings.model_copy(update={"data": tmp_path})
-    from fusion_pipeline.errors import StorageError
 
     with pytest.raises(
         StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"

@@ -76,8 +76,8 @@ def test_copies_agree_where_known_differ_where_not_and_pool_with_analyze(gappy):
     assert (values[0] == values)[:, there].all()
     assert (values[0] != values[1])[~there].mean() > 0.7
     result = fp.analyze(copies, estimates=["mean(second)"])
-    assert result.M[0] == 3
-    assert result.standard_error[0] > 0
+    assert result.table.M[0] == 3
+    assert result.table.standard_error[0] > 0
 
 
 def test_a_second_cycle_lets_the_variable_filled_first_follow_the_other(gappy, truth):

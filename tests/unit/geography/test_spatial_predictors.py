@@ -98,11 +98,13 @@ def test_declared_levels_are_those_of_the_acs_codebook_or_refused(categories):
 
 @pytest.mark.parametrize("vintage", sorted({entry.codebook for entry in load_registry().recipients.values()}))
 def test_no_dwelling_of_any_vintage_falls_out_of_the_years_built(vintage):
-    levels = list(load_codebook(vintage).households.variables["ybl"].labels)
+    variables = load_codebook(vintage).households.variables
+    [name] = {"ybl", "yrblt"} & set(variables)
+    levels = list(variables[name].labels)
     every = pa.table(
-        {"weight": np.ones(len(levels)), "ybl": categorical(np.arange(len(levels)), levels, ordered=True)}
+        {"weight": np.ones(len(levels)), name: categorical(np.arange(len(levels)), levels, ordered=True)}
     )
-    declared = {summary.name: summary for summary in load_summaries()}
+    declared = {summary.name: summary.of_columns(variables) for summary in load_summaries()}
     shares = {
         name: summarize(every, np.arange(len(levels)), len(levels), declared[name])
         for name in ("built_before_1960", "built_since_2000")
@@ -117,10 +119,10 @@ def test_no_dwelling_of_any_vintage_falls_out_of_the_years_built(vintage):
 
 
 def test_a_range_of_levels_needs_its_bounds_and_an_order(categories):
-    since = Summary(name="new", column="ybl", statistic="share", first="2000 to 2004")
+    since = Summary(name="new", column="ybl", statistic="share", after="2000 to 2004")
     names = categorical(np.array([0, 1]), ["1990 to 1999", "2000 to 2009"], ordered=True)
     with pytest.raises(
-        GeographyError, match="column ybl: has no level '2000 to 2004', where the summary 'new'"
+        GeographyError, match="column ybl: has no level '2000 to 2004', which bounds the summary 'new'"
     ):
         summarize(pa.table({"weight": [1.0, 1.0], "ybl": names}), np.array([0, 0]), 1, since)
     with pytest.raises(GeographyError, match="column ybl: is no ordered category"):
@@ -131,7 +133,7 @@ def test_a_range_of_levels_needs_its_bounds_and_an_order(categories):
     "given",
     [
         {"statistic": "share"},
-        {"statistic": "mean", "first": "a"},
+        {"statistic": "mean", "after": "a"},
         {"statistic": "share", "levels": ("a",), "last": "a"},
     ],
 )
