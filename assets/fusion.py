@@ -31,15 +31,17 @@ from fusion_pipeline.validation import implicates as validity
 from fusion_pipeline.validation.comparable import beyond
 from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
+from resources.parquet_io import MAY_BE_NONE
 from resources.store import FusionStore
 
 
 def _donors(asset: str) -> dg.AssetIn:
-    return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
+    """Survey-years among the donors; a pair may have pools only."""
+    return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR, metadata={MAY_BE_NONE: True})
 
 
 def _pools(asset: str) -> dg.AssetIn:
-    return dg.AssetIn(["pool", asset], partition_mapping=POOLS_TO_PAIR)
+    return dg.AssetIn(["pool", asset], partition_mapping=POOLS_TO_PAIR, metadata={MAY_BE_NONE: True})
 
 
 def _recipient(asset: str) -> dg.AssetIn:

@@ -63,6 +63,12 @@ class Replicates(Entry):
         """Raw columns in order."""
         return tuple(self.raw.format(number) for number in range(1, self.count + 1))
 
+    @model_validator(mode="after")
+    def _blanks_are_in_the_households_file(self) -> Replicates:
+        if self.file is not None and self.blank is not None:
+            raise ValueError("blank belongs to replicate weights in the households' file")
+        return self
+
 
 class Adjustment(Entry):
     """Factor column that amounts are multiplied by."""
