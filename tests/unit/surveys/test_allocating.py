@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion_pipeline.errors import RegistryError
@@ -63,6 +63,7 @@ def test_trade_in_of_a_new_car_counts_as_its_price_and_against_used_ones() -> No
     assert shares["vehusd"][label] == -1
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", "c"]), st.integers(-900, 900)), min_size=1
