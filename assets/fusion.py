@@ -20,6 +20,7 @@ from fusion_pipeline.partitions import (
     PAIR_TO_CHUNKS,
     PAIRS,
     POOLS_TO_PAIR,
+    PUMAS_TO_PAIR,
     REGISTRY,
     SURVEYS_TO_PAIR,
 )
@@ -140,7 +141,7 @@ def fusion_harmonized(
     code_version=puma_imputation.VERSION,
     ins={
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
-        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
         "recipient_raw": _recipient("raw"),
     },
     group_name="fusion",
@@ -185,23 +186,30 @@ def fusion_located(
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
         "pools": _pools("households"),
-        "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
     },
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.of_pair("locations", "fuse", "prices"))
+@reusable(recipes.prepared)
 def fusion_prepared(
     context: dg.AssetExecutionContext,
     located: PairTables,
     donors: dict[str, TableRef],
     pools: dict[str, TableRef],
-    places: TableRef,
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
-    donor = spatial.attach_predictors(located.donor.read(), places.read())
-    recipient = spatial.attach_predictors(located.recipient.read(), places.read())
+    acs, windows = summaries.read(), {name: entry.window for name, entry in REGISTRY.spatial.items()}
+    years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
+    of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
+    donor = spatial.attach_by_survey(
+        located.donor.read(), {key: of_year[years[key]].table for key in pair.donors}
+    )
+    recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
     kept, dropped = spatial.usable_predictors(donor, recipient)
     names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
     variables = [name for name in pair.variables if name not in {p.expenditure for p in pair.prices}]
@@ -212,9 +220,12 @@ def fusion_prepared(
     return publish(
         context,
         {"donor": training_table, "recipient": recipient.select(["year", "hid", *names])},
-        inputs=[located, places, *donors.values()],
+        inputs=[located, summaries, *datasets.values(), *donors.values()],
         metadata={
             "predictors": len(names),
+            "vintages of spatial datasets": dg.MetadataValue.json(
+                {str(year): of.vintages for year, of in of_year.items()}
+            ),
             "dropped spatial predictors": figures.reasons(dropped),
             "skipped fusion variables": figures.reasons(fused.skipped),
         },
@@ -251,9 +262,9 @@ def fusion_plan(
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
     plan = constrain(plan, pair.rules, prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
-    store.write_plan(context.partition_key, plan)
+    version = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(store.plan_version(context.partition_key)),
+        data_version=dg.DataVersion(version),
         metadata={
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
@@ -305,6 +316,7 @@ def fusion_models(
         data_version=dg.DataVersion(models.fingerprint[:32]),
         metadata={
             "path": dg.MetadataValue.path(store.layout.model_set(pair)),
+            "donor rows": prepared.donor.num_rows,
             "models": len(report),
             "sets of redrawn donor weights": models.bootstraps,
             "importance": figures.image(drawing.importance(importance(models), source=pair)),
@@ -427,7 +439,7 @@ def fusion_microdata(
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair, donors = context.partition_key, donors | pools
-    files = [store.layout.implicate(pair, m) for m in range(1, IMPLICATES.count + 1)]
+    files = store.implicates(pair, IMPLICATES.chunks)
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
     marginals = pair_marginals(

@@ -21,7 +21,7 @@ from dagster._serdes import deserialize_value, serialize_value
 
 from fusion_pipeline.measuring import Usage, measured
 from fusion_pipeline.storage.artefacts import Artefact, Kept
-from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, why_made, write_receipt
+from fusion_pipeline.storage.receipts import Receipt, Recipe
 from resources.compute import Compute
 from resources.store import FusionStore
 
@@ -55,11 +55,13 @@ def reusable(
         def step(context: dg.AssetExecutionContext, **given: Any) -> dg.MaterializeResult:
             store: FusionStore = given["store"]
             recipe = _recipe(context, settings, given["compute"].seed if seeded else None)
-            receipt = read_receipt(store.layout, recipe.asset, recipe.partition)
-            reason = "forced" if forced(context) else why_made(store.layout, recipe, receipt)
+            receipt, reason = store.receipt(recipe)
+            if forced(context):
+                reason = "forced"
             label = f"{recipe.asset}[{recipe.partition or ''}]"
             if receipt is not None and reason is None and not looks_outside:
                 _log.info("%s is reused, version %s", label, receipt.version[:8])
+                store.publish(recipe.asset, recipe.partition)
                 return _kept(receipt)
             with measured() as usage:
                 result = make(context, **{name: value for name, value in given.items() if name in own})
@@ -128,16 +130,7 @@ def _recorded(
         value = {"value": replace(result.value, provenance=provenance, sound=sound, account=account)}
     else:
         paths = store.layout.by_hand(recipe.asset.split("/"), str(recipe.partition))
-        write_receipt(
-            store.layout,
-            recipe.asset,
-            recipe.partition,
-            version,
-            paths,
-            provenance=provenance,
-            sound=sound,
-            account=account,
-        )
+        store.record(recipe, version, paths, provenance=provenance, sound=sound, account=account)
     return dg.MaterializeResult(
         data_version=result.data_version, metadata={**metadata, **story}, check_results=checks, **value
     )

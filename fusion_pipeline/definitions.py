@@ -17,7 +17,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from assets import checks, fusion, geography, pool, quality, recipient, survey  # noqa: E402
+from assets import budgets, checks, fusion, geography, pool, quality, recipient, spatial, survey  # noqa: E402
 from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
 from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
 from fusion_pipeline.storage.layout import Layout  # noqa: E402
@@ -48,10 +48,10 @@ def build_defs(
     overrides : mapping, optional
         Resources that replace those made from the settings.
     """
-    modules = [survey, pool, recipient, geography, fusion, quality]
+    modules = [survey, pool, recipient, geography, spatial, fusion, quality]
     definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
-        asset_checks=checks.CHECKS,
+        asset_checks=[*checks.CHECKS, *budgets.CHECKS],
         jobs=jobs.JOBS,
         schedules=schedules.SCHEDULES,
         sensors=sensors.SENSORS,
@@ -85,8 +85,8 @@ def raw_files(settings: Settings) -> RawFiles:
 def _resources(settings: Settings) -> dict[str, Any]:
     root = str(settings.root)
     return {
-        "store": FusionStore(root=root),
-        "io_manager": ParquetIOManager(root=root),
+        "store": FusionStore(root=root, remote=settings.shared),
+        "io_manager": ParquetIOManager(root=root, remote=settings.shared),
         "compute": Compute(
             threads=settings.step_threads, memory_limit=settings.step_memory, seed=settings.seed
         ),

@@ -16,11 +16,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from fusion_pipeline.errors import FusionError
 from fusion_pipeline.raw.watching import raw_folders, stamps
 from fusion_pipeline.registry import Registry
 from fusion_pipeline.settings import Settings
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import audit
+from fusion_pipeline.storage.remote import Remote
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 LEAST_DISK, USUAL_DISK = 1 << 30, 20 << 30
@@ -45,6 +47,8 @@ def examine(settings: Settings, registry: Registry) -> Iterator[Finding]:
     yield _threads(settings)
     yield _raw_files(settings, registry)
     yield _artefacts(Layout(settings.root))
+    if settings.shared:
+        yield _object_store(Remote(settings.shared))
 
 
 def _packages() -> Finding:
@@ -129,6 +133,14 @@ def _raw_files(settings: Settings, registry: Registry) -> Finding:
         what = f"FUSION_OFFLINE forbids fetching {', '.join(absent)}."
         return Finding("raw files", "doubtful", found, what)
     return Finding("raw files", "good", found)
+
+
+def _object_store(remote: Remote) -> Finding:
+    try:
+        remote.receipt("quality/report", None)
+    except FusionError as error:
+        return Finding("object store", "wrong", f"{error.where} {error.what}", error.remedy)
+    return Finding("object store", "good", f"{remote.address} answers")
 
 
 def _artefacts(layout: Layout) -> Finding:

@@ -23,7 +23,8 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     ]
     acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
     places = [
-        layout.table(("geography", "concordance")),
+        layout.table(("geography", "concordance"), load_registry().pumas_of(pair.recipient)),
+        *(layout.table(("spatial", "summaries"), name) for name in load_registry().spatial),
         layout.table(("geography", "predictors"), pair.recipient),
     ]
     sides = [

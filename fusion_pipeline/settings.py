@@ -23,6 +23,8 @@ class Settings(BaseSettings):
 
     data: Path = Path("data")
     """Folder of everything that is made."""
+    remote: str | None = Field(default=None, pattern=r"^[a-z0-9]+://\S+$")
+    """Object store through which machines share artefacts, such as ``s3://bucket/fusion``; `data` is then a copy."""
     raw: Path | None = None
     """Mirror folder of real raw files, any subset, laid out `<survey>_<vintage>/<file>[.gz|.zip]`."""
     source: Literal["simulated", "public"] | None = None
@@ -61,6 +63,11 @@ class Settings(BaseSettings):
     def root(self) -> Path:
         """Folder of this origin's artefacts: simulated and public data never mix."""
         return self.data.resolve() / self.origin
+
+    @property
+    def shared(self) -> str | None:
+        """Address of this origin's artefacts in the object store."""
+        return f"{self.remote.rstrip('/')}/{self.origin}" if self.remote else None
 
 
 def load_settings(**overrides: object) -> Settings:

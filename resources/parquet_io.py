@@ -17,6 +17,7 @@ from fusion_pipeline.storage.artefacts import Artefact, Kept, PairTables, open_p
 from fusion_pipeline.storage.atomic import recover
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import write_receipt
+from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef
 
 MAY_BE_NONE = "may be none"
@@ -27,6 +28,8 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     """Writes `Artefact`s atomically; gives handles back."""
 
     root: str
+    remote: str | None = None
+    """Address of the object store that artefacts are sent to and fetched from."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artefact) -> None:
         """Write the artefact of the step's partition and its receipt; leave alone what is kept."""
@@ -45,6 +48,10 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             sound=obj.sound,
             account=obj.account,
         )
+        if self.remote and not obj.volatile:  # what says where things lie here is of no use elsewhere
+            Remote(self.remote).publish(
+                Layout(Path(self.root)), context.asset_key.to_user_string(), partition
+            )
         context.add_output_metadata({"path": dg.MetadataValue.path(path)})
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -67,6 +74,8 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def _open(self, asset: dg.AssetKey, partition: str | None, wanted: Any) -> TableRef | PairTables:
         path = self._path(asset, partition, pair=wanted is PairTables)
+        if self.remote:
+            Remote(self.remote).fetch(Layout(Path(self.root)), asset.to_user_string(), partition)
         recover(path)
         if not path.exists():
             raise StorageError(

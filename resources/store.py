@@ -1,4 +1,4 @@
-"""The store: where artefacts lie that are not one table (plans, model sets, implicates, reports), and
+"""The store: where artefacts lie that are not one table (plans, model sets, implicates, area errors, reports), and
 marginals, which are made beside another table.
 
 Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
@@ -7,7 +7,7 @@ Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,74 @@ from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.artefacts import PairTables, open_pair
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, why_made, write_receipt
+from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef, write_table
 
 
 class FusionStore(dg.ConfigurableResource):
-    """Paths and handles below one data folder."""
+    """Paths and handles below one data folder; what an object store shares is brought there when it is asked for."""
 
     root: str
+    remote: str | None = None
+    """Address of the object store."""
 
     @property
     def layout(self) -> Layout:
         """Path rules."""
         return Layout(Path(self.root))
 
+    @property
+    def shared(self) -> Remote | None:
+        """The object store, if there is one."""
+        return Remote(self.remote) if self.remote else None
+
+    def receipt(self, recipe: Recipe) -> tuple[Receipt | None, str | None]:
+        """Read the receipt of an artefact, and say why it has to be made (None: it need not be)."""
+        receipt = read_receipt(self.layout, recipe.asset, recipe.partition, self.shared)
+        return receipt, why_made(self.layout, recipe, receipt, self.shared)
+
+    def record(self, recipe: Recipe, version: str, paths: Sequence[Path], **account: Any) -> None:
+        """Write the receipt of an artefact that lies at `paths`, and publish both."""
+        write_receipt(self.layout, recipe.asset, recipe.partition, version, paths, **account)
+        self.publish(recipe.asset, recipe.partition)
+
+    def publish(self, asset: str, partition: str | None) -> None:
+        """Send an artefact that has a receipt to the object store, if there is one and it lacks it."""
+        if self.shared:
+            self.shared.publish(self.layout, asset, partition)
+
+    def fetch(self, asset: str, partition: str | None) -> None:
+        """Bring an artefact from the object store, if there is one and it has it."""
+        if self.shared:
+            self.shared.fetch(self.layout, asset, partition)
+
     def table(self, asset: dg.AssetKey, partition: str | None) -> TableRef:
         """Handle of an asset's only table."""
+        self.fetch(asset.to_user_string(), partition)
         return TableRef(self.layout.table(asset.path, partition))
 
     def pair(self, asset: dg.AssetKey, partition: str) -> PairTables:
         """Handles of an asset's donor and recipient tables."""
+        self.fetch(asset.to_user_string(), partition)
         return open_pair(self.layout.tables(asset.path, partition))
 
-    def write_plan(self, pair: str, plan: FusionPlan) -> None:
-        """Publish the fusion plan of a pair."""
+    def write_plan(self, pair: str, plan: FusionPlan) -> str:
+        """Publish the fusion plan of a pair and give its data version."""
+        text = plan.to_json()
         with atomic_file(self.layout.plan(pair)) as temporary:
-            temporary.write_text(plan.to_json())
+            temporary.write_text(text)
+        return _version(text.encode())
 
     def plan(self, pair: str) -> FusionPlan:
         """Read the fusion plan of a pair."""
+        self.fetch("fusion/plan", pair)
         return FusionPlan.from_json(self.layout.plan(pair).read_text())
 
     def plan_version(self, pair: str) -> str:
         """Data version of a pair's fusion plan."""
-        return hashlib.sha256(self.layout.plan(pair).read_bytes()).hexdigest()[:32]
+        self.fetch("fusion/plan", pair)
+        return _version(self.layout.plan(pair).read_bytes())
 
     def write_marginals(self, pair: str, marginals: pa.Table, provenance: Mapping[str, Any]) -> None:
         """Publish the marginals of a pair."""
@@ -59,8 +94,24 @@ class FusionStore(dg.ConfigurableResource):
 
     def marginals(self, pair: str) -> TableRef:
         """Open the marginals of a pair."""
+        self.fetch("fusion/microdata", pair)
         return TableRef(self.layout.marginals(pair))
+
+    def area_error_version(self, pair: str) -> str:
+        """Data version of a pair's area errors."""
+        return hashlib.sha256(self.layout.area_error(pair).read_bytes()).hexdigest()[:32]
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""
+        self.fetch("fusion/models", pair)
         return load_model_set(self.layout.model_set(pair))
+
+    def implicates(self, pair: str, chunks: Mapping[str, Sequence[int]]) -> list[Path]:
+        """List the files of a pair's implicates, in order of their numbers."""
+        for chunk in chunks:
+            self.fetch("fusion/implicates", f"{pair}|{chunk}")
+        return [self.layout.implicate(pair, m) for members in chunks.values() for m in members]
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -61,7 +61,7 @@ def fusion(folder: Path, *words: str) -> str:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     if done.returncode:

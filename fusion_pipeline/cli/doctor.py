@@ -26,9 +26,9 @@ def doctor() -> None:
     findings = []
     for finding in (*examine(load_settings(), load_registry()), *_instance()):
         findings.append(finding)
-        console.print(f"{_SIGNS[finding.state]} {finding.what:<10} {escape(finding.found)}", soft_wrap=True)
+        console.print(f"{_SIGNS[finding.state]} {finding.what:<12} {escape(finding.found)}", soft_wrap=True)
         if finding.remedy:
-            console.print(f"  {'':<10} → {escape(finding.remedy)}", soft_wrap=True)
+            console.print(f"  {'':<12} → {escape(finding.remedy)}", soft_wrap=True)
     sys.exit(any(finding.state == "wrong" for finding in findings))
 
 

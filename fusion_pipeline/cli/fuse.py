@@ -19,7 +19,12 @@ from fusion_pipeline.storage.layout import Layout
     is_flag=True,
     help="Record the runs nowhere: tasks on many machines then share the data folder and nothing else.",
 )
-def fuse(pair: str, implicates: str, force: bool, unrecorded: bool) -> None:
+@click.option(
+    "--ray",
+    "address",
+    help="Address of a Ray cluster, or `auto`: its machines draw the chunks, unrecorded.",
+)
+def fuse(pair: str, implicates: str, force: bool, unrecorded: bool, address: str | None) -> None:
     """Draw some implicates of a fusion pair whose model set is there.
 
     In a Slurm array with chunks of five, `--array=0-7`:
@@ -27,13 +32,22 @@ def fuse(pair: str, implicates: str, force: bool, unrecorded: bool) -> None:
         fusion fuse --unrecorded --pair P --implicates $((5*SLURM_ARRAY_TASK_ID+1))-$((5*SLURM_ARRAY_TASK_ID+5))
     """
     from fusion_pipeline.running import chunk_runs, local_instance, run_all, throwaway_instance
+    from fusion_pipeline.spreading import spread
 
     load_registry().pair(pair)
     settings = load_settings()
     runs = chunk_runs(pair, implicates)
-    with throwaway_instance() if unrecorded else local_instance() as instance:
-        for job, outcome in run_all(runs, settings, instance, force=force):
-            if outcome is not None:
-                state = "reused" if outcome.reused else "drawn"
-                console.print(f"[green]✓[/] {job.partition}  [dim]{state}, {outcome.seconds:.1f} s[/]")
+    if address is None:
+        with throwaway_instance() if unrecorded else local_instance() as instance:
+            for job, outcome in run_all(runs, settings, instance, force=force):
+                if outcome is not None:
+                    _tell(str(job.partition), bool(outcome.reused), outcome.seconds)
+    else:
+        for chunk in spread([str(run.partition) for run in runs], settings, address, force=force):
+            _tell(chunk.partition, chunk.reused, chunk.seconds, f" on {chunk.machine}")
     console.print(f"implicates  {Layout(settings.root).implicates(pair)}")
+
+
+def _tell(partition: str, reused: bool, seconds: float, where: str = "") -> None:
+    state = "reused" if reused else "drawn"
+    console.print(f"[green]✓[/] {partition}  [dim]{state}{where}, {seconds:.1f} s[/]")

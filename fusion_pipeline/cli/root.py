@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from fusion_pipeline.errors import FusionError
+from fusion_pipeline.logs import JsonLines
 
+_HANDLER = "command line"
 console = Console(highlight=False)
 """Where every command prints its results."""
 
@@ -42,9 +44,16 @@ class _Fusion(click.Group):
 
 @click.group(cls=_Fusion)
 @click.option("--quiet", is_flag=True, help="Only results, no progress.")
-def main(quiet: bool) -> None:
+@click.option("--log-json", is_flag=True, help="Progress as lines of JSON, for whoever collects logs.")
+def main(quiet: bool, log_json: bool) -> None:
     """Data fusion of US household surveys onto the American Community Survey."""
     logger = logging.getLogger("fusion_pipeline")
-    logger.addHandler(_Progress())
+    for handler in [h for h in logger.handlers if h.get_name() == _HANDLER]:
+        logger.removeHandler(handler)  # of an earlier call in this process
+    handler = logging.StreamHandler() if log_json else _Progress()
+    handler.set_name(_HANDLER)
+    if log_json:
+        handler.setFormatter(JsonLines())
+    logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False

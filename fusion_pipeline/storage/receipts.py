@@ -15,10 +15,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusion_pipeline.storage.atomic import atomic_file, recover
 from fusion_pipeline.storage.layout import Layout
+
+if TYPE_CHECKING:
+    from fusion_pipeline.storage.remote import Remote
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,8 @@ class Receipt:
     """Whether every blocking check of the asset itself passed."""
     account: Mapping[str, Any] = field(default_factory=dict)
     """What the asset reported when it was made, to be shown again when it is reused."""
+    places: tuple[str, ...] = ()
+    """Files and whole folders that it was published as, by path below the root."""
 
 
 def write_receipt(
@@ -61,16 +66,22 @@ def write_receipt(
     account: Mapping[str, Any] | None = None,
 ) -> None:
     """Record the artefact that lies at `paths`, files or whole folders."""
+    paths = list(paths)
     files = {
-        file.relative_to(layout.root).as_posix(): _sha256(file) for path in paths for file in _files(path)
+        file.relative_to(layout.root).as_posix(): sha256(file) for path in paths for file in _files(path)
     }
-    receipt = Receipt(dict(provenance), version, files, sound, dict(account or {}))
+    places = tuple(path.relative_to(layout.root).as_posix() for path in paths)
+    receipt = Receipt(dict(provenance), version, files, sound, dict(account or {}), places)
     with atomic_file(_path(layout, asset, partition)) as temporary:
         temporary.write_text(json.dumps(asdict(receipt), sort_keys=True, indent=1) + "\n")
 
 
-def read_receipt(layout: Layout, asset: str, partition: str | None) -> Receipt | None:
-    """Read the receipt of an artefact; None if there is none that can be read."""
+def read_receipt(
+    layout: Layout, asset: str, partition: str | None, remote: Remote | None = None
+) -> Receipt | None:
+    """Read the receipt of an artefact, the object store's before the folder's; None if none can be read."""
+    if remote is not None and (shared := remote.receipt(asset, partition)) is not None:
+        return shared
     path = _path(layout, asset, partition)
     try:
         return Receipt(**json.loads(path.read_text()))
@@ -81,11 +92,15 @@ def read_receipt(layout: Layout, asset: str, partition: str | None) -> Receipt |
         return None
 
 
-def why_made(layout: Layout, recipe: Recipe, receipt: Receipt | None) -> str | None:
+def why_made(
+    layout: Layout, recipe: Recipe, receipt: Receipt | None, remote: Remote | None = None
+) -> str | None:
     """Say why an artefact has to be made; None if the one that is there is what would be made now.
 
     It is, when its receipt names the same code version, the same settings and inputs in the versions that they have
     now, its own blocking checks passed, and its files hold the recorded bytes.
+
+    What is current in the object store, if there is one, is brought here before its bytes are looked at.
     """
     if receipt is None:
         return "no receipt of an earlier one"
@@ -97,13 +112,20 @@ def why_made(layout: Layout, recipe: Recipe, receipt: Receipt | None) -> str | N
     if changed := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
         return f"changed: {', '.join(changed)}"
     for name, version in made.get("inputs", {}).items():
-        asset, _, partition = name.removesuffix("]").partition("[")
-        upstream = read_receipt(layout, asset, partition or None)
+        upstream = read_receipt(layout, *split_label(name), remote)
         if upstream is None or upstream.version != version:
             return f"another version of {name}"
     if not receipt.sound:
         return "a blocking check failed"
+    if remote is not None:
+        remote.fetch(layout, recipe.asset, recipe.partition)
     return _damage(layout, receipt)
+
+
+def split_label(label: str) -> tuple[str, str | None]:
+    """Take `asset[partition]` of a provenance apart."""
+    asset, _, partition = label.removesuffix("]").partition("[")
+    return asset, partition or None
 
 
 def audit(layout: Layout) -> tuple[int, dict[str, str]]:
@@ -136,7 +158,7 @@ def _damage(layout: Layout, receipt: Receipt) -> str | None:
             recover(layout.root / folder)
         if not file.is_file():
             return f"{name} is missing"
-        if _sha256(file) != expected:
+        if sha256(file) != expected:
             return f"{name} is not as it was written"
     return None
 
@@ -151,6 +173,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -64,7 +64,12 @@ class Section:
 
 
 def write_report(
-    path: Path, *, title: str, summary: Mapping[str, object], sections: Sequence[Section]
+    path: Path,
+    *,
+    title: str,
+    summary: Mapping[str, object],
+    sections: Sequence[Section],
+    caution: str = CAUTION,
 ) -> None:
     """Write a report to one self-contained HTML file, atomically.
 
@@ -75,6 +80,8 @@ def write_report(
     summary : mapping
         Label to value, shown on top.
     sections : sequence of Section
+    caution : str
+        What a reader must know before the numbers.
 
     Raises
     ------
@@ -83,12 +90,12 @@ def write_report(
     StorageError
         If the file cannot be written; an earlier report stays.
     """
-    page = _page(title, summary, sections)
+    page = _page(title, summary, sections, caution)
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]) -> str:
+def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section], caution: str) -> str:
     facts = "\n".join(
         f"<div><dt>{escape(str(k))}</dt><dd>{escape(as_text(v))}</dd></div>" for k, v in summary.items()
     )
@@ -111,7 +118,7 @@ def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]
 <dl>
 {facts}
 </dl>
-<p class="caution">{escape(CAUTION)}</p>
+<p class="caution">{escape(caution)}</p>
 <nav>
 {links}
 </nav>

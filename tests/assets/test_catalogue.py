@@ -7,6 +7,7 @@ from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 
 DONOR, POOL, RECIPIENT, PAIRS = "survey-year", "pool", "ACS year", "pair"
+PUMAS, DATASET = "PUMA definition", "spatial dataset"
 # Partitions, and what an asset is made from. Change a name here only with a note in CHANGELOG.md.
 GRAPH = {
     "survey": {
@@ -28,9 +29,13 @@ GRAPH = {
         "acs/persons": (RECIPIENT, ["acs/households", "acs/raw"]),
     },
     "geography": {
-        "geography/raw": (None, []),
-        "geography/concordance": (None, ["geography/raw"]),
-        "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
+        "geography/raw": (PUMAS, []),
+        "geography/concordance": (PUMAS, ["geography/raw"]),
+        "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance"]),
+    },
+    "spatial": {
+        "spatial/raw": (DATASET, []),
+        "spatial/summaries": (DATASET, ["geography/concordance", "spatial/raw"]),
     },
     "fusion": {
         "fusion/harmonized": (
@@ -45,7 +50,10 @@ GRAPH = {
             ],
         ),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
-        "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "pool/households", "survey/households"]),
+        "fusion/prepared": (
+            PAIRS,
+            ["fusion/located", "geography/predictors", "pool/households", "spatial/summaries", "survey/households"],
+        ),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
         "fusion/models": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "fusion/implicates": ("pair | chunk", ["fusion/models", "fusion/prepared"]),
@@ -55,7 +63,15 @@ GRAPH = {
         ),
     },
     "quality": {
-        "quality/report": (PAIRS, ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared"]),
+        "quality/area_error": (
+            PAIRS,
+            ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
+             "geography/predictors"],
+        ),
+        "quality/report": (
+            PAIRS,
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error"],
+        ),
     },
 }  # fmt: skip
 JOBS = {
@@ -68,14 +84,15 @@ JOBS = {
         ["pool/dictionary", "pool/dictionary_page", "pool/households", "pool/persons"],
     ),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
-    "build_concordance": (None, ["geography/concordance", "geography/raw"]),
+    "build_concordance": (PUMAS, ["geography/concordance", "geography/raw"]),
+    "summarize_places": (DATASET, ["spatial/raw", "spatial/summaries"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
     "fit_pair": (
         PAIRS,
         ["fusion/harmonized", "fusion/located", "fusion/models", "fusion/plan", "fusion/prepared"],
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
-    "publish_pair": (PAIRS, ["fusion/microdata", "quality/report"]),
+    "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -89,6 +106,7 @@ CHECKED_TABLES = [
     "acs/persons",
     "geography/concordance",
     "geography/predictors",
+    "spatial/summaries",
     "fusion/harmonized",
     "fusion/located",
 ]
@@ -98,9 +116,12 @@ BLOCKING = {
     "fusion/microdata": {"complete"},
 }
 WARNING = {
-    "fusion/harmonized": {"similarity"},
-    "fusion/models": {"common_support"},
-    "fusion/microdata": {"marginals"},
+    "survey/households": {"budget"},
+    "acs/households": {"budget"},
+    "fusion/harmonized": {"similarity", "budget"},
+    "fusion/models": {"common_support", "budget"},
+    "fusion/implicates": {"budget"},
+    "fusion/microdata": {"marginals", "budget"},
 }
 
 ACS_YEARS = [
@@ -132,6 +153,8 @@ KEYS = {
     DONOR: list(REGISTRY.surveys),
     POOL: list(REGISTRY.pools),
     RECIPIENT: ACS_YEARS,
+    PUMAS: ["puma10", "puma20"],
+    DATASET: ["eia", "noaa", "acs_sf", "acs_county", "epa", "irs", "nrel"],
     PAIRS: list(REGISTRY.pairs),
     "pair | chunk": [f"{pair}|{chunk}" for pair in REGISTRY.pairs for chunk in IMPLICATES.chunks],
 }
@@ -221,7 +244,11 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                 if parent.path[0] in ("survey", "pool"):
                     known = REGISTRY.pools if parent.path[0] == "pool" else REGISTRY.surveys
                     assert keys == sorted(donor for donor in entry.donors if donor in known)
+                elif parent.path == ["geography", "concordance"]:
+                    assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]
+                elif parent.path[0] == "spatial":
+                    assert keys == sorted(KEYS[DATASET])
                 else:
                     assert keys == [key for key in KEYS["pair | chunk"] if key.startswith(f"{pair}|")]

@@ -79,3 +79,13 @@ def test_local_instance_file_is_valid(tmp_path, monkeypatch) -> None:
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled
         assert not instance.telemetry_enabled
+
+
+def test_run_launcher_of_the_scaling_page_is_one_that_dagster_opens(tmp_path) -> None:
+    [block] = re.findall(
+        r"```yaml\n(run_launcher:.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "dagster.yaml").write_text(block)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert type(instance.run_launcher).__name__ == "RayRunLauncher"
+        assert instance.run_launcher.num_cpus == 8

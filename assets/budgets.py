@@ -1,0 +1,72 @@
+"""Checks that a step took no more than its budget: CPU seconds and memory against its rows. They warn and stop nothing.
+
+Belongs here: reading what the materialization says of itself. Does not belong here: measuring (`reuse.py`), the
+budgets (`fusion_pipeline/registry.yaml`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.fusion import fusion_harmonized, fusion_implicates, fusion_microdata, fusion_models
+from assets.recipient import acs_households
+from assets.survey import survey_households
+from fusion_pipeline.partitions import REGISTRY
+from fusion_pipeline.registry import Budget
+
+ROWS = ("dagster/row_count", "donor rows", "recipient rows")
+"""Metadata that count the rows of a step."""
+
+
+def budget_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
+    """Make the check `budget` of an asset, which must have one in the registry."""
+    allowed = REGISTRY.budgets[asset.key.to_user_string()]
+
+    @dg.multi_asset_check(
+        name=f"{'_'.join(asset.key.path)}_budget",
+        specs=[
+            dg.AssetCheckSpec(
+                "budget",
+                asset=asset.key,
+                partitions_def=asset.partitions_def,
+                description="CPU seconds and peak memory are within what the registry allows for so many rows.",
+            )
+        ],
+    )
+    def budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        wanted = dg.AssetRecordsFilter(asset.key, asset_partitions=[str(context.partition_key)])
+        [record] = context.instance.fetch_materializations(wanted, limit=1).records
+        made = record.asset_materialization
+        beyond, shown = _compared(made.metadata if made else {}, allowed)
+        return dg.AssetCheckResult(
+            check_name="budget",
+            asset_key=asset.key,
+            passed=not beyond,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"beyond": "; ".join(beyond) or "nothing", **shown},
+        )
+
+    return budget
+
+
+def _compared(metadata: Mapping[str, Any], allowed: Budget) -> tuple[list[str], dict[str, Any]]:
+    """Compare what a materialization took; what was reused took nothing."""
+    found = {name: entry.value for name, entry in metadata.items()}
+    if found.get("reused", True):
+        return [], {"rows": 0}
+    rows = sum(int(found[name]) for name in ROWS if name in found)
+    return allowed.exceeded(found["CPU seconds"], found["peak memory MB"], rows), {"rows": rows}
+
+
+CHECKS = [
+    budget_check(asset)
+    for asset in (
+        survey_households,
+        acs_households,
+        fusion_harmonized,
+        fusion_models,
+        fusion_implicates,
+        fusion_microdata,
+    )
+]
