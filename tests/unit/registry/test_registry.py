@@ -51,6 +51,8 @@ def test_a_pool_depends_on_its_survey_years_and_on_those_it_learns_from() -> Non
             )
             assert set(found.partitions_subset.get_partition_keys()) == expected
         assert REGISTRY.behind(name) == (*pool.years, *pool.learns_from)
+    # Places are described for the middle of its years.
+    assert REGISTRY.year("CEI_2015-2019") == 2017
 
 
 @given(st.integers(2, 100), st.integers(1, 100))
