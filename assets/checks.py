@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.fusion import fusion_harmonized, fusion_located
 from assets.geography import geography_concordance, geography_predictors
+from assets.pool import pool_dictionary, pool_households, pool_persons
 from assets.recipient import acs_households, acs_persons
 from assets.spatial import spatial_summaries
 from assets.survey import survey_dictionary, survey_households, survey_persons
@@ -83,6 +84,9 @@ CHECKS = [
     table_checks(survey_households, specifications.survey_households),
     table_checks(survey_persons, specifications.survey_persons),
     table_checks(survey_dictionary, specifications.survey_dictionary),
+    table_checks(pool_households, specifications.pool_households),
+    table_checks(pool_persons, specifications.pool_persons),
+    table_checks(pool_dictionary, specifications.survey_dictionary),
     table_checks(acs_households, specifications.acs_households),
     table_checks(acs_persons, specifications.acs_persons),
     table_checks(geography_concordance, specifications.concordance),

@@ -19,6 +19,7 @@ from fusion_pipeline.partitions import (
     PAIR_CHUNKS,
     PAIR_TO_CHUNKS,
     PAIRS,
+    POOLS_TO_PAIR,
     PUMAS_TO_PAIR,
     REGISTRY,
     SURVEYS_TO_PAIR,
@@ -31,11 +32,17 @@ from fusion_pipeline.validation import implicates as validity
 from fusion_pipeline.validation.comparable import beyond
 from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
+from resources.parquet_io import MAY_BE_NONE
 from resources.store import FusionStore
 
 
 def _donors(asset: str) -> dg.AssetIn:
-    return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR)
+    """Survey-years among the donors; a pair may have pools only."""
+    return dg.AssetIn(["survey", asset], partition_mapping=SURVEYS_TO_PAIR, metadata={MAY_BE_NONE: True})
+
+
+def _pools(asset: str) -> dg.AssetIn:
+    return dg.AssetIn(["pool", asset], partition_mapping=POOLS_TO_PAIR, metadata={MAY_BE_NONE: True})
 
 
 def _recipient(asset: str) -> dg.AssetIn:
@@ -63,6 +70,8 @@ def _check(
     ins={
         "donors": _donors("households"),
         "donor_persons": _donors("persons"),
+        "pools": _pools("households"),
+        "pool_persons": _pools("persons"),
         "households": _recipient("households"),
         "persons": _recipient("persons"),
     },
@@ -81,11 +90,14 @@ def fusion_harmonized(
     context: dg.AssetExecutionContext,
     donors: dict[str, TableRef],
     donor_persons: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    pool_persons: dict[str, TableRef],
     households: TableRef,
     persons: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """Donor and recipient with the same predictors in the same categories."""
     pair = REGISTRY.pair(context.partition_key)
+    donors, donor_persons = donors | pools, donor_persons | pool_persons
     harmonies = harmonize.pair_harmonies(pair, REGISTRY)
     result = harmonize.harmonize_pair(
         donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
@@ -173,6 +185,7 @@ def fusion_located(
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
+        "pools": _pools("households"),
         "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
         "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
     },
@@ -184,13 +197,14 @@ def fusion_prepared(
     context: dg.AssetExecutionContext,
     located: PairTables,
     donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
     summaries: TableRef,
     datasets: dict[str, TableRef],
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
-    pair = REGISTRY.pair(context.partition_key)
+    pair, donors = REGISTRY.pair(context.partition_key), donors | pools
     acs, windows = summaries.read(), {name: entry.window for name, entry in REGISTRY.spatial.items()}
-    years = {key: REGISTRY.survey_year(key).year for key in (*pair.donors, pair.recipient)}
+    years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
     of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
     donor = spatial.attach_by_survey(
         located.donor.read(), {key: of_year[years[key]].table for key in pair.donors}
@@ -393,6 +407,7 @@ def fusion_implicates(
     ins={
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "donors": _donors("households"),
+        "pools": _pools("households"),
         "households": _recipient("households"),
     },
     deps=[dg.AssetDep(["fusion", "implicates"], partition_mapping=PAIR_TO_CHUNKS)],
@@ -419,10 +434,11 @@ def fusion_microdata(
     store: FusionStore,
     prepared: PairTables,
     donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
     households: TableRef,
 ):  # Dagster takes no return annotation beside check_specs when there is a value
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
-    pair = context.partition_key
+    pair, donors = context.partition_key, donors | pools
     files = store.implicates(pair, IMPLICATES.chunks)
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)

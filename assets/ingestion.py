@@ -19,7 +19,7 @@ from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import imputing, ingest
-from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.ingest import IngestReport, RawPart
 from resources.compute import Compute
 from resources.raw_files import RawFiles
@@ -96,7 +96,7 @@ def microdata_assets(
             table,
             inputs=[raw],
             metadata=_account(report, imputed),
-            descriptions=_descriptions(vintage, "households"),
+            descriptions=describe(load_codebook(vintage.codebook), "households"),
         )
 
     @dg.asset(
@@ -128,16 +128,15 @@ def microdata_assets(
             table,
             inputs=[raw, households],
             metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
-            descriptions=_descriptions(vintage, "persons"),
+            descriptions=describe(codebook, "persons"),
         )
 
     return Microdata(raw, households, persons)
 
 
-def _descriptions(vintage: SurveyVintage, kind: str) -> dict[str, str]:
+def describe(codebook: Codebook, kind: str) -> dict[str, str]:
     """Say what every column of the microdata is, in the codebook's words."""
-    entry = load_codebook(vintage.codebook).respondent(kind)
-    return {name: variable.description for name, variable in entry.everything.items()}
+    return {name: variable.description for name, variable in codebook.respondent(kind).everything.items()}
 
 
 def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tuple[pa.Table, IngestReport]:

@@ -20,8 +20,8 @@ from fusion_pipeline.validation.area_proxies import load_proxies
 
 
 def codebook(survey_year: str) -> dict[str, Any]:
-    """Name the codebook of a donor survey-year or an ACS year."""
-    return {"codebook": _digest(load_codebook(REGISTRY.survey_year(survey_year).codebook))}
+    """Name the codebook of a donor survey-year, a pool or an ACS year."""
+    return {"codebook": _digest(load_codebook(REGISTRY.codebook(survey_year)))}
 
 
 def summaries(_acs_year: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def dataset(name: str) -> dict[str, Any]:
 def prepared(pair: str) -> dict[str, Any]:
     """Name what a pair's tables are made of, and which vintages of spatial datasets its years take."""
     entry = REGISTRY.pair(pair)
-    years = {key: REGISTRY.survey_year(key).year for key in (*entry.donors, entry.recipient)}
+    years = {key: REGISTRY.year(key) for key in (*entry.donors, entry.recipient)}
     windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
     return {**of_pair("locations", "fuse", "prices")(pair), "years": years, "windows": windows}
 

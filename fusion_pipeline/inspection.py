@@ -16,7 +16,11 @@ from fusion_pipeline.storage.tables import TableRef
 
 def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[str, str, str, str, str]]:
     """Describe a pair's artefacts, upstream first: name, rows, columns, data version, inputs."""
-    donors = [layout.table(("survey", "households"), donor) for donor in pair.donors]
+    registry = load_registry()
+    donors = [layout.table(("survey", "households"), key) for d in pair.donors for key in registry.behind(d)]
+    donors += [
+        layout.table(("pool", "households"), donor) for donor in pair.donors if donor in registry.pools
+    ]
     acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
     places = [
         layout.table(("geography", "concordance"), load_registry().pumas_of(pair.recipient)),

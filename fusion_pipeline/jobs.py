@@ -49,6 +49,11 @@ JOBS = [
         "Raw files of a donor survey-year to standardized households and their dictionary.",
     ),
     _chain(
+        "pool_survey",
+        dg.AssetSelection.groups("pool"),
+        "Survey-years of interviews to the households, persons and dictionary of one donor.",
+    ),
+    _chain(
         "ingest_recipient",
         dg.AssetSelection.groups("recipient"),
         "Raw files of an ACS year to standardized households and persons.",

@@ -1,4 +1,4 @@
-"""How the graph is cut: survey-years, ACS years, PUMA definitions, spatial datasets, fusion pairs, pairs by chunks.
+"""How the graph is cut: survey-years, pools, ACS years, PUMA definitions, spatial datasets, pairs, pairs by chunks.
 
 Belongs here: partition definitions and the mappings between them, generated from `registry.yaml`. One
 definition a group of assets, because the UI offers a choice of partitions only where all roots of a selection
@@ -8,6 +8,7 @@ share one. Does not belong here: what the partitions contain.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 import dagster as dg
 
@@ -20,6 +21,7 @@ IMPLICATES = Implicates(
 )
 
 SURVEY_YEARS = dg.StaticPartitionsDefinition(list(REGISTRY.surveys))
+POOLS = dg.StaticPartitionsDefinition(list(REGISTRY.pools))
 ACS_YEARS = dg.StaticPartitionsDefinition(list(REGISTRY.recipients))
 PUMAS = dg.StaticPartitionsDefinition(list(REGISTRY.geography))
 DATASETS = dg.StaticPartitionsDefinition(list(REGISTRY.spatial))
@@ -38,7 +40,23 @@ def _pairs_by(upstream: str) -> dict[str, set[str]]:
     return dict(pairs)
 
 
-SURVEYS_TO_PAIR = dg.StaticPartitionMapping(_pairs_by("donors"))
+def _pools_by(*fields: str) -> dict[str, set[str]]:
+    pools: dict[str, set[str]] = defaultdict(set)
+    for name, pool in REGISTRY.pools.items():
+        for key in (key for field in fields for key in getattr(pool, field)):
+            pools[key].add(name)
+    return dict(pools)
+
+
+def _among(keys: Collection[str], pairs: dict[str, set[str]]) -> dict[str, set[str]]:
+    return {key: names for key, names in pairs.items() if key in keys}
+
+
+# A pair's donors are survey-years or pools; each mapping knows its own, and may have none for a pair.
+SURVEYS_TO_PAIR = dg.StaticPartitionMapping(_among(REGISTRY.surveys, _pairs_by("donors")))
+POOLS_TO_PAIR = dg.StaticPartitionMapping(_among(REGISTRY.pools, _pairs_by("donors")))
+YEARS_TO_POOL = dg.StaticPartitionMapping(_pools_by("years"))
+SURVEYS_TO_POOL = dg.StaticPartitionMapping(_pools_by("years", "learns_from"))
 ACS_TO_PAIR = dg.StaticPartitionMapping(_pairs_by("recipient"))
 PUMAS_TO_ACS = dg.StaticPartitionMapping(
     {

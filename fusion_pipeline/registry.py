@@ -56,6 +56,20 @@ class SurveyVintage(Model):
         return self
 
 
+class Pool(Model):
+    """A donor made of several survey-years that are no donors by themselves."""
+
+    survey: Key
+    vintage: Key
+    year: int
+    """Whose dollars its amounts are in."""
+    codebook: Key
+    years: tuple[Key, ...] = Field(min_length=2)
+    """Survey-years whose interviews it pools."""
+    learns_from: tuple[Key, ...] = ()
+    """Survey-years from whose households it learns what its own do not ask."""
+
+
 class PriceStep(Model):
     """An expenditure fused as price: price = expenditure / quantity, drawn where the quantity is positive.
 
@@ -142,6 +156,7 @@ class Registry(Model):
 
     implicates: Implicates
     surveys: dict[Key, SurveyVintage]
+    pools: dict[Key, Pool] = Field(default_factory=dict)
     recipients: dict[Key, SurveyVintage]
     geography: dict[Literal["puma10", "puma20"], PumaDefinition]
     spatial: dict[DatasetName, SpatialDataset]
@@ -151,10 +166,18 @@ class Registry(Model):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Registry:
+        if both := set(self.pools) & set(self.surveys):
+            raise ValueError(f"pools: {sorted(both)} are surveys too")
+        for name, pool in self.pools.items():
+            if unknown := {*pool.years, *pool.learns_from} - set(self.surveys):
+                raise ValueError(f"pools.{name}: {sorted(unknown)} are not among the surveys")
+        pooled = {year for pool in self.pools.values() for year in pool.years}
         for name, pair in self.pairs.items():
             for donor in pair.donors:
-                if donor not in self.surveys:
-                    raise ValueError(f"pairs.{name}.donors: {donor} is not among the surveys")
+                if donor in pooled:
+                    raise ValueError(f"pairs.{name}.donors: {donor} is part of a pool; name the pool")
+                if donor not in self.surveys and donor not in self.pools:
+                    raise ValueError(f"pairs.{name}.donors: {donor} is not among the surveys and pools")
             if pair.recipient not in self.recipients:
                 raise ValueError(f"pairs.{name}.recipient: {pair.recipient} is not among the recipients")
             if repeated := {v for v in pair.variables if pair.variables.count(v) > 1}:
@@ -198,6 +221,31 @@ class Registry(Model):
                 f"fusion pair {name}", "is not in the registry.", f"Choose one of: {', '.join(self.pairs)}."
             )
         return self.pairs[name]
+
+    def donor(self, key: str) -> SurveyVintage | Pool:
+        """Look a donor up: a survey-year, or a pool of them."""
+        return self.pools[key] if key in self.pools else self.surveys[key]
+
+    def donor_asset(self, key: str, name: str) -> tuple[str, str]:
+        """Name the asset that holds a donor's `households` or `persons`."""
+        return ("pool" if key in self.pools else "survey", name)
+
+    def behind(self, donor: str) -> tuple[str, ...]:
+        """Name the survey-years that a donor is made of: itself, or those of its pool and those it learns from."""
+        pool = self.pools.get(donor)
+        return (donor,) if pool is None else (*pool.years, *pool.learns_from)
+
+    def year(self, key: str) -> int:
+        """Year that places are described for: a survey's own, the middle one of a pool's."""
+        if key not in self.pools:
+            return self.survey_year(key).year
+        return sorted(self.surveys[year].year for year in self.pools[key].years)[
+            len(self.pools[key].years) // 2
+        ]
+
+    def codebook(self, key: str) -> str:
+        """Name the codebook of a donor or an ACS year."""
+        return self.pools[key].codebook if key in self.pools else self.survey_year(key).codebook
 
     def survey_year(self, key: str) -> SurveyVintage:
         """Look a donor survey-year (`RECS_2015`) or an ACS year (`2015`) up.

@@ -56,7 +56,8 @@ def runs_of(pair: str) -> list[JobRun]:
     """List the job runs that make a fusion pair from raw files, upstream first."""
     entry = REGISTRY.pair(pair)
     return [
-        *(JobRun("ingest_survey", donor) for donor in entry.donors),
+        *(JobRun("ingest_survey", key) for donor in entry.donors for key in REGISTRY.behind(donor)),
+        *(JobRun("pool_survey", donor) for donor in entry.donors if donor in REGISTRY.pools),
         JobRun("ingest_recipient", entry.recipient),
         *(JobRun("build_concordance", pumas) for pumas in REGISTRY.geography),
         *(JobRun("summarize_places", dataset) for dataset in REGISTRY.spatial),

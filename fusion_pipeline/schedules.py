@@ -73,7 +73,8 @@ def _yearly(job: str) -> dg.ScheduleDefinition:
     )
     def yearly(context: dg.ScheduleEvaluationContext) -> Any:
         pairs = REGISTRY.pairs.values()
-        needed = {key for pair in pairs for key in (*pair.donors, pair.recipient)}
+        needed = {pair.recipient for pair in pairs}
+        needed |= {key for pair in pairs for donor in pair.donors for key in REGISTRY.behind(donor)}
         made = context.instance.get_materialized_partitions(_RAW[job])
         new = [key for key in _KEYS[job] if key in needed and key not in made]
         year = context.scheduled_execution_time.year

@@ -20,6 +20,9 @@ from fusion_pipeline.storage.receipts import write_receipt
 from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef
 
+MAY_BE_NONE = "may be none"
+"""Metadata of an input of which a partition need not have any, such as the pools among the donors of a pair."""
+
 
 class ParquetIOManager(dg.ConfigurableIOManager):
     """Writes `Artefact`s atomically; gives handles back."""
@@ -57,7 +60,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         if not context.has_asset_partitions:
             return self._open(context.asset_key, None, wanted)
         keys = sorted(context.asset_partition_keys)
-        if not keys:
+        if not keys and not (context.definition_metadata or {}).get(MAY_BE_NONE):
             raise StorageError(
                 f"{context.asset_key.to_user_string()}",
                 "has no partition that maps to the one being made.",

@@ -87,12 +87,8 @@ def _levels(codebook: Codebook, level: str) -> dict[str, tuple[tuple[str, ...], 
     if entry is None:
         return {}
     found: dict[str, tuple[tuple[str, ...], bool]] = {"hid": ((), False), "pid": ((), False)}
-    for name, variable in entry.variables.items():
+    for name, variable in entry.everything.items():
         found[name] = (tuple(variable.labels), variable.type == "ordered")
-    for name, derived in entry.derived.items():
-        found[name] = (tuple(derived.labels), derived.type == "ordered")
-    for name in entry.summaries:
-        found[name] = ((), False)
     return found
 
 

@@ -47,7 +47,7 @@ def pair_harmonies(pair: FusionPair, registry: Registry) -> dict[str, Harmony]:
         If a donor survey has no harmony file, or none for these vintages.
     """
     recipient = registry.recipients[pair.recipient]
-    donors = {key: registry.surveys[key] for key in pair.donors}
+    donors = {key: registry.donor(key) for key in pair.donors}
     return {
         key: load_harmonies(donor.survey, donor.vintage, recipient.vintage, pair.harmony_set)
         for key, donor in donors.items()

@@ -74,7 +74,7 @@ class RawFile(Model):
     size: int | None = None
     sha256: Sha256 | None = None
     member: str = "*.csv"
-    """Which members of a zip archive hold the records; several roles may share an archive."""
+    """Which members of a zip archive hold the records: patterns apart by `;`. Several roles may share an archive."""
     alternatives: tuple[Alternative, ...] = ()
     by_hand: bool = False
     """Its address shows it in a form that has to be turned into the file by hand: it is never downloaded."""

@@ -21,13 +21,27 @@ Array = np.ndarray
 def complete(columns: Mapping[str, Array], entry: Respondent, codebook: Codebook) -> dict[str, pa.Array]:
     """Put the columns of a file in the codebook's spelling, and fill in those that have no model."""
     rows = len(next(iter(columns.values())))
-    wanted = spellings([*entry.required, *(variable.raw for variable in entry.variables.values())])
+    wanted = spellings(
+        [*entry.required, *(raw for variable in entry.variables.values() for raw in variable.columns)]
+    )
     fixed = {v.raw.lower(): valid_code(v, codebook) for v in entry.variables.values()}
     given = {name.lower(): values for name, values in columns.items()}
+    for variable in entry.variables.values():
+        if variable.flag:
+            _write_flag(variable, fixed, given, rows)
     return {
         raw: pa.array(given[name] if name in given else np.full(rows, fixed[name]))
         for name, raw in wanted.items()
     }
+
+
+def _write_flag(variable: Variable, fixed: dict[str, str], given: dict[str, Array], rows: int) -> None:
+    """Blank cells are valid skips, unless their flag says otherwise; a flag that is a code is no value."""
+    raw, flag = variable.raw.lower(), (variable.flag or "").lower()
+    if raw not in given and fixed[raw].isalpha():
+        given[raw] = np.full(rows, "")
+    values = given.get(raw, np.full(rows, fixed[raw]))
+    given.setdefault(flag, np.where(values.astype(str) == "", "A", "D"))
 
 
 def valid_code(variable: Variable, codebook: Codebook) -> str:

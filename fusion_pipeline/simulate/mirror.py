@@ -22,6 +22,8 @@ from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate import neighbourhoods, tracts
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.ahs import write_ahs
+from fusion_pipeline.simulate.cei import YEARS as CEI_YEARS
+from fusion_pipeline.simulate.cei import write_cei
 from fusion_pipeline.simulate.nhts import write_nhts
 from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
@@ -64,6 +66,7 @@ DONORS: Mapping[tuple[str, str], Writer] = {
     ("AHS", "2017"): write_ahs,
     ("AHS", "2019"): write_ahs,
     ("AHS", "2021"): write_ahs,
+    **{("CEI", str(year)): write_cei for year in range(CEI_YEARS[0], CEI_YEARS[1] + 1)},
 }
 """Donor surveys that are simulated, by survey and vintage."""
 
@@ -112,7 +115,9 @@ def simulate(
     """
     registry = registry or load_registry()
     chosen = [registry.pair(name) for name in (registry.pairs if pairs is None else pairs)]
-    surveys = [registry.surveys[donor] for pair in chosen for donor in pair.donors]
+    surveys = [
+        registry.surveys[key] for pair in chosen for donor in pair.donors for key in registry.behind(donor)
+    ]
     surveys += [registry.recipients[pair.recipient] for pair in chosen]
     folders = dict.fromkeys([*(survey.folder for survey in surveys), SPATIAL])
     simulate_folders(out, folders, households=households, donors=donors, seed=seed, registry=registry)

@@ -121,17 +121,18 @@ def jackknife(count: int, strata: int, groups: int) -> Array:
     return factors
 
 
-def fay(stratum: Array, half: Array, order: int = 96) -> Array:
-    """Return the (n, order) factors of Fay's balanced repeated replication: 0.5 or 1.5.
+def fay(stratum: Array, half: Array, order: int = 96, epsilon: float = FAY_EPSILON) -> Array:
+    """Return the (n, order) factors of Fay's balanced repeated replication: epsilon or 2 - epsilon.
 
     Parameters
     ----------
     stratum : (n,) pseudo-strata, 0 to order - 2.
     half : (n,) 0 or 1, the half-sample within the pseudo-stratum.
-    order : number of replicates, 80, 96 or 160.
+    order : number of replicates, 44, 80, 96 or 160.
+    epsilon : 0 for half-samples
     """
     rows = hadamard(order)[1:]
-    return 1 + (1 - FAY_EPSILON) * rows[stratum] * np.where(half == 0, 1, -1)[:, None]
+    return 1 + (1 - epsilon) * rows[stratum] * np.where(half == 0, 1, -1)[:, None]
 
 
 def pseudo_strata(stratum: Array, count: int) -> tuple[Array, Array]:
@@ -153,8 +154,8 @@ def pseudo_strata(stratum: Array, count: int) -> tuple[Array, Array]:
 
 @cache
 def hadamard(order: int) -> Array:
-    """Build a Hadamard matrix of order 80, 96 or 160 whose first row is ones (Paley, doubled by Sylvester)."""
-    prime = {80: 19, 96: 23, 160: 19}[order]
+    """Build a Hadamard matrix of order 44, 80, 96 or 160 whose first row is ones (Paley, doubled by Sylvester)."""
+    prime = {44: 43, 80: 19, 96: 23, 160: 19}[order]
     squares = np.zeros(prime, dtype=int)
     squares[np.arange(1, prime) ** 2 % prime] = 1
     legendre = 2 * squares - 1

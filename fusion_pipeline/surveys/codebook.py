@@ -26,6 +26,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.surveys.panel import Panel
 from fusion_pipeline.surveys.respondents import NUMBERS_OF_EVERY_RECORD, Respondent
 from fusion_pipeline.surveys.variables import Entry, Name, Text, Variable, canonical, is_whole
 
@@ -51,6 +52,8 @@ class Codebook(Entry):
     persons: Respondent | None = None
     records: dict[Name, Respondent] = Field(default_factory=dict)
     """Other records of households, such as vehicles and trips, by the role of their file."""
+    panel: Panel | None = None
+    """Of a pooled donor: how the interviews of its survey-years make one record."""
 
     @property
     def kinds(self) -> dict[str, Respondent]:
@@ -96,6 +99,10 @@ class Codebook(Entry):
             return ()
         if variable in entry.derived:
             found = [s for name in entry.parts(variable) for s in self.sources(kind, name)]
+        elif variable in entry.predicted:
+            found = [
+                s for name in entry.predicted[variable].parts(entry.asked) for s in self.sources(kind, name)
+            ]
         elif variable in entry.summaries:
             summary = entry.summaries[variable]
             child = self.respondent(summary.of)
@@ -104,7 +111,7 @@ class Codebook(Entry):
         else:
             own = entry.variables[variable]
             adjustment = entry.adjustments[own.adjust] if own.adjust else None
-            found = [(kind, own.raw)]
+            found = [(kind, raw) for raw in own.columns]
             found += [(kind, adjustment.raw)] if adjustment and adjustment.published is None else []
         return tuple(dict.fromkeys(found))
 
@@ -192,6 +199,20 @@ class Codebook(Entry):
         return self
 
     @model_validator(mode="after")
+    def _pool_is_declared(self) -> Codebook:
+        if any(
+            entry.predicted for kind, entry in self.kinds.items() if kind != "households" or not self.panel
+        ):
+            raise ValueError("predicted variables belong to the households of a panel")
+        if self.panel is not None:
+            if self.panel.flows not in {s.of for s in self.households.summaries.values()}:
+                raise ValueError(f"panel.flows: households have no summaries of {self.panel.flows}")
+            numbers = [name for name, labels in self.households.asked.items() if not labels]
+            if unknown := set(self.panel.alike) - set(numbers):
+                raise ValueError(f"panel.alike: {sorted(unknown)} are no numbers of households")
+        return self
+
+    @model_validator(mode="after")
     def _codes_are_unambiguous(self) -> Codebook:
         for entry in self.kinds.values():
             for name, variable in entry.variables.items():
@@ -250,7 +271,9 @@ def _load(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
 
 def _open_code_lists(content: Mapping[str, Any], where: str) -> None:
     """Replace names of code lists by the lists."""
-    respondents = [part for part in content.values() if isinstance(part, Mapping)]
+    records = content.get("records")
+    parts = [*content.values(), *(records.values() if isinstance(records, Mapping) else ())]
+    respondents = [part for part in parts if isinstance(part, Mapping)]
     for variables in (
         part["variables"] for part in respondents if isinstance(part.get("variables"), Mapping)
     ):

@@ -54,7 +54,8 @@ class Collector:
         }
         # Under one spelling each: the same raw column may serve several variables.
         self._coded = spellings(
-            [v.raw for v in self._variables.values()] + [a.raw for a in self._adjustments.values()]
+            [raw for v in self._variables.values() for raw in v.columns]
+            + [a.raw for a in self._adjustments.values()]
         )
         self._columns = spellings([*entry.required, *self._coded.values(), *self._replicates])
         self._values: dict[str, list[np.ndarray]] = {}
@@ -119,7 +120,9 @@ class Collector:
         if self._entry.weight:
             self._put("weight", self._weights(batch, self._entry.weight, problems))
         for number, raw in enumerate(self._replicates, start=1):
-            replicate = self._numbers(batch, raw, problems, blank=False)
+            blank = self._entry.replicates.blank if self._entry.replicates else None
+            replicate = self._numbers(batch, raw, problems, blank=blank is not None)
+            replicate = replicate if blank is None else np.where(np.isnan(replicate), blank, replicate)
             self._put(f"rep_{number}", replicate.astype(np.float32))
         factors = {name: np.full(batch.num_rows, factor) for name, factor in self._published.items()}
         factors |= {
@@ -129,6 +132,8 @@ class Collector:
         for name, variable in self._variables.items():
             factor = factors[variable.adjust] if variable.adjust else None
             texts = self._column(batch, variable.raw)
+            if variable.flag:
+                texts = _flagged(texts, self._column(batch, variable.flag))
             self._put(name, self._coders[name].encode(texts, factor, problems))
 
     def _weights(self, batch: pa.RecordBatch, raw: str, problems: Problems) -> np.ndarray:
@@ -178,6 +183,13 @@ def parse_keys(
         problems.add(raw, "is not a valid key", texts.filter(pc.invert(valid)))
         digits = pc.if_else(valid, digits, "0")
     return digits.cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def _flagged(column: pa.Array, flags: pa.Array) -> pa.Array:
+    """Put the flag's text into blank cells."""
+    texts = strings(column)
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return pc.if_else(blank, strings(flags), texts).dictionary_encode()
 
 
 def strings(column: pa.Array) -> pa.Array:

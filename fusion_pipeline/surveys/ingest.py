@@ -124,7 +124,7 @@ def ingest_with_report(
             table = table.add_column(position, name, column)
             position += 1
         del records
-    table = _derive(table, entry, left_out)
+    table = derive(table, entry, left_out)
     report = IngestReport(
         files=tuple(str(part.path) for part in parts),
         rows_read=collector.rows_read,
@@ -193,10 +193,11 @@ def _records_of(
     behind = {name for used_one in derived for name in entry.behind(used_one)}
     unused = {name: "not used" for name in entry.derived if name not in {*derived, *behind}}
     table = _checked(_collect(parts, codebook, kind, {}, only={*used, *behind}), parts, entry)
-    return match_records(_derive(table, entry, unused), households, entry, kind)
+    return match_records(derive(table, entry, unused), households, entry, kind)
 
 
-def _derive(table: pa.Table, entry: Respondent, left_out: Mapping[str, str]) -> pa.Table:
+def derive(table: pa.Table, entry: Respondent, left_out: Collection[str] = ()) -> pa.Table:
+    """Add the derived variables, but those left out, before the replicate weights."""
     position = next((i for i, n in enumerate(table.column_names) if n.startswith("rep_")), table.num_columns)
     for name, derived in entry.derived.items():
         if name not in left_out:

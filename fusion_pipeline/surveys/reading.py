@@ -41,7 +41,7 @@ class RawPart:
     absent: tuple[str, ...] = ()
     """Raw columns that the official file has and this one has not."""
     member_glob: str = "*.csv"
-    """Which members of a zip archive to read."""
+    """Which members of a zip archive to read; several patterns stand apart by `;`, and each must find one."""
 
     def lacks(self, column: str) -> bool:
         """Whether the column is declared absent."""
@@ -134,17 +134,23 @@ def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
         ) from error
     with archive:
         members = sorted(
-            m for m in archive.namelist() if fnmatch.fnmatch(m.lower(), part.member_glob.lower())
+            {m for glob in part.member_glob.split(";") for m in _matching(archive, part.path, glob)}
         )
-        if not members:
-            raise IngestError(
-                str(part.path),
-                f"has no member {part.member_glob} (it has {', '.join(archive.namelist()[:5]) or 'none'}).",
-                "Fetch the file again, or correct the pattern.",
-            )
         for member in members:
             _refuse_bomb(part.path, archive.getinfo(member))
             yield f"{part.path}/{member}", partial(_open_member, archive, member)
+
+
+def _matching(archive: zipfile.ZipFile, path: Path, glob: str) -> list[str]:
+    """Members of one pattern: a quarter that is not in the archive is an error, not a smaller survey."""
+    found = [m for m in archive.namelist() if fnmatch.fnmatch(m.lower(), glob.lower())]
+    if not found:
+        raise IngestError(
+            str(path),
+            f"has no member {glob} (it has {', '.join(archive.namelist()[:5]) or 'none'}).",
+            "Fetch the file again, or correct the pattern.",
+        )
+    return found
 
 
 def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fusion_pipeline.surveys.derive import Kind, check_expression
+from fusion_pipeline.surveys.predicting import Predicted
 from fusion_pipeline.surveys.variables import Derived, Entry, Name, SpanText, Summary, Text, Variable
 
 RESERVED = ("hid", "pid", "rid", "year", "weight")
@@ -54,11 +55,19 @@ class Replicates(Entry):
     scale: Ratio = Field(gt=0)
     file: Name | None = None
     """Role of a file of their own, one row a household; unset: they are in the households' file."""
+    blank: float | None = None
+    """What a blank weight means, such as 0 outside the half-sample; unset: none may be blank."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Raw columns in order."""
         return tuple(self.raw.format(number) for number in range(1, self.count + 1))
+
+    @model_validator(mode="after")
+    def _blanks_are_in_the_households_file(self) -> Replicates:
+        if self.file is not None and self.blank is not None:
+            raise ValueError("blank belongs to replicate weights in the households' file")
+        return self
 
 
 class Adjustment(Entry):
@@ -94,6 +103,8 @@ class Respondent(Entry):
     summaries: dict[Name, Summary] = Field(default_factory=dict)
     """Variables of households made from their other records, after splits are opened."""
     derived: dict[Name, Derived] = Field(default_factory=dict)
+    predicted: dict[Name, Predicted] = Field(default_factory=dict)
+    """Variables that are not asked, learnt from another survey; of a pooled donor only."""
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -107,19 +118,24 @@ class Respondent(Entry):
         own = self.replicates is not None and self.replicates.file is None
         columns = [*self.required, *(self.replicates.columns if self.replicates and own else ())]
         columns += [adjustment.raw for adjustment in self.adjustments.values()]
-        columns += [variable.raw for variable in self.variables.values()]
+        columns += [raw for variable in self.variables.values() for raw in variable.columns]
         return tuple(spellings(columns).values())
 
     @property
-    def everything(self) -> dict[str, Variable | Summary | Derived]:
-        """Variables, summaries and derived variables by name."""
-        return {**self.variables, **self.summaries, **self.derived}
+    def everything(self) -> dict[str, Variable | Summary | Derived | Predicted]:
+        """Variables, summaries, derived and predicted variables by name."""
+        return {**self.variables, **self.summaries, **self.derived, **self.predicted}
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """What a summary of these records may be made of: key numbers, variables, derived variables."""
         keys: dict[str, tuple[str, ...]] = {key: () for key in self.id.columns if key != "hid"}
         return {**keys, **{name: entry.labels for name, entry in self.everything.items()}}
+
+    @property
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """What a predicted variable may be predicted from: name to levels, none for numbers."""
+        return {n: entry.labels for n, entry in self.everything.items() if n not in self.predicted}
 
     def terms(self, derived: str) -> dict[str, tuple[str, ...]]:
         """What a derived variable may be made of: name to levels, none for numbers. Derived ones before it count."""
@@ -150,11 +166,24 @@ class Respondent(Entry):
     @field_validator("summaries", mode="before")
     @classmethod
     def _open_splits(cls, summaries: Any) -> Any:
-        """Turn a summary with `split` into one more for every part: `miles` into `miles`, `miles_work`, ..."""
+        """Open summaries that stand for several.
+
+        With `split` into one more for every part: `miles` into `miles`, `miles_work`, ... With `allocate` (by, table,
+        to: category -> description, absolute: categories) into one for every category of an allocation table, which
+        is its name.
+        """
         if not isinstance(summaries, Mapping):
             return summaries
         opened: dict[str, Any] = {}
         for name, summary in summaries.items():
+            if isinstance(summary, Mapping) and isinstance(allocation := summary.get("allocate"), Mapping):
+                whole = {key: value for key, value in summary.items() if key != "allocate"}
+                share = {key: allocation.get(key) for key in ("by", "table")}
+                for category, description in allocation.get("to", {}).items():
+                    absolute = category in allocation.get("absolute", ())
+                    own = {**share, "category": category, "absolute": absolute}
+                    opened[category] = {**whole, "description": description, "share": own}
+                continue
             parts = summary.get("split") if isinstance(summary, Mapping) else None
             if not isinstance(parts, Mapping):
                 opened[name] = summary
@@ -169,7 +198,7 @@ class Respondent(Entry):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Respondent:
-        names = [*self.variables, *self.summaries, *self.derived]
+        names = [*self.variables, *self.summaries, *self.derived, *self.predicted]
         if clash := [n for n in names if n in RESERVED or n.startswith("rep_") or names.count(n) > 1]:
             raise ValueError(f"{clash[0]} is a reserved name, or is used twice")
         for name, variable in self.variables.items():
@@ -186,6 +215,11 @@ class Respondent(Entry):
                 raise ValueError(f"{name}: {error}") from error
             if unknown := set(derived.imputed_without) - set(names):
                 raise ValueError(f"{name}: imputed_without names {sorted(unknown)}, which do not exist")
+        for name, predicted in self.predicted.items():
+            try:
+                predicted.parts(self.asked)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         return self
 
 

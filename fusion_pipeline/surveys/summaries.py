@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.storage.tables import categorical, levels_of
+from fusion_pipeline.surveys.allocating import shares_of
 from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.relating import positions
-from fusion_pipeline.surveys.variables import Summary
+from fusion_pipeline.surveys.variables import Share, Summary
 
 Array = np.ndarray
 
@@ -49,7 +50,11 @@ def _column(records: pa.Table, row: Array, size: int, summary: Summary) -> pa.Ar
         return _shared(records, row[counted], counted, some, summary)
     if summary.statistic == "count":
         return _number(np.bincount(row[counted], minlength=size).astype(float), doubtful, summary)
-    value = _value(records, summary)[counted]
+    value = _value(records, summary)
+    if summary.share is not None:
+        shares, counted = _shares(records, summary.share, counted)
+        value = (np.abs(value) if summary.share.absolute else value) * shares
+    value = value[counted]
     answered = ~np.isnan(value)
     of, value, unanswered = row[counted][answered], value[answered], row[counted][~answered]
     if summary.statistic == "sum":
@@ -91,6 +96,14 @@ def _condition(records: pa.Table, where: str | None) -> tuple[Array, Array]:
     found = evaluate(where, records)
     counted = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
     return counted, pc.is_null(found).to_numpy(zero_copy_only=False)
+
+
+def _shares(records: pa.Table, share: Share, counted: Array) -> tuple[Array, Array]:
+    """Share of every record, and which records count: those with one."""
+    column = records[share.by].combine_chunks()
+    by_level = np.append(shares_of(levels_of(column), share.table, share.category), 0.0)
+    shares = by_level[pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)]
+    return shares, counted & (shares != 0)
 
 
 def _value(records: pa.Table, summary: Summary) -> Array:

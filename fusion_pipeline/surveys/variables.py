@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from fusion_pipeline.surveys.allocating import load_shares
 from fusion_pipeline.surveys.derive import check_expression
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -53,6 +54,8 @@ class Variable(Entry):
 
     raw: Text
     """Raw column; its case does not matter."""
+    flag: Text | None = None
+    """Raw column that says why a cell is blank: a blank cell counts as the flag's text."""
     description: Text
     universe: Text | None = None
     """Whom the question is put to; everybody if unset."""
@@ -75,6 +78,11 @@ class Variable(Entry):
     """Numbers that the raw column may hold, special codes aside."""
     adjust: Name | None = None
     """Adjustment that turns the raw amount into dollars of the survey year."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Raw columns it is read from."""
+        return (self.raw,) if self.flag is None else (self.raw, self.flag)
 
     @property
     def categorical(self) -> bool:
@@ -152,6 +160,18 @@ class Derived(Entry):
 Statistic = Literal["count", "sum", "mean", "min", "max", "share", "shared"]
 
 
+class Share(Entry):
+    """The part of a record's value that falls to one category; see `allocating.py`."""
+
+    by: Name
+    """Coded variable of the records."""
+    table: Name
+    """Allocation table of its codes."""
+    category: Name
+    absolute: bool = False
+    """Whether values count without their sign, as repayments do that are booked as reductions of a debt."""
+
+
 class Summary(Entry):
     """A variable of households made from their persons, vehicles, trips, ...; see `summaries.py`."""
 
@@ -166,6 +186,8 @@ class Summary(Entry):
     """What is summed, averaged, ...: a number (`derive.py`); for `share` a condition; for `shared` a variable."""
     where: Text | None = None
     """Condition of the records that count; all if unset."""
+    share: Share | None = None
+    """For `sum`: the part of each value that counts."""
     none: Text | None = None
     """Value of a household without such records; 0 for counts and sums; missing for `shared` if unset."""
     several: Text | None = None
@@ -191,6 +213,11 @@ class Summary(Entry):
             Saying what is not accepted.
         """
         used = [] if self.where is None else [*check_expression(self.where, columns, kind="boolean")]
+        if self.share is not None:
+            shares = load_shares(self.share.table)
+            if not columns.get(self.share.by) or self.share.category not in shares:
+                raise ValueError(f"{self.share.by} has no levels, or none falls to {self.share.category}")
+            used.append(self.share.by)
         if self.statistic == "shared":
             if (
                 self.value is None
@@ -214,6 +241,8 @@ class Summary(Entry):
         shared = self.statistic == "shared"
         if not shared == (self.type == "factor") == bool(self.levels) or (self.several and not shared):
             raise ValueError("shared, and no other statistic, has type factor, levels and several")
+        if self.share and self.statistic != "sum":
+            raise ValueError("share belongs to sum")
         if not shared and (self.none is None) != (self.statistic in ("count", "sum")):
             raise ValueError("say what `none` is; for counts and sums it is 0")
         if self.none is not None and not shared:

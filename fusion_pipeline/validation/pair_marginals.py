@@ -94,7 +94,7 @@ def _with_replicates(table: pa.Table, donors: Mapping[str, TableRef]) -> tuple[p
     if len(donors) != 1:
         return table, {}
     [(survey, ref)] = donors.items()
-    design = load_codebook(load_registry().surveys[survey].codebook).households.replicates
+    design = load_codebook(load_registry().donor(survey).codebook).households.replicates
     names = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
     if design is None or not set(names) <= set(ref.columns):
         return table, {}

@@ -189,6 +189,6 @@ def _words(pair: str) -> dict[str, Words]:
     registry = load_registry()
     words: dict[str, Words] = {}
     for donor in registry.pair(pair).donors:
-        entry = load_codebook(registry.surveys[donor].codebook).households
+        entry = load_codebook(registry.donor(donor).codebook).households
         words |= {name: Words(v.description, v.unit or "") for name, v in entry.everything.items()}
     return words

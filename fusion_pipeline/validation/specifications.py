@@ -18,7 +18,7 @@ from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
 from fusion_pipeline.harmonize.pairs import poolable
 from fusion_pipeline.raw import ResolvedFile, from_table
-from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
+from fusion_pipeline.registry import FusionPair, Pool, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary
@@ -45,6 +45,18 @@ def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
     columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
     return TableSpec(tuple(columns), key=("record", "variable"))
+
+
+def pool_households(layout: Layout, partition: str) -> TableSpec:
+    """Households of a pooled donor."""
+    pool = load_registry().pools[partition]
+    return _microdata(pool, "households", _absent_of_pool(layout, pool))
+
+
+def pool_persons(layout: Layout, partition: str) -> TableSpec:
+    """Persons of a pooled donor."""
+    pool = load_registry().pools[partition]
+    return _microdata(pool, "persons", _absent_of_pool(layout, pool))
 
 
 def acs_households(layout: Layout, partition: str) -> TableSpec:
@@ -139,14 +151,14 @@ def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
     return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
 
 
-def _persons(vintage: SurveyVintage, absent: Mapping[str, Collection[str]]) -> TableSpec:
+def _persons(vintage: SurveyVintage | Pool, absent: Mapping[str, Collection[str]]) -> TableSpec:
     if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
         keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
         return TableSpec(keys, minimum_rows=0)
     return _microdata(vintage, "persons", absent)
 
 
-def _microdata(vintage: SurveyVintage, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
+def _microdata(vintage: SurveyVintage | Pool, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
     codebook = load_codebook(vintage.codebook)
     entry = codebook.respondent(kind)
     left_out = codebook.left_out(kind, absent)
@@ -193,6 +205,13 @@ def _absent(layout: Layout, asset: tuple[str, str], partition: str) -> dict[str,
     return absent
 
 
+def _absent_of_pool(layout: Layout, pool: Pool) -> dict[str, list[str]]:
+    """Raw columns that a file of any of its survey-years lacks; a file counts if all of them have it."""
+    years = [_absent(layout, ("survey", "raw"), year) for year in pool.years]
+    roles = set.intersection(*(set(year) for year in years))
+    return {role: [column for year in years for column in year[role]] for role in roles}
+
+
 def _files(layout: Layout, asset: tuple[str, str], partition: str) -> list[ResolvedFile]:
     return from_table(TableRef(layout.table(asset, partition)).read())
 
@@ -203,10 +222,13 @@ def _common(layout: Layout, pair: FusionPair, harmonies: Mapping[str, Harmony]) 
         "household": set(TableRef(layout.table(("acs", "households"), pair.recipient)).columns),
         "person": set(TableRef(layout.table(("acs", "persons"), pair.recipient)).columns),
     }
+    registry = load_registry()
     donors = {
         donor: {
-            "household": set(TableRef(layout.table(("survey", "households"), donor)).columns),
-            "person": set(TableRef(layout.table(("survey", "persons"), donor)).columns),
+            "household": set(
+                TableRef(layout.table(registry.donor_asset(donor, "households"), donor)).columns
+            ),
+            "person": set(TableRef(layout.table(registry.donor_asset(donor, "persons"), donor)).columns),
         }
         for donor in pair.donors
     }

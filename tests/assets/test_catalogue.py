@@ -6,7 +6,7 @@ from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 
-DONOR, RECIPIENT, PAIRS = "survey-year", "ACS year", "pair"
+DONOR, POOL, RECIPIENT, PAIRS = "survey-year", "pool", "ACS year", "pair"
 PUMAS, DATASET = "PUMA definition", "spatial dataset"
 # Partitions, and what an asset is made from. Change a name here only with a note in CHANGELOG.md.
 GRAPH = {
@@ -16,6 +16,12 @@ GRAPH = {
         "survey/persons": (DONOR, ["survey/households", "survey/raw"]),
         "survey/dictionary": (DONOR, ["survey/households", "survey/persons"]),
         "survey/dictionary_page": (DONOR, ["survey/dictionary"]),
+    },
+    "pool": {
+        "pool/households": (POOL, ["survey/households"]),
+        "pool/persons": (POOL, ["pool/households", "survey/households", "survey/persons"]),
+        "pool/dictionary": (POOL, ["pool/households", "pool/persons"]),
+        "pool/dictionary_page": (POOL, ["pool/dictionary"]),
     },
     "recipient": {
         "acs/raw": (RECIPIENT, []),
@@ -32,18 +38,28 @@ GRAPH = {
         "spatial/summaries": (DATASET, ["geography/concordance", "spatial/raw"]),
     },
     "fusion": {
-        "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
+        "fusion/harmonized": (
+            PAIRS,
+            [
+                "acs/households",
+                "acs/persons",
+                "pool/households",
+                "pool/persons",
+                "survey/households",
+                "survey/persons",
+            ],
+        ),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
         "fusion/prepared": (
             PAIRS,
-            ["fusion/located", "geography/predictors", "spatial/summaries", "survey/households"],
+            ["fusion/located", "geography/predictors", "pool/households", "spatial/summaries", "survey/households"],
         ),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
         "fusion/models": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "fusion/implicates": ("pair | chunk", ["fusion/models", "fusion/prepared"]),
         "fusion/microdata": (
             PAIRS,
-            ["acs/households", "fusion/implicates", "fusion/prepared", "survey/households"],
+            ["acs/households", "fusion/implicates", "fusion/prepared", "pool/households", "survey/households"],
         ),
     },
     "quality": {
@@ -63,6 +79,10 @@ JOBS = {
         DONOR,
         ["survey/dictionary", "survey/dictionary_page", "survey/households", "survey/persons", "survey/raw"],
     ),
+    "pool_survey": (
+        POOL,
+        ["pool/dictionary", "pool/dictionary_page", "pool/households", "pool/persons"],
+    ),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
     "build_concordance": (PUMAS, ["geography/concordance", "geography/raw"]),
     "summarize_places": (DATASET, ["spatial/raw", "spatial/summaries"]),
@@ -79,6 +99,9 @@ CHECKED_TABLES = [
     "survey/households",
     "survey/persons",
     "survey/dictionary",
+    "pool/households",
+    "pool/persons",
+    "pool/dictionary",
     "acs/households",
     "acs/persons",
     "geography/concordance",
@@ -128,6 +151,7 @@ ASSETS = {key.to_user_string(): key for key in DEFINITIONS.resolve_asset_graph()
 KEYS = {
     None: [],
     DONOR: list(REGISTRY.surveys),
+    POOL: list(REGISTRY.pools),
     RECIPIENT: ACS_YEARS,
     PUMAS: ["puma10", "puma20"],
     DATASET: ["eia", "noaa", "acs_sf", "acs_county", "epa", "irs", "nrel"],
@@ -217,8 +241,9 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                     subset, downstream.partitions_def, upstream.partitions_def
                 ).partitions_subset
                 keys = sorted(found.get_partition_keys())
-                if parent.path[0] == "survey":
-                    assert keys == sorted(entry.donors)
+                if parent.path[0] in ("survey", "pool"):
+                    known = REGISTRY.pools if parent.path[0] == "pool" else REGISTRY.surveys
+                    assert keys == sorted(donor for donor in entry.donors if donor in known)
                 elif parent.path == ["geography", "concordance"]:
                     assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):

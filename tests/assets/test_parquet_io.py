@@ -8,7 +8,7 @@ from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
-from resources.parquet_io import ParquetIOManager
+from resources.parquet_io import MAY_BE_NONE, ParquetIOManager
 
 YEARS = dg.StaticPartitionsDefinition(["A_2017", "A_2015", "A_2016"])
 POOLS = dg.StaticPartitionsDefinition(["pooled", "forgotten"])
@@ -86,7 +86,7 @@ def test_artefact_without_partitions_that_is_not_there_is_named_too(io) -> None:
         ask(io, "geography/concordance", TableRef)
 
 
-def pooling(io, mapping: dict) -> tuple[dg.Definitions, list]:
+def pooling(io, mapping: dict, **metadata) -> tuple[dg.Definitions, list]:
     """Three survey-years, and an asset that pools those that the mapping names."""
     seen: list = []
 
@@ -100,7 +100,9 @@ def pooling(io, mapping: dict) -> tuple[dg.Definitions, list]:
         partitions_def=POOLS,
         ins={
             "donors": dg.AssetIn(
-                ["survey", "households"], partition_mapping=dg.StaticPartitionMapping(mapping)
+                ["survey", "households"],
+                partition_mapping=dg.StaticPartitionMapping(mapping),
+                metadata=metadata,
             )
         },
     )
@@ -146,3 +148,9 @@ def test_partition_that_the_mapping_forgets_is_an_error_that_names_the_registry(
     with pytest.raises(StorageError, match=r"survey/households: has no partition.*registry\.yaml"):
         make(definitions, ("survey/households", "A_2015"), ("fusion/harmonized", "forgotten"))
     assert seen == []
+
+
+def test_input_that_may_have_no_partition_comes_as_nothing(io) -> None:
+    definitions, seen = pooling(io, {"A_2015": "pooled"}, **{MAY_BE_NONE: True})
+    make(definitions, ("survey/households", "A_2015"), ("fusion/harmonized", "forgotten"))
+    assert seen == [{}]

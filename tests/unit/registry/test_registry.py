@@ -17,7 +17,8 @@ REGISTRY = load_registry()
 def test_every_pair_is_reached_from_each_of_its_donors_and_its_acs_year_and_nothing_else() -> None:
     for name, pair in REGISTRY.pairs.items():
         for mapping, upstream, expected in (
-            (partitions.SURVEYS_TO_PAIR, partitions.SURVEY_YEARS, set(pair.donors)),
+            (partitions.SURVEYS_TO_PAIR, partitions.SURVEY_YEARS, set(pair.donors) - set(REGISTRY.pools)),
+            (partitions.POOLS_TO_PAIR, partitions.POOLS, set(pair.donors) & set(REGISTRY.pools)),
             (partitions.ACS_TO_PAIR, partitions.ACS_YEARS, {pair.recipient}),
         ):
             found = mapping.get_upstream_mapped_partitions_result_for_partitions(
@@ -39,6 +40,21 @@ def test_every_upstream_partition_reaches_exactly_the_pairs_that_use_it() -> Non
             assert set(found.get_partition_keys()) == expected
 
 
+def test_a_pool_depends_on_its_survey_years_and_on_those_it_learns_from() -> None:
+    for name, pool in REGISTRY.pools.items():
+        for mapping, expected in (
+            (partitions.YEARS_TO_POOL, set(pool.years)),
+            (partitions.SURVEYS_TO_POOL, {*pool.years, *pool.learns_from}),
+        ):
+            found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+                partitions.POOLS.subset_with_partition_keys([name]), partitions.POOLS, partitions.SURVEY_YEARS
+            )
+            assert set(found.partitions_subset.get_partition_keys()) == expected
+        assert REGISTRY.behind(name) == (*pool.years, *pool.learns_from)
+    # Places are described for the middle of its years.
+    assert REGISTRY.year("CEI_2015-2019") == 2017
+
+
 @given(st.integers(2, 100), st.integers(1, 100))
 def test_chunks_hold_every_implicate_once_in_order(count: int, chunk: int) -> None:
     members = [m for chunk_ in Implicates(count=count, chunk=chunk).chunks.values() for m in chunk_]
@@ -58,6 +74,12 @@ def broken(tmp_path: Path, change) -> Path:
     [
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(donors=["RECS_1066"]), "RECS_1066"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(recipient="1066"), "1066"),
+        (
+            lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(donors=["CEI_2015"]),
+            "CEI_2015 is part of a pool",
+        ),
+        (lambda c: c["pools"]["CEI_2015-2019"].update(learns_from=["RECS_1066"]), "RECS_1066"),
+        (lambda c: c["pools"].update(RECS_2015=c["pools"]["CEI_2015-2019"]), "are surveys too"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(fuse=["btuel", "btuel"]), "listed twice"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(fuse=["cooltype"]), "quantity"),
         (lambda c: c["surveys"]["RECS_2015"].update(colour="blue"), "colour"),

@@ -34,7 +34,8 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_other_bytes(tmp_pat
 def test_every_file_that_a_pair_uses_is_there(mirror: Path) -> None:
     registry = load_registry()
     pairs = [registry.pair(name) for name in PAIRS]
-    surveys = [registry.surveys[key] for key in sorted({d for pair in pairs for d in pair.donors})]
+    behind = {key for pair in pairs for donor in pair.donors for key in registry.behind(donor)}
+    surveys = [registry.surveys[key] for key in sorted(behind)]
     surveys += [registry.recipients[key] for key in sorted({pair.recipient for pair in pairs})]
     expected = {f"{survey.folder}/{file.name}" for survey in surveys for file in survey.files.values()}
     expected |= {f"spatial/{file.name}" for d in registry.geography.values() for file in d.files.values()}
