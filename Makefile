@@ -28,8 +28,8 @@ ui: install      ## open the Dagster UI on the demo's instance
 	@echo "Dagster UI: http://127.0.0.1:3000/asset-groups (Ctrl-C ends it)"
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
-test: install    ## the fast test suite
-	$(BIN)/python -m pytest
+test: install    ## the fast test suite, a file of tests to each core at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: install ## tests that take longer than ten seconds
 	$(BIN)/python -m pytest -m "slow and not realdata and not ui"

@@ -13,6 +13,7 @@ import dagster as dg
 from assets.fusion import fusion_harmonized, fusion_located
 from assets.geography import geography_concordance, geography_predictors
 from assets.recipient import acs_households, acs_persons
+from assets.spatial import spatial_summaries
 from assets.survey import survey_dictionary, survey_households, survey_persons
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.validation import specifications
@@ -85,7 +86,8 @@ CHECKS = [
     table_checks(acs_households, specifications.acs_households),
     table_checks(acs_persons, specifications.acs_persons),
     table_checks(geography_concordance, specifications.concordance),
-    table_checks(geography_predictors, specifications.spatial_predictors),
+    table_checks(geography_predictors, specifications.acs_summaries),
+    table_checks(spatial_summaries, specifications.spatial_summaries),
     table_checks(fusion_harmonized, specifications.harmonized),
     table_checks(fusion_located, specifications.located),
 ]

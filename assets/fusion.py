@@ -19,6 +19,7 @@ from fusion_pipeline.partitions import (
     PAIR_CHUNKS,
     PAIR_TO_CHUNKS,
     PAIRS,
+    PUMAS_TO_PAIR,
     REGISTRY,
     SURVEYS_TO_PAIR,
 )
@@ -128,7 +129,7 @@ def fusion_harmonized(
     code_version=puma_imputation.VERSION,
     ins={
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
-        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
         "recipient_raw": _recipient("raw"),
     },
     group_name="fusion",
@@ -172,19 +173,29 @@ def fusion_located(
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
-        "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
     },
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.of_pair("locations", "fuse", "prices"))
+@reusable(recipes.prepared)
 def fusion_prepared(
-    context: dg.AssetExecutionContext, located: PairTables, donors: dict[str, TableRef], places: TableRef
+    context: dg.AssetExecutionContext,
+    located: PairTables,
+    donors: dict[str, TableRef],
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair = REGISTRY.pair(context.partition_key)
-    donor = spatial.attach_predictors(located.donor.read(), places.read())
-    recipient = spatial.attach_predictors(located.recipient.read(), places.read())
+    acs, windows = summaries.read(), {name: entry.window for name, entry in REGISTRY.spatial.items()}
+    years = {key: REGISTRY.survey_year(key).year for key in (*pair.donors, pair.recipient)}
+    of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
+    donor = spatial.attach_by_survey(
+        located.donor.read(), {key: of_year[years[key]].table for key in pair.donors}
+    )
+    recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
     kept, dropped = spatial.usable_predictors(donor, recipient)
     names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
     variables = [name for name in pair.variables if name not in {p.expenditure for p in pair.prices}]
@@ -195,9 +206,12 @@ def fusion_prepared(
     return publish(
         context,
         {"donor": training_table, "recipient": recipient.select(["year", "hid", *names])},
-        inputs=[located, places, *donors.values()],
+        inputs=[located, summaries, *datasets.values(), *donors.values()],
         metadata={
             "predictors": len(names),
+            "vintages of spatial datasets": dg.MetadataValue.json(
+                {str(year): of.vintages for year, of in of_year.items()}
+            ),
             "dropped spatial predictors": figures.reasons(dropped),
             "skipped fusion variables": figures.reasons(fused.skipped),
         },

@@ -1,13 +1,13 @@
-"""Place: the PUMA concordance and what is known of every PUMA."""
+"""Place: the concordance of each PUMA definition, and the ACS summarized by PUMA."""
 
 import dagster as dg
 
-from assets import recipes
+from assets import figures, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
-from fusion_pipeline.geography import concordance as concordances
+from fusion_pipeline.geography import building
 from fusion_pipeline.geography import predictors as spatial
-from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
+from fusion_pipeline.partitions import ACS_YEARS, PUMAS, PUMAS_TO_ACS, REGISTRY
 from fusion_pipeline.raw import as_table, from_table
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
@@ -16,32 +16,57 @@ from resources.raw_files import RawFiles
 
 @dg.asset(
     key=["geography", "raw"],
+    partitions_def=PUMAS,
     kinds={"file"},
-    code_version="1",
+    code_version="2",
     group_name="geography",
     owners=["team:geography"],
 )
 @reusable(looks_outside=True)
 def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
-    """The raw geography files as they were found: tracts to PUMAs, state energy prices, degree-day normals."""
-    files = raw_files.geography(REGISTRY.geography)
-    return publish(context, as_table(files), volatile=("path",), metadata={"origin": files[0].origin})
+    """The raw files that a concordance is built from, as they were found: relationship files, counties, areas."""
+    wanted = REGISTRY.geography[context.partition_key].files
+    files = raw_files.places(wanted)
+    absent = sorted(set(wanted) - {file.role for file in files})
+    return publish(
+        context,
+        as_table(files),
+        volatile=("path",),
+        metadata={
+            "origin": files[0].origin,
+            "optional files that are not at hand": ", ".join(absent) or "none",
+        },
+    )
 
 
 @dg.asset(
     key=["geography", "concordance"],
+    partitions_def=PUMAS,
     kinds={"parquet"},
-    code_version=concordances.VERSION,
+    code_version=building.VERSION,
     ins={"raw": dg.AssetIn(["geography", "raw"])},
     group_name="geography",
     owners=["team:geography"],
 )
 @reusable()
 def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
-    """Every PUMA by county with its weight, state, division, region and RECS division."""
+    """Every piece of every PUMA with its housing units, and the areas it lies in: county, ZIP code, climate zone."""
     paths = {file.role: file.path for file in from_table(raw.read())}
-    table = concordances.build_concordance(paths["tract_puma_2010"])
-    return publish(context, table, inputs=[raw])
+    result = building.build_concordance(paths, context.partition_key)
+    described = building.column_sources()
+    return publish(
+        context,
+        result.table,
+        inputs=[raw],
+        metadata={
+            "decisions": dg.MetadataValue.json(result.notes),
+            "sources": figures.markdown_table(
+                ("column", "what", "source", "date"),
+                [(name, *described[name].values()) for name in result.table.column_names],
+            ),
+        },
+        descriptions={name: entry["what"] for name, entry in described.items()},
+    )
 
 
 @dg.asset(
@@ -50,8 +75,7 @@ def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> d
     kinds={"parquet"},
     code_version=spatial.VERSION,
     ins={
-        "raw": dg.AssetIn(["geography", "raw"]),
-        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_ACS),
         "households": dg.AssetIn(["acs", "households"]),
     },
     group_name="geography",
@@ -59,16 +83,8 @@ def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> d
 )
 @reusable(recipes.summaries)
 def geography_predictors(
-    context: dg.AssetExecutionContext, raw: TableRef, concordance: TableRef, households: TableRef
+    context: dg.AssetExecutionContext, concordance: TableRef, households: TableRef
 ) -> dg.MaterializeResult[Artefact]:
-    """Spatial predictors of every PUMA for one ACS year: summaries of the ACS, energy prices, degree days."""
-    paths = {file.role: file.path for file in from_table(raw.read())}
-    table = spatial.puma_predictors(
-        households,
-        concordance.read(),
-        seds=paths["seds_prices"],
-        heating=paths["heating_degree_days"],
-        cooling=paths["cooling_degree_days"],
-        year=REGISTRY.recipients[context.partition_key].year,
-    )
-    return publish(context, table, inputs=[raw, concordance, households])
+    """The ACS households of one year summarized by PUMA."""
+    table = spatial.puma_predictors(households, concordance.read())
+    return publish(context, table, inputs=[concordance, households])

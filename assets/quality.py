@@ -1,16 +1,76 @@
-"""What a reader of the numbers wants to see of a fusion pair."""
+"""What a reader of the numbers wants to see of a fusion pair, and how far the numbers may be off."""
 
 import dagster as dg
+import pandas as pd
 
 from assets import figures, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
+from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.validation import pair_report
+from fusion_pipeline.validation import pair_area_error, pair_report
 from resources.compute import Compute
 from resources.store import FusionStore
+
+
+@dg.asset(
+    key=["quality", "area_error"],
+    group_name="quality",
+    owners=["team:fusion"],
+    partitions_def=PAIRS,
+    kinds={"lightgbm", "json"},
+    pool="training",
+    code_version=pair_area_error.VERSION,
+    ins={
+        "located": dg.AssetIn(["fusion", "located"]),
+        "prepared": dg.AssetIn(["fusion", "prepared"]),
+        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
+        "places": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "concordance": dg.AssetIn(["geography", "concordance"]),
+        "recipient_raw": dg.AssetIn(["acs", "raw"], partition_mapping=ACS_TO_PAIR),
+    },
+)
+@reusable(recipes.proxies, seeded=True)
+def quality_area_error(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    store: FusionStore,
+    located: PairTables,
+    prepared: PairTables,
+    households: TableRef,
+    places: TableRef,
+    concordance: TableRef,
+    recipient_raw: TableRef,
+) -> dg.MaterializeResult:
+    """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
+    pair = context.partition_key
+    error = pair_area_error.pair_area_error(
+        pair,
+        located=located,
+        prepared=prepared,
+        households=households,
+        places=places,
+        concordance=concordance,
+        covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
+        seed=compute.seed,
+        threads=compute.threads,
+    )
+    error.write(store.layout.area_error(pair))
+    inputs: list[TableRef | PairTables] = [
+        located, prepared, households, places, concordance, recipient_raw,
+    ]  # fmt: skip
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(store.area_error_version(pair)),
+        metadata={
+            "path": dg.MetadataValue.path(store.layout.area_error(pair)),
+            "measured": error.measured,
+            "measured on": dg.MetadataValue.json(error.measured_on),
+            "proxies": figures.frame_table(pd.DataFrame([proxy.model_dump() for proxy in error.proxies])),
+            "provenance": dg.MetadataValue.json(provenance(context, inputs)),
+        },
+    )
 
 
 @dg.asset(
@@ -26,6 +86,7 @@ from resources.store import FusionStore
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
     },
+    deps=[dg.AssetKey(["quality", "area_error"])],
 )
 @reusable(recipes.complete)
 def quality_report(
@@ -39,6 +100,7 @@ def quality_report(
 ) -> dg.MaterializeResult:
     """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
     pair = context.partition_key
+    store.fetch("quality/area_error", pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,
@@ -60,7 +122,10 @@ def quality_report(
                 provenance(
                     context,
                     [microdata, prepared, harmonized, households],
-                    {f"fusion/plan[{pair}]": store.plan_version(pair)},
+                    {
+                        f"fusion/plan[{pair}]": store.plan_version(pair),
+                        f"quality/area_error[{pair}]": store.area_error_version(pair),
+                    },
                 )
             ),
         },

@@ -16,6 +16,7 @@ from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Harmony, pair_harmonies
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.validation.area_proxies import load_proxies
 
 
 def codebook(survey_year: str) -> dict[str, Any]:
@@ -23,9 +24,25 @@ def codebook(survey_year: str) -> dict[str, Any]:
     return {"codebook": _digest(load_codebook(REGISTRY.survey_year(survey_year).codebook))}
 
 
-def summaries(acs_year: str) -> dict[str, Any]:
-    """Name the declared summaries, and the year whose prices and normals are taken."""
-    return {"summaries": _digest(load_summaries()), "year": REGISTRY.recipients[acs_year].year}
+def summaries(_acs_year: str) -> dict[str, Any]:
+    """Name the declared summaries."""
+    return {"summaries": _digest(load_summaries())}
+
+
+def dataset(name: str) -> dict[str, Any]:
+    """Name the entry of a spatial dataset; where its files come from and which years use it does not matter."""
+    entry = REGISTRY.spatial[name].model_dump(mode="json", exclude={"description", "window"})
+    for table in entry["tables"].values():
+        del table["file"], table["records"]
+    return {"dataset": _digest_of(entry)}
+
+
+def prepared(pair: str) -> dict[str, Any]:
+    """Name what a pair's tables are made of, and which vintages of spatial datasets its years take."""
+    entry = REGISTRY.pair(pair)
+    years = {key: REGISTRY.survey_year(key).year for key in (*entry.donors, entry.recipient)}
+    windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
+    return {**of_pair("locations", "fuse", "prices")(pair), "years": years, "windows": windows}
 
 
 def harmony(pair: str) -> dict[str, Any]:
@@ -66,6 +83,11 @@ def libraries(_pair: str) -> dict[str, Any]:
     return {"libraries": modelset.versions()}
 
 
+def proxies(pair: str) -> dict[str, Any]:
+    """Name the proxies of area errors, and the disclosed locations."""
+    return {"proxies": _digest(load_proxies()), **libraries(pair), **of_pair("locations")(pair)}
+
+
 def complete(pair: str) -> dict[str, Any]:
     """Name what comparing the finished set depends on: number and chunks, locations, the donors' replicate design."""
     codebooks = {donor: codebook(donor)["codebook"] for donor in REGISTRY.pair(pair).donors}
@@ -76,4 +98,8 @@ def _digest(content: Any) -> str:
     """Name validated models by their content; the order of levels and steps is part of it."""
     parts = content if isinstance(content, tuple) else (content,)
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return _digest_of(plain)
+
+
+def _digest_of(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.geography.concordance import add_areas
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.estimands import Statistic
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.registry import load_registry
@@ -37,6 +40,7 @@ def estimate_pair(
     totals: str = "none",
     rule: str = "auto",
     level: float = 0.90,
+    area_error: bool = True,
     memory_limit: int | None = None,
     threads: int | None = None,
 ) -> Estimates:
@@ -48,6 +52,8 @@ def estimate_pair(
     layout : where its artefacts lie
     estimates, where, derive, totals, rule, level : as in `inference.analyze.analyze`
     by : columns of the recipient's households, `region`, `division`, fusion variables, or expressions
+    area_error : add the area component to the margins, if the pair's area errors were measured. Several pairs have
+        none: whose error an estimate over both has is not known.
 
     Raises
     ------
@@ -73,7 +79,8 @@ def estimate_pair(
     texts = [*by, where or "", *(derive or {}).values()]
     for asked in estimates:
         texts += [asked] if isinstance(asked, str) else list(asked.variables)
-    return analyze(
+    measured = area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None
+    found = analyze(
         files if len(pairs) > 1 else files[pairs[0]],
         _static(households, texts, there),
         estimates=estimates,
@@ -86,9 +93,27 @@ def estimate_pair(
         replicate_scale=design.scale if design else None,
         replicate_count=design.count if design else None,
         level=level,
+        area_error=measured,
         memory_limit=memory_limit,
         threads=threads,
     )
+    if by and area_error and measured is None:
+        note = "Margins hold no area error: it was not measured, so those of small areas are too narrow."
+        return replace(found, notes=(*found.notes, note))
+    return found
+
+
+def area_error_of(pair: str, layout: Layout) -> AreaError | None:
+    """Read the area errors measured for a pair, if they were and there were areas enough.
+
+    Raises
+    ------
+    StorageError
+        If the file is damaged.
+    """
+    file = layout.area_error(pair)
+    found = AreaError.read(file) if file.is_file() else None
+    return found if found and found.measured else None
 
 
 def implicates_of(pair: str, layout: Layout) -> list[Path]:
@@ -140,5 +165,5 @@ def _static(households: TableRef, asked: Sequence[str], replicates: Sequence[str
     # Only what is asked for: the ACS has ten times as many columns.
     text = " ".join(asked)
     named = [name for name in households.columns if name in text and not name.startswith("rep_")]
-    keys = ["year", "hid", "weight", "state", "puma10"]
+    keys = ["year", "hid", "weight", "state", puma_column(households.columns, "recipient")]
     return add_areas(households.read(list(dict.fromkeys([*keys, *named, *replicates]))))

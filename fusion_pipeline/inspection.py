@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 
 from fusion_pipeline.fusion.modelset import load_model_set
-from fusion_pipeline.registry import FusionPair
+from fusion_pipeline.registry import FusionPair, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
 
@@ -19,7 +19,8 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     donors = [layout.table(("survey", "households"), donor) for donor in pair.donors]
     acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
     places = [
-        layout.table(("geography", "concordance")),
+        layout.table(("geography", "concordance"), load_registry().pumas_of(pair.recipient)),
+        *(layout.table(("spatial", "summaries"), name) for name in load_registry().spatial),
         layout.table(("geography", "predictors"), pair.recipient),
     ]
     sides = [

@@ -56,12 +56,17 @@ JOBS = [
     _chain(
         "build_concordance",
         _keys("geography/raw", "geography/concordance"),
-        "Raw geography files to the PUMA concordance.",
+        "Raw geography files to the concordance of a PUMA definition.",
+    ),
+    _chain(
+        "summarize_places",
+        dg.AssetSelection.groups("spatial"),
+        "Raw files of a spatial dataset to its summaries by PUMA.",
     ),
     _chain(
         "summarize_pumas",
         _keys("geography/predictors"),
-        "Spatial predictors of every PUMA for an ACS year.",
+        "The ACS households of a year summarized by PUMA.",
     ),
     _chain(
         "fit_pair",
@@ -71,8 +76,8 @@ JOBS = [
     _chain("fuse_chunk", _keys("fusion/implicates"), "Draw one chunk of a pair's implicates."),
     _chain(
         "publish_pair",
-        _keys("fusion/microdata", "quality/report"),
-        "Check that all implicates of a pair are there, compare them with the donor, write the report.",
+        _keys("fusion/microdata", "quality/area_error", "quality/report"),
+        "Check that all implicates of a pair are there, compare them with the donor, measure area errors, report.",
     ),
     validate_store,
 ]

@@ -1,96 +1,27 @@
 """The one list of surveys, vintages, raw files and fusion pairs: `registry.yaml`, validated.
 
 Belongs here: the schema of the registry and look-ups in it. Partitions, mappings and jobs are generated from
-it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies/`).
+it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies/`), the schema of raw files
+(`raw/entries.py`) and of spatial datasets (`geography/datasets.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.geography.datasets import DatasetName, SpatialDataset
+from fusion_pipeline.raw.entries import Key, Model, RawFile, Role
 
 PATH = Path(__file__).with_name("registry.yaml")
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
-Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Part(_Model):
-    """One file of an alternative that is split, say by state."""
-
-    path: str
-    """Relative to the mirror folder."""
-    sha256: Sha256 | None = None
-    """Of the file as it lies there."""
-    states: tuple[Key, ...] = ()
-    """State FIPS codes covered; empty: all."""
-
-
-class Alternative(_Model):
-    """Other files in which a mirror folder may hold a raw file, perhaps only part of it."""
-
-    path: str | None = None
-    """Of one file; relative to the mirror folder."""
-    sha256: Sha256 | None = None
-    states: tuple[Key, ...] = ()
-    parts: tuple[Part, ...] = ()
-    """In place of `path`: several files. A mirror may hold any of them; the states of those it has count."""
-    absent: tuple[str, ...] = ()
-    """Raw columns that the official file has and these have not."""
-    only: tuple[str, ...] = ()
-    """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
-    without: tuple[Role, ...] = ()
-    """Roles of the survey's other files that did not come with these: taken from the mirror or left out."""
-
-    @property
-    def files(self) -> tuple[Part, ...]:
-        """The parts, or the one file."""
-        return self.parts or (Part(path=self.path or "", sha256=self.sha256, states=self.states),)
-
-    @model_validator(mode="after")
-    def _one_file_or_parts(self) -> Alternative:
-        if bool(self.path) == bool(self.parts) or (self.parts and (self.sha256 or self.states)):
-            raise ValueError("an alternative is one path with sha256 and states, or parts that have them")
-        return self
-
-    def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
-        """Name those of the columns read of the official file that these have not."""
-        here = {name.lower() for name in self.only}
-        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
-
-
-class RawFile(_Model):
-    """A raw file as its publisher names it."""
-
-    name: str
-    url: str
-    size: int | None = None
-    sha256: Sha256 | None = None
-    member: str = "*.csv"
-    """Which members of a zip archive hold the records; several roles may share an archive."""
-    alternatives: tuple[Alternative, ...] = ()
-
-
-class SurveyVintage(_Model):
+class SurveyVintage(Model):
     """One vintage of a donor survey, or one year of the ACS."""
 
     survey: Key
@@ -125,7 +56,7 @@ class SurveyVintage(_Model):
         return self
 
 
-class PriceStep(_Model):
+class PriceStep(Model):
     """An expenditure fused as price: price = expenditure / quantity, drawn where the quantity is positive.
 
     Its fused value is the drawn price times the fused quantity.
@@ -137,13 +68,13 @@ class PriceStep(_Model):
     """Harmonized, location and fusion variables; those that a pair has not are left out by name."""
 
 
-class Block(_Model):
+class Block(Model):
     """Fusion variables that always come from one and the same donor."""
 
     block: tuple[Key, ...] = Field(min_length=2)
 
 
-class FusionPair(_Model):
+class FusionPair(Model):
     """What is fused onto what, and how."""
 
     donors: tuple[Key, ...] = Field(min_length=1)
@@ -167,7 +98,7 @@ class FusionPair(_Model):
         return (*(v for step in solo_or_block for v in step), *(p.expenditure for p in self.prices))
 
 
-class Implicates(_Model):
+class Implicates(Model):
     """How many implicates there are, and how many make a chunk."""
 
     count: int = Field(ge=2, le=100)
@@ -181,7 +112,7 @@ class Implicates(_Model):
         return {f"{m[0]:02d}-{m[-1]:02d}": m for m in members}
 
 
-class Budget(_Model):
+class Budget(Model):
     """What a step may take before somebody looks: a fixed part, and a part for each million of its rows."""
 
     cpu_seconds: float
@@ -198,15 +129,24 @@ class Budget(_Model):
         return [f"{name} {took:,.0f}, budget {limit:,.0f}" for name, took, limit in told if took > limit]
 
 
-class Registry(_Model):
+class PumaDefinition(Model):
+    """The PUMAs of one census, and the files that their concordance is built from."""
+
+    acs_years: tuple[int, int]
+    """First and last ACS year whose households are in them; of a five-year file, its last year."""
+    files: dict[Role, RawFile]
+
+
+class Registry(Model):
     """All of `registry.yaml`."""
 
     implicates: Implicates
     surveys: dict[Key, SurveyVintage]
     recipients: dict[Key, SurveyVintage]
-    geography: dict[Key, RawFile]
+    geography: dict[Literal["puma10", "puma20"], PumaDefinition]
+    spatial: dict[DatasetName, SpatialDataset]
     pairs: dict[Key, FusionPair]
-    budgets: dict[str, Budget] = {}
+    budgets: dict[str, Budget] = Field(default_factory=dict)
     """By asset, such as ``fusion/models``."""
 
     @model_validator(mode="after")
@@ -222,7 +162,28 @@ class Registry(_Model):
             quantities = {p.quantity for p in pair.prices} - set(pair.variables)
             if quantities:
                 raise ValueError(f"pairs.{name}.prices: quantity {sorted(quantities)} is not fused")
+        for key, recipient in self.recipients.items():
+            if len(self._definitions(recipient.year)) != 1:
+                raise ValueError(
+                    f"geography: {recipient.year} of recipients.{key} is in no or several acs_years"
+                )
         return self
+
+    def _definitions(self, year: int) -> list[str]:
+        return [name for name, d in self.geography.items() if d.acs_years[0] <= year <= d.acs_years[1]]
+
+    def pumas_of(self, recipient: str) -> str:
+        """Name the PUMA definition of an ACS year, which is also its column: `puma10` or `puma20`."""
+        [name] = self._definitions(self.recipients[recipient].year)
+        return name
+
+    @property
+    def geography_files(self) -> dict[str, RawFile]:
+        """All files about places, by definition or dataset and role; a file may have several roles."""
+        files = {f"{name}/{role}": f for name, d in self.geography.items() for role, f in d.files.items()}
+        for name, dataset in self.spatial.items():
+            files |= {f"{name}/{role}": file for role, file in dataset.files.items()}
+        return files
 
     def pair(self, name: str) -> FusionPair:
         """Look a fusion pair up.

@@ -58,7 +58,8 @@ def runs_of(pair: str) -> list[JobRun]:
     return [
         *(JobRun("ingest_survey", donor) for donor in entry.donors),
         JobRun("ingest_recipient", entry.recipient),
-        JobRun("build_concordance", None),
+        *(JobRun("build_concordance", pumas) for pumas in REGISTRY.geography),
+        *(JobRun("summarize_places", dataset) for dataset in REGISTRY.spatial),
         JobRun("summarize_pumas", entry.recipient),
         JobRun("fit_pair", pair),
         *(_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks),

@@ -16,15 +16,24 @@ from fusion_pipeline.raw import watching
 from resources.raw_files import RawFiles
 
 # Partitions of the jobs that ingest, and the asset that each begins with.
-_KEYS = {"ingest_survey": list(REGISTRY.surveys), "ingest_recipient": list(REGISTRY.recipients)}
-_RAW = {"ingest_survey": dg.AssetKey(["survey", "raw"]), "ingest_recipient": dg.AssetKey(["acs", "raw"])}
-INGESTING = {job.name: job for job in JOBS if job.name in (*_KEYS, "build_concordance")}
+_KEYS: dict[str, list[str]] = {
+    "ingest_survey": list(REGISTRY.surveys),
+    "ingest_recipient": list(REGISTRY.recipients),
+    "build_concordance": list(REGISTRY.geography),
+    "summarize_places": list(REGISTRY.spatial),
+}
+_RAW = {
+    "ingest_survey": dg.AssetKey(["survey", "raw"]),
+    "ingest_recipient": dg.AssetKey(["acs", "raw"]),
+    "build_concordance": dg.AssetKey(["geography", "raw"]),
+    "summarize_places": dg.AssetKey(["spatial", "raw"]),
+}
+INGESTING = {job.name: job for job in JOBS if job.name in _KEYS}
+_YEARLY = ("ingest_survey", "ingest_recipient")
 
 
 def ingestion(key: str, run_key: str) -> dg.RunRequest:
-    """Ask for the ingestion of a survey-year, an ACS year or the geography files."""
-    if key == watching.GEOGRAPHY:
-        return dg.RunRequest(run_key=run_key, job_name="build_concordance")
+    """Ask for the ingestion of a survey-year, an ACS year, a PUMA definition or a spatial dataset."""
     [job] = [job for job, keys in _KEYS.items() if key in keys]
     return dg.RunRequest(run_key=run_key, job_name=job, partition_key=key)
 
@@ -38,11 +47,8 @@ def _monthly(job: str) -> dg.ScheduleDefinition:
         description="Look at the raw files of all that was made, and ingest again what changed.",
     )
     def monthly(context: dg.ScheduleEvaluationContext, raw_files: RawFiles) -> Any:
-        if job in _KEYS:
-            made = context.instance.get_materialized_partitions(_RAW[job])
-            keys = [key for key in _KEYS[job] if key in made]
-        else:
-            keys = [watching.GEOGRAPHY]
+        made = context.instance.get_materialized_partitions(_RAW[job])
+        keys = [key for key in _KEYS[job] if key in made]
         if not keys:
             return dg.SkipReason("Nothing has been ingested yet.")
         if raw_files.origin == "public" and raw_files.mirror:
@@ -85,6 +91,6 @@ def weekly_validation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 SCHEDULES = [
     *(_monthly(job) for job in INGESTING),
-    *(_yearly(job) for job in _KEYS),
+    *(_yearly(job) for job in _YEARLY),
     weekly_validation,
 ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 
 from fusion_pipeline.raw import ResolvedFile, look_up, resolve_all
-from fusion_pipeline.registry import RawFile, SurveyVintage
+from fusion_pipeline.raw.entries import RawFile
+from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
 from fusion_pipeline.surveys.codebook import load_codebook
+
+_PLACES = "spatial"
 
 
 class RawFiles(dg.ConfigurableResource):
@@ -64,10 +67,18 @@ class RawFiles(dg.ConfigurableResource):
                 found += self._find(role, file, vintage.folder, columns(role))
         return found
 
-    def geography(self, files: dict[str, RawFile]) -> list[ResolvedFile]:
-        """Find the geography files."""
-        self._simulate("spatial")
-        return [found for role, file in files.items() for found in self._find(role, file, "spatial")]
+    def places(self, files: Mapping[str, RawFile], *, fetch: bool = False) -> list[ResolvedFile]:
+        """Find files about places; optional ones where mirror or cache have them, or anywhere if to `fetch`."""
+        self._simulate(_PLACES)
+        found: list[ResolvedFile] = []
+        for role, file in files.items():
+            cached = self.origin == "public" and (Path(self.cache) / _PLACES / file.name).is_file()
+            if fetch or cached or not file.optional:
+                found += self._find(role, file, _PLACES)
+            else:
+                simulated = self.origin == "simulated"
+                found += look_up(role, file, folder=_PLACES, mirror=self._mirror, simulated=simulated)
+        return found
 
     @property
     def _mirror(self) -> Path | None:

@@ -1,4 +1,4 @@
-"""The store: where artefacts lie that are not one table (plans, model sets, implicates, reports), and
+"""The store: where artefacts lie that are not one table (plans, model sets, implicates, area errors, reports), and
 marginals, which are made beside another table.
 
 Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
@@ -96,6 +96,10 @@ class FusionStore(dg.ConfigurableResource):
         """Open the marginals of a pair."""
         self.fetch("fusion/microdata", pair)
         return TableRef(self.layout.marginals(pair))
+
+    def area_error_version(self, pair: str) -> str:
+        """Data version of a pair's area errors."""
+        return hashlib.sha256(self.layout.area_error(pair).read_bytes()).hexdigest()[:32]
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""

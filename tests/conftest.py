@@ -1,5 +1,6 @@
 """What several areas of the suite share: where real files lie, and one small fusion pair made end to end."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,16 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.fail(f"{folder} does not exist: set FUSION_SHARED, or do not ask for the realdata tests")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def logger_as_found():
+    """Put the package's logger back: the command line takes it over for its console, for the life of its process."""
+    logger = logging.getLogger("fusion_pipeline")
+    handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @dataclass(frozen=True)

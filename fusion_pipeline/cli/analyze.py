@@ -43,6 +43,9 @@ DEMO = {
 @click.option("--rule", default="auto", show_default=True, help="Pooling rule.")
 @click.option("--level", default=0.90, show_default=True, help="Level of the margin of error.")
 @click.option(
+    "--area-error/--no-area-error", default=True, show_default=True, help="Add what areas have of their own."
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}."
 )
 def analyze(
@@ -54,6 +57,7 @@ def analyze(
     totals: str,
     rule: str,
     level: float,
+    area_error: bool,
     out: Path | None,
 ) -> None:
     """Estimate anything from a fused PAIR with margins of error pooled over all implicates.
@@ -65,7 +69,14 @@ def analyze(
     if out is not None and out.suffix not in FORMATS:
         raise click.BadParameter(f"{out} ends in none of {', '.join(FORMATS)}", param_hint="--out")
     settings = load_settings()
-    options = {"where": where, "derive": _definitions(derive), "totals": totals, "rule": rule, "level": level}
+    options = {
+        "where": where,
+        "derive": _definitions(derive),
+        "totals": totals,
+        "rule": rule,
+        "level": level,
+        "area_error": area_error,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the notes below say the same
         found = _estimates(list(pairs), settings, estimates, by, **options)
@@ -120,11 +131,14 @@ def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]
     for column in words:
         table.add_column(column.replace("_", " "), overflow="fold")
-    for heading in ("estimate", "± margin", "standard\nerror"):
+    numbers = {"estimate": "estimate", "margin": "± margin", "standard_error": "standard\nerror"}
+    if "area_error" in frame:
+        numbers["area_error"] = "of it\nareas"
+    for heading in numbers.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for row in frame.to_dict("records"):
-        estimate, margin, error = (as_text(row[name]) for name in ("estimate", "margin", "standard_error"))
-        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", error)
+        estimate, margin, *errors = (as_text(row[name]) for name in numbers)
+        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", *errors)
     return table
 
 

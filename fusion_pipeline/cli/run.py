@@ -37,7 +37,7 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
                 continue
             failed = [check for check in outcome.checks if not check.passed]
             verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
-            made = f"{len(outcome.materialized)} assets, {len(outcome.reused)} reused"
+            made = f"{len(outcome.materialized)} materialized, {len(outcome.reused)} reused"
             console.print(f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]")
             for check in failed:
                 where = f"{check.asset_key.to_user_string()} {check.check_name}"

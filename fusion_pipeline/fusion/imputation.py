@@ -7,6 +7,9 @@ Method: variables in the order of how many values they lack; each is trained on 
 the others, with every complete variable as predictor, those filled before among them. Further cycles draw each
 variable again from all others (chained equations; van Buuren 2007). Copies are drawn from redrawn weights of the known
 rows, so that they differ by what is not known about the model too (Rubin 1987).
+
+A gap deserves less effort than a fusion variable: a sample of rows, the predictors that matter most, and models tuned
+lightly (`TUNING`). `benchmarks/imputation.py` says what that costs in accuracy, and what it saves.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,9 +29,25 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.fusing import fuse
+from fusion_pipeline.fusion.screening import strongest
 from fusion_pipeline.fusion.training import train
+from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef, categorical, codes_of, levels_of
 
+TUNING: Mapping[str, Any] = MappingProxyType(
+    {
+        "folds": 3,
+        "leaves": (8,),
+        "learning_rate": 0.2,
+        "class_learning_rate": 0.3,
+        "patience": 8,
+        "centres": 500,
+        "neighbours": 50,
+    }
+)
+"""Settings of `train` for a gap, where the caller gives none."""
+SCREENED_ROWS = 5_000
+"""Rows that predictors are chosen on: enough to rank them."""
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +59,8 @@ def impute(
     weight: str | None = None,
     copies: int | None = None,
     cycles: int = 1,
+    most_rows: int | None = 20_000,
+    most_predictors: int | None = 20,
     seed: int = 1,
     threads: int = 1,
     stream_name: str = "impute",
@@ -62,10 +84,14 @@ def impute(
     cycles : int
         How many times every variable is drawn. With one, a variable follows those that lack fewer values, and theirs do
         not follow it.
+    most_rows : int or None
+        Rows that a variable is learned and drawn from: a sample, where more have a value; None: all.
+    most_predictors : int or None
+        Each variable is filled from that many others at most, screened as by `prepare`; None: from all.
     seed, threads, stream_name
         As in `fuse`; the result depends on seed and name only.
     **settings
-        Of `train`, such as ``folds`` or ``leaves``.
+        Of `train`, such as ``folds`` or ``leaves``; by default those of `TUNING`.
 
     Returns
     -------
@@ -87,8 +113,9 @@ def impute(
     >>> whole["size"].null_count, whole.column_names
     (0, ['group', 'income', 'size'])
     """
-    if (copies is not None and copies < 1) or cycles < 1:
-        raise TrainingError("impute", f"got copies={copies}, cycles={cycles}.", "Give 1 or more.")
+    counts = {"copies": copies, "cycles": cycles, "most_rows": most_rows, "most_predictors": most_predictors}
+    if wrong := [f"{name}={count}" for name, count in counts.items() if count is not None and count < 1]:
+        raise TrainingError("impute", f"got {', '.join(wrong)}.", "Give 1 or more.")
     names = list(table.column_names if isinstance(table, pa.Table) else table.columns)
     whole = variables.as_table(table, names, "table", TrainingError)
     used = [name for name in (names if columns is None else columns) if name != weight]
@@ -103,8 +130,10 @@ def impute(
         elif missing.any():
             gaps[name] = missing
     order = sorted(gaps, key=lambda name: int(gaps[name].sum()))
-    settings = {"seed": seed, "threads": threads, "bootstraps": copies or 0} | settings
-    filler = _Filler(used, withheld or {}, gaps, order, weight, stream_name, settings)
+    settings = {**TUNING, "seed": seed, "threads": threads, "bootstraps": copies or 0, **settings}
+    filler = _Filler(
+        used, withheld or {}, gaps, order, weight, most_rows, most_predictors, stream_name, settings
+    )
     if copies is None:
         return filler.fill(whole, 1, cycles)
     parts = []
@@ -123,6 +152,8 @@ class _Filler:
     gaps: Mapping[str, np.ndarray]
     order: Sequence[str]
     weight: str | None
+    most_rows: int | None
+    most_predictors: int | None
     stream_name: str
     settings: Mapping[str, Any]
 
@@ -164,6 +195,10 @@ class _Filler:
                 "has no other column to be filled from.",
                 "Add a column, or `columns`.",
             )
+        seed = self.settings["seed"]
+        if self.most_rows is not None:
+            known = _sample(known, self.most_rows, seed, name)
+        predictors = self._screened(known, name, predictors)
         weights = [] if self.weight is None else [self.weight]
         with tempfile.TemporaryDirectory() as folder:
             models = train(
@@ -178,13 +213,29 @@ class _Filler:
                 table.filter(pa.array(gap)).select(predictors),
                 models,
                 implicates=[copy],
-                seed=self.settings["seed"],
+                seed=seed,
                 retain=(),
                 threads=self.settings["threads"],
                 stream_name=stream_name,
             )
         assert isinstance(drawn, pa.Table)
         return _filled(table, name, gap, drawn[name])
+
+    def _screened(self, known: pa.Table, name: str, predictors: list[str]) -> list[str]:
+        """Choose the predictors that matter most."""
+        if self.most_predictors is None or len(predictors) <= self.most_predictors:
+            return predictors
+        rows = _sample(known, SCREENED_ROWS, self.settings["seed"], name)
+        if len(rows[name].unique()) == 1:
+            return predictors[: self.most_predictors]
+        return strongest(rows, name, predictors, self.weight, self.most_predictors)
+
+
+def _sample(table: pa.Table, most: int, seed: int, name: str) -> pa.Table:
+    if table.num_rows <= most:
+        return table
+    rows = stream(seed, "impute", "rows", name).choice(table.num_rows, most, replace=False)
+    return table.take(pa.array(np.sort(rows)))
 
 
 def _filled(table: pa.Table, name: str, gap: np.ndarray, drawn: pa.ChunkedArray) -> pa.Table:

@@ -33,6 +33,8 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "2"
+DEVIANCE, CORRELATION = 0.95, 0.05
+"""Share of the explained variance that a model must reach, and least rank correlation of a candidate."""
 LEAST_CANDIDATES = 20
 """However weak their correlation, that many columns stay candidates."""
 MOST_LEVELS = 15
@@ -50,8 +52,8 @@ def prepare(
     *,
     forced: Sequence[str] = (),
     order: Literal["greedy", "given"] = "greedy",
-    deviance: float = 0.95,
-    correlation: float = 0.05,
+    deviance: float = DEVIANCE,
+    correlation: float = CORRELATION,
     max_predictors: int = 100,
     seed: int = 1,
 ) -> FusionPlan:
@@ -143,6 +145,23 @@ def prepare(
             ", ".join(sorted(chooser.cut_off)),
         )
     return FusionPlan(tuple(chosen), weight)
+
+
+def strongest(donor: pa.Table, y: str, x: Sequence[str], weight: str | None, most: int) -> list[str]:
+    """Name the predictors of the smallest model that explains one variable, `most` at most, in the order of `x`.
+
+    What `prepare` does for a step, where there is nothing to order and a limit is meant.
+
+    Raises
+    ------
+    TrainingError
+        As `prepare`.
+    """
+    donors = load_donors(donor, FusionPlan((FusionStep((y,), tuple(x)),), weight), None)
+    design = _Design.build(donors, [(y,)], x)
+    usable = [name for name in x if name in design.columns]
+    chosen = set(_Chooser(design, [], DEVIANCE, CORRELATION, most).fit((y,), usable).names)
+    return [name for name in usable if name in chosen]
 
 
 @dataclass(frozen=True)

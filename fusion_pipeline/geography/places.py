@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.errors import GeographyError
-from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
-from fusion_pipeline.keys import positions
+from fusion_pipeline.geography.concordance import find_pumas, puma_ids
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.storage.tables import codes_of, levels_of
 
 Array = np.ndarray
@@ -31,6 +31,8 @@ class Places:
     levels: dict[str, list[str]]
     covered: Array
     state_levels: list[str]
+    column: str
+    """Of the PUMA; says of which definition these are."""
     puma_levels: list[str]
     by_puma: Array
 
@@ -51,9 +53,19 @@ class Places:
             codes.append(codes_of(concordance[name]))
         covered = np.isin(ids // 100_000, [int(s) for s in covered_states]) if covered_states else ids >= 0
         stacked = np.stack(codes, axis=1) if codes else np.empty((len(puma), 0), dtype=np.int64)
-        states, pumas = levels_of(concordance["state"]), levels_of(concordance["puma10"])
+        column = puma_column(concordance.column_names, "concordance")
+        states, pumas = levels_of(concordance["state"]), levels_of(concordance[column])
         return cls(
-            ids, puma, weight, stacked, levels, covered, states, pumas, np.bincount(puma, weights=weight)
+            ids,
+            puma,
+            weight,
+            stacked,
+            levels,
+            covered,
+            states,
+            column,
+            pumas,
+            np.bincount(puma, weights=weight),
         )
 
     def weights_within(self, combination: Array) -> Array:
@@ -73,12 +85,7 @@ class Places:
 
     def positions(self, table: pa.Table, where: str) -> Array:
         """Position of each row's PUMA in `ids`."""
-        wanted = puma_ids(table, where)
-        found = positions(self.ids, wanted)
-        unknown = found < 0
-        if unknown.any():
-            raise unknown_puma(where, int(wanted[unknown][0]))
-        return found
+        return find_pumas(self.ids, self.column, table, where)
 
     def location_codes(self, donor: pa.Table, name: str) -> Array:
         """Positions of a donor's locations in the concordance's levels; -1: not disclosed."""

@@ -1,72 +1,132 @@
 """Spatial predictors: what is known of every PUMA, and attaching it to households.
 
-Belongs here: joining the sources into one table a year, attaching it, and choosing what is usable for a pair.
-Does not belong here: reading the sources (`sources.py`, `summaries.py`).
+Belongs here: summaries of the ACS by PUMA, choosing vintages for a year, making years comparable, attaching, and
+choosing what is usable for a pair. Does not belong here: the summaries of an ACS variable (`summaries.py`) and of
+other datasets (`dataset_summaries.py`).
 
-Names are `<source>..<variable>`: `acs..` summaries of ACS households by PUMA, `eia..` residential energy
-prices by state (dollars per million Btu), `noaa..` degree-day normals by state (Ummel et al. 2024, Table 1).
+Names are `<dataset>..<variable>`: `acs..` are summaries of ACS households by PUMA, the others are those of
+`spatial` in the registry (Ummel et al. 2024, Table 1).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fusion_pipeline.geography.concordance import puma_ids, unknown_puma
-from fusion_pipeline.geography.sources import degree_days, energy_prices
+from fusion_pipeline.geography.concordance import find_pumas, puma_ids
+from fusion_pipeline.geography.datasets import choose_vintage
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries, summarize
 from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "2"
+VERSION = "4"
 MARK = ".."
 _log = logging.getLogger(__name__)
 
 
-def puma_predictors(
-    households: TableRef, concordance: pa.Table, seds: Path, heating: Path, cooling: Path, year: int
-) -> pa.Table:
-    """Collect the spatial predictors of every PUMA for one ACS year.
+@dataclass(frozen=True)
+class PlacePredictors:
+    """Ranks of every PUMA in a year's predictors, and the vintage that each dataset was taken from."""
+
+    table: pa.Table
+    vintages: dict[str, str]
+
+
+def puma_predictors(households: TableRef, concordance: pa.Table) -> pa.Table:
+    """Summarize the ACS households of every PUMA.
 
     Parameters
     ----------
     households : standardized ACS households; only the columns needed are read
     concordance : of `build_concordance`
-    seds : EIA's price file
-    heating, cooling : NOAA's annual degree-day normals
-    year : int
-        Year of the prices.
 
     Returns
     -------
-    One row a PUMA of the concordance, ordered by state and PUMA: `state`, `puma10`, then float32 predictors.
-    ACS summaries are null for PUMAs without the households they are about, prices are null where none is
-    sold.
+    One row a PUMA of the concordance, ordered by state and PUMA: `state`, its PUMA column, its housing units
+    `weight`, then float32 `acs..` summaries, null for PUMAs without the households they are about.
 
     Raises
     ------
     GeographyError
-        If a file is damaged or incomplete, or a household's PUMA is not in the concordance.
+        If a household's PUMA is not in the concordance.
     """
-    ids = puma_ids(concordance, "concordance")
-    unique, first = np.unique(ids, return_index=True)
-    columns = {name: concordance[name].take(pa.array(first)).combine_chunks() for name in ("state", "puma10")}
-    for name, values in _acs_predictors(households, unique).items():
+    unique, first, of_row = np.unique(
+        puma_ids(concordance, "concordance"), return_index=True, return_inverse=True
+    )
+    puma = puma_column(concordance.column_names, "concordance")
+    columns = {name: concordance[name].take(pa.array(first)).combine_chunks() for name in ("state", puma)}
+    columns["weight"] = pa.array(np.bincount(of_row, weights=concordance["weight"].to_numpy()))
+    for name, values in _acs_predictors(households, unique, puma).items():
         columns[f"acs{MARK}{name}"] = _float32(values)
-    fips = columns["state"].cast(pa.string()).to_pylist()
-    by_state: dict[str, Mapping[str, float | None]] = {
-        f"eia{MARK}{fuel}": prices for fuel, prices in energy_prices(seds, year).items()
-    }
-    by_state[f"noaa{MARK}hdd"] = degree_days(heating)
-    by_state[f"noaa{MARK}cdd"] = degree_days(cooling)
-    for name, values_by_state in by_state.items():
-        columns[name] = pa.array([values_by_state[code] for code in fips], pa.float32())
-    _log.info("spatial predictors %d: %d of %d PUMAs", year, len(columns) - 2, len(unique))
     return pa.table(columns)
+
+
+def place_predictors(
+    acs: pa.Table, datasets: Mapping[str, TableRef], windows: Mapping[str, int], year: int
+) -> PlacePredictors:
+    """Collect what is known of every PUMA for a year, as ranks.
+
+    Parameters
+    ----------
+    acs : of `puma_predictors`; its PUMA definition is taken
+    datasets : name -> summaries of all vintages (`summarize_dataset`)
+    windows : name -> years that a vintage may lie from the year
+    year : int
+
+    Returns
+    -------
+    PlacePredictors
+        A row a PUMA, in the order of `acs`. Left out are datasets without a vintage for the year, or for these PUMAs,
+        and variables without any value.
+
+    Notes
+    -----
+    Every predictor is replaced by its rank within its vintage, the share of the nation's housing units in PUMAs
+    with a smaller value, those with the same value counted half. So dollars of two years, or two versions of an
+    index, compare; trees lose nothing by it.
+    """
+    definition = puma_column(acs.column_names, "ACS summaries")
+    ids, weight = puma_ids(acs, "ACS summaries"), acs["weight"].to_numpy()
+    columns = {name: acs[name] for name in ("state", definition)}
+    for name in acs.column_names:
+        if MARK in name:
+            columns[name] = _float32(weighted_ranks(_floats(acs[name]), weight))
+    chosen: dict[str, str] = {}
+    for dataset, reference in datasets.items():
+        table = reference.read()
+        table = table.filter(pc.equal(table["pumas"].cast(pa.string()), definition))
+        there = sorted(set(table["vintage"].cast(pa.string()).to_pylist()))
+        vintage = choose_vintage(there, year, windows[dataset])
+        if vintage is None:
+            continue
+        chosen[dataset] = vintage
+        table = table.filter(pc.equal(table["vintage"].cast(pa.string()), vintage))
+        names = [definition if name == "puma" else name for name in table.column_names]
+        table = table.rename_columns(names)
+        rows = positions(puma_ids(table, dataset), ids)
+        for name in names:
+            if MARK in name and table[name].null_count < table.num_rows:
+                values = np.append(_floats(table[name]), np.nan)[rows]
+                columns[name] = _float32(weighted_ranks(values, weight))
+    _log.info("spatial predictors %d, %s: %s", year, definition, chosen)
+    return PlacePredictors(pa.table(columns), chosen)
+
+
+def weighted_ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Share of the weight at smaller values plus half of that at the same, (n,) in [0, 1]; NaN stays NaN."""
+    ranks = np.full(len(values), np.nan)
+    there = ~np.isnan(values)
+    if there.any():
+        _, same = np.unique(values[there], return_inverse=True)
+        of_value = np.bincount(same, weights=weight[there])
+        ranks[there] = ((np.cumsum(of_value) - of_value / 2) / of_value.sum())[same]
+    return ranks
 
 
 def attach_predictors(table: pa.Table, predictors: pa.Table) -> pa.Table:
@@ -75,14 +135,43 @@ def attach_predictors(table: pa.Table, predictors: pa.Table) -> pa.Table:
     Raises
     ------
     GeographyError
-        If a row's PUMA has no predictors.
+        If a row's PUMA has no predictors, or they are of another PUMA definition.
     """
+    column = puma_column(predictors.column_names, "predictors")
     known = puma_ids(predictors, "predictors")
-    rows = pa.array(_positions(known, puma_ids(table, "households"), "households"))
+    rows = pa.array(find_pumas(known, column, table, "households"))
     for name in predictors.column_names:
         if MARK in name:
             table = table.append_column(name, predictors[name].take(rows))
     return table
+
+
+def attach_by_survey(donor: pa.Table, predictors: Mapping[str, pa.Table]) -> pa.Table:
+    """Append to donors pooled from several survey-years the predictors of their own year.
+
+    Parameters
+    ----------
+    donor : table with `survey`
+    predictors : survey-year -> predictors; a predictor that not all have is left out
+
+    Raises
+    ------
+    GeographyError
+        As `attach_predictors`.
+    """
+    shared = [
+        n
+        for n in next(iter(predictors.values())).column_names
+        if all(n in t.column_names for t in predictors.values())
+    ]
+    survey = donor["survey"].cast(pa.string())
+    rows, parts = [], []
+    for key, table in predictors.items():
+        own = np.flatnonzero(pc.equal(survey, key).to_numpy(zero_copy_only=False))
+        rows.append(own)
+        parts.append(attach_predictors(donor.take(pa.array(own)), table.select(shared)))
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    return pa.concat_tables(parts).take(pa.array(order)).combine_chunks()
 
 
 def usable_predictors(
@@ -123,26 +212,20 @@ def _reason_to_drop(name: str, sides: Mapping[str, pa.Table], max_missing: float
     return "the same for all donors" if len(values) <= 1 else None
 
 
-def _acs_predictors(households: TableRef, pumas: np.ndarray) -> dict[str, np.ndarray]:
+def _acs_predictors(households: TableRef, pumas: np.ndarray, column: str) -> dict[str, np.ndarray]:
     there = set(households.columns)
-    summaries = [s for s in load_summaries() if there.issuperset(s.columns)]
-    left_out = sorted({s.name for s in load_summaries()} - {s.name for s in summaries})
-    if left_out:
+    made = {s.name: found for s in load_summaries() if (found := s.of_columns(there)) is not None}
+    if left_out := sorted({s.name for s in load_summaries()} - set(made)):
         _log.info("ACS summaries without their column: %s", ", ".join(left_out))
-    keys = ["weight", "state", "puma10"]
-    needed = dict.fromkeys([*keys, *(column for s in summaries for column in s.columns)])
+    keys = ["weight", "state", column]
+    needed = dict.fromkeys([*keys, *(name for s in made.values() for name in s.columns)])
     table = households.read(list(needed))
-    place = _positions(pumas, puma_ids(table, "ACS households"), "ACS households")
-    return {s.name: summarize(table, place, len(pumas), s) for s in summaries}
+    place = find_pumas(pumas, column, table, "ACS households")
+    return {name: summarize(table, place, len(pumas), summary) for name, summary in made.items()}
 
 
-def _positions(known: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
-    """Position of every wanted PUMA in the known ones."""
-    found = positions(known, wanted)
-    unknown = found < 0
-    if unknown.any():
-        raise unknown_puma(where, int(wanted[unknown][0]))
-    return found
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.float64()).to_numpy()
 
 
 def _float32(values: np.ndarray) -> pa.Array:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography.gower import draw_similar, profiles
 from fusion_pipeline.geography.places import Places, by_household, draw_by_weight, set_column
+from fusion_pipeline.geography.pumas import PUMAS
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import categorical
 
@@ -37,8 +38,8 @@ _log = logging.getLogger(__name__)
 class Located:
     """Donors with their imputed PUMA, and what the imputation did.
 
-    `table` is the donor table in its order, with `state` and `puma10`, and with the concordance's levels in
-    the location columns. `report` counts donors, locations, donors drawn from the concordance's weights alone
+    `table` is the donor table in its order, with `state` and the PUMA, and with the concordance's levels in these
+    and in the location columns. `report` counts donors, locations, donors drawn from the concordance's weights alone
     and locations whose candidates were subsampled, and gives the mean distance to the household drawn.
     """
 
@@ -63,7 +64,7 @@ def impute_puma(
     ----------
     donor : table with `hid`, the location columns and the predictors
         A missing location means that it is not disclosed.
-    recipient : table with `hid`, `weight`, `state`, `puma10` and the predictors
+    recipient : table with `hid`, `weight`, `state`, a PUMA of the concordance's definition, and the predictors
     concordance : of `build_concordance`
     locations : columns of the donor and of the concordance
     predictors : harmonized predictors over which similarity is measured
@@ -159,7 +160,7 @@ def locate_recipients(
 
     Parameters
     ----------
-    recipient : table with `hid`, `state`, `puma10`
+    recipient : table with `hid`, `state`, and a PUMA of the concordance's definition
     concordance : of `build_concordance`
     locations : columns of the concordance
     seed : int
@@ -170,7 +171,7 @@ def locate_recipients(
     GeographyError
         If a household's PUMA is not in the concordance.
     """
-    names = [name for name in locations if name not in ("state", "puma10")]
+    names = [name for name in locations if name not in ("state", *PUMAS)]
     places = Places.read(concordance, names, ())
     if not names:
         return recipient
@@ -249,7 +250,7 @@ def _with_places(
     state, code = np.divmod(places.ids, 100_000)
     for name, of_puma, levels in (
         ("state", state, places.state_levels),
-        ("puma10", code, places.puma_levels),
+        (places.column, code, places.puma_levels),
     ):
         position = {int(level): i for i, level in enumerate(levels)}
         codes = np.array([position[value] for value in of_puma.tolist()])

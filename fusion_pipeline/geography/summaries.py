@@ -6,6 +6,7 @@ of spatial predictors (`sources.py`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -38,9 +39,11 @@ class Summary(_Model):
 
     name: str
     column: str
+    aliases: tuple[str, ...] = ()
+    """Names of the same variable in other years; the first that a year has is taken."""
     statistic: Literal["mean", "share"]
     levels: tuple[str, ...] = ()
-    first: str | None = None
+    after: str | None = None
     last: str | None = None
     where: Where | None = None
 
@@ -49,11 +52,18 @@ class Summary(_Model):
         """Columns it is made from."""
         return (self.column,) if self.where is None else (self.column, self.where.column)
 
+    def of_columns(self, there: Collection[str]) -> Summary | None:
+        """Give the summary of a year by the household variables it has; none if it lacks what is summarized."""
+        found = [name for name in (self.column, *self.aliases) if name in there]
+        if not found or (self.where is not None and self.where.column not in there):
+            return None
+        return self.model_copy(update={"column": found[0], "aliases": ()})
+
     @model_validator(mode="after")
     def _levels_with_share(self) -> Summary:
-        bounded = self.first is not None or self.last is not None
+        bounded = self.after is not None or self.last is not None
         if bool(self.levels) + bounded != (self.statistic == "share"):
-            raise ValueError(f"{self.name}: a share, and only a share, has either levels or first and last")
+            raise ValueError(f"{self.name}: a share, and only a share, has either levels or after and last")
         return self
 
 
@@ -90,7 +100,7 @@ def summarize(households: pa.Table, place: Array, n_places: int, summary: Summar
     Raises
     ------
     GeographyError
-        If the column has none of the declared levels, or not the `first` or `last` one, or is not ordered.
+        If the column has none of the declared levels, or not that of `after` or `last`, or is not ordered.
     """
     weight = households["weight"].to_numpy().astype(np.float64)
     if summary.where is not None:
@@ -107,23 +117,23 @@ def summarize(households: pa.Table, place: Array, n_places: int, summary: Summar
 
 
 def _between(households: pa.Table, summary: Summary) -> tuple[str, ...]:
-    """List the levels of an ordered column from the summary's first to its last."""
+    """List the levels of an ordered column that come after one of the summary's, up to its last."""
     column = households[summary.column]
     if not (pa.types.is_dictionary(column.type) and column.type.ordered):
         raise GeographyError(
             f"ACS households, column {summary.column}",
-            f"is no ordered category; the summary {summary.name!r} goes from one level to another.",
+            f"is no ordered category; the summary {summary.name!r} goes by the order of its levels.",
             f"Give its levels in {PATH.name}, or make the variable ordered in the codebook.",
         )
     levels = levels_of(column.unify_dictionaries())
-    for level in (summary.first, summary.last):
+    for level in (summary.after, summary.last):
         if level is not None and level not in levels:
             raise GeographyError(
                 f"ACS households, column {summary.column}",
-                f"has no level {level!r}, where the summary {summary.name!r} begins or ends (it has {levels}).",
+                f"has no level {level!r}, which bounds the summary {summary.name!r} (it has {levels}).",
                 f"Correct {PATH.name}; labels are those of the ACS codebook.",
             )
-    start = 0 if summary.first is None else levels.index(summary.first)
+    start = 0 if summary.after is None else levels.index(summary.after) + 1
     end = len(levels) if summary.last is None else levels.index(summary.last) + 1
     return tuple(levels[start:end])
 

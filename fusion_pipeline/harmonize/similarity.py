@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from fusion_pipeline.geography.pumas import PUMAS
 from fusion_pipeline.storage.tables import levels_of
 
 # Below this, fusionData drops a predictor.
@@ -19,7 +20,7 @@ Column: TypeAlias = pa.ChunkedArray
 _PROBABILITIES = np.linspace(0, 1, 1000)
 # Weight of each quantile: the middle of the distribution counts, single extremes hardly.
 _EMPHASIS = np.exp(-((_PROBABILITIES - 0.5) ** 2) / (2 * 0.15**2))
-_KEYS = frozenset({"survey", "year", "hid", "pid", "state", "puma10"})
+_KEYS = frozenset({"survey", "year", "hid", "pid", "state", *PUMAS})
 
 
 def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> pa.Table:

@@ -15,13 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.errors import HarmonyError
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.harmonize.aggregation import Members, aggregate, match_members
 from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side
 from fusion_pipeline.harmonize.recoding import Place, recode
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of
 
 DONOR_KEYS = ("hid", "weight")
-RECIPIENT_KEYS = ("year", "hid", "weight", "state", "puma10")
+RECIPIENT_KEYS = ("year", "hid", "weight", "state")
+"""Kept beside the PUMA, in whichever definition the households have it."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,14 +71,14 @@ def harmonize_recipient(
     households: pa.Table | TableRef,
     persons: pa.Table | TableRef | None,
     harmony: Harmony,
-    keep: Sequence[str] = RECIPIENT_KEYS,
 ) -> Harmonized:
     """Harmonize the recipient; see `harmonize_donor`. Here a missing value is an error.
 
     The ACS is published complete, so that a blank means "not applicable" and belongs to a level that the
     codebook has to name.
     """
-    return _harmonize(_Survey(households, persons, harmony, "recipient"), keep)
+    survey = _Survey(households, persons, harmony, "recipient")
+    return _harmonize(survey, (*RECIPIENT_KEYS, puma_column(_names(households), survey.where)))
 
 
 def common(donor: Harmonized, recipient: Harmonized) -> tuple[pa.Table, pa.Table, dict[str, str]]:

@@ -22,6 +22,10 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.area_component import COLUMNS as AREA_COLUMNS
+from fusion_pipeline.inference.area_component import ESTIMANDS as AREA_ESTIMANDS
+from fusion_pipeline.inference.area_component import AreaSpread
+from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.cells import Grouping, Member, Results, groupings
 from fusion_pipeline.inference.estimands import (
     CATEGORY,
@@ -71,6 +75,7 @@ def analyze(
     rule: str = "auto",
     level: float = 0.90,
     sources: Mapping[str, str] | None = None,
+    area_error: AreaError | None = None,
     seed: int = 1,
     memory_limit: int | str | None = None,
     threads: int | None = None,
@@ -117,6 +122,9 @@ def analyze(
     sources : mapping, optional
         `observed`, `imputed` or `fused`, for columns that are not what they seem: by default columns of the
         implicates are fused and those of the static table observed.
+    area_error : AreaError, optional
+        Measured area errors: what areas have of their own is added to the variance (`area_error.py`), for groups in few
+        areas above all. Its `area` columns must be among those at hand.
     seed : int
         Of the bootstrap.
     memory_limit, threads : optional
@@ -127,7 +135,8 @@ def analyze(
     Estimates
         `.table` has the columns of `by`, then `estimand`, `variable`, `level` (a category's level, a regression's
         coefficient), `estimate`, `standard_error`, `margin`, `df`, `n` (records behind it in an implicate),
-        `effective_n`, `missing_information`, `M` (implicates in which the group has an estimate), `source`. Groups in
+        `effective_n`, `missing_information`, `M` (implicates in which the group has an estimate), `source`; with
+        `area_error` also `area_error` (standard error of the area component) and `margin_without` (it). Groups in
         level order; groups without records or weight are absent; levels that do not occur are zero. Missing values
         of a variable are left out of its estimates; a missing group value is a group.
 
@@ -160,6 +169,10 @@ def analyze(
         data = Microdata(relation, derive or {}, where)
         factors = [data.factor(text, "by") for text in by]
         asked = [_prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
+        areas, wider = (
+            [data.factor(name, "area error") for name in names]
+            for names in ((area_error.area, area_error.wider) if area_error else ((), ()))
+        )
         data.weigh(weight, design)
         members, note = relation.members()
         if rule == "auto":
@@ -190,6 +203,13 @@ def analyze(
                 finished = list(pool.map(work, members))
         else:
             finished = [work(member) for member in members]
+        spread = None
+        if area_error and len(members) > 1:
+            columns = [a.estimator.columns if a.estimand.name in AREA_ESTIMANDS else None for a in asked]
+            first, second = (data.read(member) for member in members[:2])
+            spread = AreaSpread.of(first, second, sets, columns, areas, wider, complete=area_error.complete)
+            notes += [f"{e.text} has no area component: its area errors are not measured."
+                      for e, names in zip(estimands, columns, strict=True) if names is None]  # fmt: skip
     _check_records({member: records for member, records, _, _ in finished})
     if len(members) < 2:
         notes.append(
@@ -197,7 +217,12 @@ def analyze(
         )
     for text in notes:
         warnings.warn(text, stacklevel=2)
-    table = _tidy(finished, asked, factors, by, rule, level)
+    table = _tidy(finished, asked, rule, level)
+    columns_at_hand = list(COLUMNS_AT_HAND)
+    if area_error and spread:
+        table = spread.widen(table, area_error, level)
+        columns_at_hand += AREA_COLUMNS
+    table = _ordered(table, factors, by, columns_at_hand)
     found = set(table["estimand"])
     notes += [f"{e.text} is not defined in any group." for e in estimands if e.text not in found]
     alone = int((table["M"] < 2).sum()) if len(members) > 1 else 0
@@ -257,11 +282,10 @@ def _within(
 def _tidy(
     finished: Sequence[tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]],
     asked: Sequence[_Asked],
-    factors: Sequence[Factor],
-    by: Sequence[str],
     rule: str,
     level: float,
 ) -> pd.DataFrame:
+    """Pool everything: one row a group, estimand and label, groups as codes `_by_0`, ..."""
     parts = []
     for position, a in enumerate(asked):
         results = Results(
@@ -273,14 +297,20 @@ def _tidy(
         part["estimand"], part["variable"], part["source"] = a.estimand.text, a.estimand.variable, a.source
         labels = a.estimator.labels
         part["level"] = pd.Series([labels[i] for i in part["_label"]], index=part.index, dtype=object)
-        for k in range(len(factors)):
+        for k in range(groups.shape[1]):
             part[f"_by_{k}"] = groups[part["_group"], k]
         parts.append(part.assign(_position=position))
     if not parts:
         raise AnalysisError(
             "estimates", "no group has a record with weight and value.", "Check weights and filter."
         )
-    table = pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ordered(
+    table: pd.DataFrame, factors: Sequence[Factor], by: Sequence[str], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Sort by group, estimand and label, and put group columns on the left."""
     names = [f"_by_{k}" for k in range(len(factors))]
     # Totals and then missing values come last.
     order = pd.DataFrame(
@@ -289,7 +319,7 @@ def _tidy(
     order[["_position", "_label"]] = table[["_position", "_label"]]
     table = table.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
     left = frame_of(factors, table[names].to_numpy(dtype=np.int64).reshape(len(table), -1), by, TOTAL)
-    return pd.concat([left, table[list(COLUMNS_AT_HAND)]], axis=1)
+    return pd.concat([left, table[list(columns)]], axis=1)
 
 
 def _check_records(records: Mapping[Member, int]) -> None:

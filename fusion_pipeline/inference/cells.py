@@ -91,12 +91,12 @@ class Results:
         groups : (groups, factors) codes
         pd.DataFrame
             One row a group and label with anything in it: `_group`, `_label` (positions), `estimate`,
-            `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`.
-            Empty if the estimand is not defined anywhere.
+            `standard_error`, `margin` (confidence `level`), `df`, `n`, `effective_n`, `missing_information`, `M`, and
+            `_within`, the mean variance within implicates. Empty if the estimand is not defined anywhere.
         """
         groups, estimate, variance, n, effective = self._stacked()
         # Twelve digits, so that implicates that agree do so exactly whatever the order of summation.
-        estimate, variance = _digits(estimate, 12), _digits(variance, 12)
+        estimate, variance = significant(estimate, 12), significant(variance, 12)
         known = ~np.isnan(estimate)
         counts = known.sum(axis=0)
         first = np.argsort(~known, axis=0, kind="stable")
@@ -123,9 +123,10 @@ class Results:
                 "margin": pooled.margin(level),
                 "df": pooled.df,
                 "missing_information": pooled.missing_information,
+                "_within": pooled.within,
                 "effective_n": effective[at[0], group].mean(axis=0),
             }
-            part = pd.DataFrame({name: _digits(values, 9) for name, values in numbers.items()})
+            part = pd.DataFrame({name: significant(values, 9) for name, values in numbers.items()})
             part["n"] = np.rint(size.mean(axis=0)).astype(np.int64)
             parts.append(part.assign(M=int(implicates), _group=group, _label=label))
         if not parts:
@@ -151,7 +152,7 @@ class Results:
         return groups, estimate, variance, n, effective
 
 
-def _digits(values: Array, digits: int) -> Array:
+def significant(values: Array, digits: int) -> Array:
     """Round to significant digits."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))

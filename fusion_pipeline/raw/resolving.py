@@ -22,8 +22,8 @@ from typing import Any
 
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
+from fusion_pipeline.raw.entries import Alternative, Part, RawFile
 from fusion_pipeline.raw.record import Origin, ResolvedFile
-from fusion_pipeline.registry import Alternative, Part, RawFile
 
 _log = logging.getLogger(__name__)
 

@@ -86,7 +86,7 @@ def write_acs(
             quality = draw_quality(
                 places, sample.homes, sample.energy, _rng(places, seed, asked, puma, "quality")
             )
-            t.append(truth_table(places, hid, sample.homes.place, sample.energy, quality))
+            t.append(truth_table(places, hid, sample.homes.place, sample.energy, quality, file.puma))
             done += len(hid)
     log.info("ACS %s: %d households in %d PUMAs", file.name, done, len(places))
 

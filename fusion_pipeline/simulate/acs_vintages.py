@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.surveys.codebook import Respondent, load_codebook
 from fusion_pipeline.surveys.derive import LOOKUPS
 
@@ -83,6 +84,11 @@ class Vintage:
         """The persons of its codebook."""
         return _persons(self.name)
 
+    @property
+    def puma(self) -> str:
+        """The PUMA's column of its codebook: PUMAs of 2010 or of 2020."""
+        return puma_column(_households(self.name).locations, f"codebook acs_{self.name}")
+
     def member(self, kind: str, letter: str) -> str:
         """Name of an archive's member: `kind` is h or p."""
         prefix = "psam_" if self.year >= 2017 else f"ss{self.year % 100:02d}"
@@ -123,6 +129,11 @@ class Vintage:
             return False
         first, last = _SPANS.get(column, (0, 9999))
         return first <= self.year <= last
+
+
+@cache
+def _households(vintage: str) -> Respondent:
+    return load_codebook(f"acs_{vintage}").households
 
 
 @cache

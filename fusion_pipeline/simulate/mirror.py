@@ -17,19 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.errors import SettingsError, StorageError
-from fusion_pipeline.registry import RawFile, Registry, SurveyVintage, load_registry
+from fusion_pipeline.raw.entries import RawFile
+from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
+from fusion_pipeline.simulate import neighbourhoods, tracts
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.ahs import write_ahs
 from fusion_pipeline.simulate.nhts import write_nhts
 from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
 from fusion_pipeline.simulate.recs_2020 import write_recs_2020
-from fusion_pipeline.simulate.spatial import write_degree_days, write_prices, write_tracts
+from fusion_pipeline.simulate.spatial import write_degree_days, write_prices
 from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
 
 log = logging.getLogger(__name__)
 
-VERSION = "3"
+VERSION = "4"
 """Changes whenever the same arguments give other bytes."""
 STAMP = "simulated.json"
 SPATIAL, TRUTH = "spatial", "truth"
@@ -50,7 +52,7 @@ def _write_acs(
     places: Places, seed: int, survey: SurveyVintage, size: int, folder: Path, truth: Path
 ) -> None:
     housing, persons = (folder / survey.files[role].name for role in ("households", "persons"))
-    write_acs(places, seed, survey.year, size, housing, persons, truth)
+    write_acs(places, seed, survey.year, size, housing, persons, truth, vintage=survey.vintage)
 
 
 DONORS: Mapping[tuple[str, str], Writer] = {
@@ -142,7 +144,7 @@ def simulate_folders(
         if survey is not None and write is None:
             log.info("%s is not simulated", folder)
             continue
-        files = (survey.files if survey else registry.geography).values()
+        files = list((survey.files if survey else registry.geography_files).values())
         stamp = _stamp(folder, seed, size if survey else None, files)
         recover(out / folder)
         if _read(out / folder / STAMP) == stamp:
@@ -151,7 +153,7 @@ def simulate_folders(
         places = places or build_places(seed)
         with atomic_directory(out / folder) as target:
             if survey is None or write is None:
-                _write_spatial(places, seed, registry.geography, target)
+                _write_spatial(places, seed, registry, target)
             else:
                 # The truth comes first: a folder with its stamp has its truth beside it.
                 with atomic_file(out / TRUTH / f"{folder}.parquet") as truth:
@@ -159,11 +161,24 @@ def simulate_folders(
             (target / STAMP).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
 
 
-def _write_spatial(places: Places, seed: int, files: Mapping[str, RawFile], folder: Path) -> None:
-    write_tracts(places, seed, folder / files["tract_puma_2010"].name)
-    write_prices(places, seed, folder / files["seds_prices"].name)
-    write_degree_days(places, seed, "hdd", folder / files["heating_degree_days"].name)
-    write_degree_days(places, seed, "cdd", folder / files["cooling_degree_days"].name)
+def _write_spatial(places: Places, seed: int, registry: Registry, folder: Path) -> None:
+    areas = tracts.build_tracts(places, seed)
+    of_role = tracts.writers(places, areas)
+    known: dict[str, Callable[[Path], None]] = {
+        **neighbourhoods.writers(places, areas, seed),
+        "eia/prices": lambda file: write_prices(places, seed, file),
+        "noaa/heating": lambda file: write_degree_days(places, seed, "hdd", file),
+        "noaa/cooling": lambda file: write_degree_days(places, seed, "cdd", file),
+        "puma10/tracts": of_role["tracts10"],
+        "puma20/tracts": of_role["tracts20"],
+        "puma10/housing": of_role["zcta10"],
+    }
+    written: set[str] = set()
+    for name, file in registry.geography_files.items():
+        write = known.get(name) or of_role.get(name.partition("/")[2])
+        if write is not None and file.name not in written:
+            write(folder / file.name)
+            written.add(file.name)
 
 
 def _check_sizes(households: int, donors: int) -> None:

@@ -36,6 +36,10 @@ HOUSEHOLDS = {2017: 118_208_251, 2022: 127_544_707}
 FIRST_ID = {2017: 30_000_007, 2022: 9_000_013_002}
 VARIANCE_STRATA, GROUPS = 14, 7
 UNANSWERED = 0.025
+BUSINESS = 0.07
+"""Share of vehicles that earn money."""
+TRANSIT_DAYS = 30 * np.array([0.02, 0.5])
+"""In a month, of those who took no public transit on the travel day, and of those who did."""
 LIKERT = ("Strongly disagree", "Disagree", "Neither Agree or Disagree", "Agree", "Strongly agree")
 _INCOME = np.array([10, 15, 25, 35, 50, 75, 100, 125, 150, 200]) * 1000
 _RACE = np.array([1, 2, 4, 3, 5, 97, 6])
@@ -68,7 +72,7 @@ def write_nhts(
     contents = {
         "households": _household_columns(places, sample, survey.year, rng),
         "persons": _person_columns(sample, survey.year, rng),
-        "vehicles": _vehicle_columns(sample, survey.year),
+        "vehicles": _vehicle_columns(sample, survey.year, rng),
         "trips": _trip_columns(sample, survey.year),
     }
     files = {role: complete(columns, codebook.kinds[role], codebook) for role, columns in contents.items()}
@@ -167,6 +171,8 @@ def _person_columns(sample: Sample, year: int, rng: np.random.Generator) -> Colu
         relation = np.array([0, 7, 1, 2, 3, 4, 5, 6])[relation]
     codes = np.arange(1, 6) if year == 2017 else np.array([1, 3, 4, 6, 7])
     weight = np.round(sample.weight[people.household[asked]] * np.exp(0.1 * rng.normal(size=m)), 5)
+    trips = sample.travel.trips
+    rides = np.bincount(trips.person, trips.mode == 3, minlength=len(asked))[asked] > 0
     return {
         "HOUSEID": sample.hid[people.household[asked]],
         "PERSONID": people.order[asked],
@@ -187,11 +193,12 @@ def _person_columns(sample: Sample, year: int, rng: np.random.Generator) -> Colu
         "BORNINUS": 1 + people.immigrant[asked],
         "HEALTH": np.clip(np.round(2.2 + 0.012 * (age - 40) + 0.8 * rng.normal(size=m)), 1, 5).astype(int),
         "DELIVER": np.where(adult, rng.poisson(2.5, m), -1),
-        "CNTTDTR": np.bincount(sample.travel.trips.person, minlength=len(asked))[asked],
+        "CNTTDTR": np.bincount(trips.person, minlength=len(asked))[asked],
+        "PTUSED": np.where(age >= 16, np.minimum(rng.poisson(TRANSIT_DAYS[rides.astype(int)]), 30), -1),
     }
 
 
-def _vehicle_columns(sample: Sample, year: int) -> Columns:
+def _vehicle_columns(sample: Sample, year: int, rng: np.random.Generator) -> Columns:
     vehicles = sample.travel.vehicles
     price = sample.travel.price_of_fuel[vehicles.household]
     columns: Columns = {
@@ -210,6 +217,7 @@ def _vehicle_columns(sample: Sample, year: int) -> Columns:
         "GSYRGAL": vehicles.gallons,
         "GSCOST": np.round(price, 4),
         "GSTOTCST": np.round(vehicles.gallons * price, 2),
+        "VEHCOMMERCIAL": 2 - (rng.random(len(price)) < BUSINESS),
     }
     return columns
 

@@ -28,6 +28,20 @@ URBAN_TYPES = ("U", "C", "R")
 FUELS = ("el", "ng", "lp", "fo")
 IECC = ("1A-2A", "2B", "3A", "3B-4B", "3C", "4A", "4C", "5A", "5B-5C", "6A-6B", "7A-7B-7AK-8AK")
 BUILDING_AMERICA = ("Cold/Very Cold", "Hot-Dry/Mixed-Dry", "Hot-Humid", "Marine", "Mixed-Humid")
+ZONES = (
+    ("2", "A", "Hot-Humid"),
+    ("2", "B", "Hot-Dry"),
+    ("3", "A", "Mixed-Humid"),
+    ("3", "B", "Hot-Dry"),
+    ("3", "C", "Marine"),
+    ("4", "A", "Mixed-Humid"),
+    ("4", "C", "Marine"),
+    ("5", "A", "Cold"),
+    ("5", "B", "Cold"),
+    ("6", "A", "Cold"),
+    ("7", "N/A", "Very Cold"),
+)
+"""Number and moisture regime of a zone in each group of `IECC`, and its Building America zone."""
 _IECC_TO_BA = np.array([2, 1, 4, 1, 3, 4, 3, 0, 0, 0, 0])
 _DRY = ("AZ", "CA", "CO", "ID", "MT", "NM", "NV", "UT", "WY")
 _MARINE = ("CA", "OR", "WA")
@@ -130,6 +144,8 @@ def build_places(seed: int) -> Places:
     income = 0.08 * density + normal(0.17)
     price = np.stack([at_state(f"price_{f}") for f in FUELS], axis=1) / 1000
     price[:, 0] *= np.exp(normal(0.06))
+    # Climate zones are those of counties (`tracts.py`): two PUMAs each.
+    county = 100 * state + np.concatenate([np.arange(n) for n in count]) // 2
     minority = np.exp(0.4 * density + normal(0.35))
     return Places(
         states=states,
@@ -141,7 +157,9 @@ def build_places(seed: int) -> Places:
         density=density,
         hdd=hdd,
         cdd=cdd,
-        iecc=_climate_zone(states["usps"].to_numpy()[state], hdd, cdd),
+        iecc=_climate_zone(
+            states["usps"].to_numpy()[state], _of_county(hdd, county), _of_county(cdd, county)
+        ),
         income=income,
         schooling=1.3 * income + normal(0.12),
         age_of_stock=normal(6) - 4 * density + 4 * (at_state("region") >= 3),
@@ -183,6 +201,12 @@ def _climate_zone(usps: Array, hdd: Array, cdd: Array) -> Array:
         default="7A-7B-7AK-8AK",
     )
     return np.array([IECC.index(name) for name in names])
+
+
+def _of_county(values: Array, county: Array) -> Array:
+    """Give every PUMA the mean of its county."""
+    _, same = np.unique(county, return_inverse=True)
+    return (np.bincount(same, weights=values) / np.bincount(same))[same]
 
 
 def _logistic(x: Array) -> Array:

@@ -17,7 +17,7 @@ from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
-from fusion_pipeline.simulate.place import URBAN_TYPES, Places
+from fusion_pipeline.simulate.place import URBAN_TYPES, ZONES, Places
 from fusion_pipeline.simulate.population import Households, draw_households
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, jackknife
 from fusion_pipeline.simulate.text import csv_bytes
@@ -35,7 +35,6 @@ _DIVISIONS = np.array(
     ["", "New England", "Middle Atlantic", "East North Central", "West North Central", "South Atlantic",
      "East South Central", "West South Central", "Mountain North", "Mountain South", "Pacific"]
 )  # fmt: skip
-_CLIMATE = (("Cold", "5A"), ("Hot-Dry", "2B"), ("Hot-Humid", "2A"), ("Marine", "4C"), ("Mixed-Humid", "4A"))
 _TYPEHUQ = np.array([1, 2, 3, 4, 4, 5, 5, 5, 5])
 _FUELHEAT = np.array([1, 2, 5, 3, 99, 7, 99, 99, -2])
 _RACE = np.array([1, 2, 3, 4, 5, 6, 6])
@@ -78,14 +77,15 @@ def _answers(places: Places, homes: Households, energy: Energy, rng: np.random.G
     old = np.bincount(people.household, people.age >= 65, minlength=n).astype(int)
     desktop = np.minimum(rng.binomial(homes.computers, 0.35), homes.computers)
     age, hours = homes.of_reference("age"), homes.of_reference("hours")
-    zone, iecc = np.array(_CLIMATE)[places.building_america[place]].T
+    iecc = np.array([f"{number}{regime.removesuffix('N/A') or 'A'}" for number, regime, _ in ZONES])
+    zone = np.array([zone for _, _, zone in ZONES])
     area = np.round(homes.area * np.exp(0.05 * rng.normal(size=n)))
     columns = {
         "REGIONC": _REGIONS[state["region"].to_numpy()],
         "DIVISION": _DIVISIONS[places.recs_division[place]],
         "STATE_FIPS": state["fips"].to_numpy(),
-        "BA_CLIMATE": zone,
-        "IECC_CLIMATE_CODE": iecc,
+        "BA_CLIMATE": zone[places.iecc[place]],
+        "IECC_CLIMATE_CODE": iecc[places.iecc[place]],
         "UATYP10": np.array(URBAN_TYPES)[homes.urban],
         "HDD65": np.rint(0.93 * places.hdd[place]),
         "CDD65": np.rint(1.12 * places.cdd[place]),

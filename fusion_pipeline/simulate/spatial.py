@@ -1,8 +1,7 @@
-"""The files that describe places: tract-to-PUMA relationship, state energy prices, degree-day normals.
+"""Facts about states: energy prices and degree-day normals.
 
-Belongs here: the layouts of the Census Bureau's 2010 tract relationship file, EIA's `pr_all.csv` (State
-Energy Data System) and NOAA's 1981-2010 annual normals. Does not belong here: the places themselves
-(`place.py`).
+Belongs here: the layouts of EIA's `pr_all.csv` (State Energy Data System) and NOAA's 1981-2010 annual normals. Does not
+belong here: the places themselves (`place.py`), facts about smaller areas (`neighbourhoods.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from fusion_pipeline.simulate.place import Places
 
 Array = np.ndarray
 
-TRACT_HOUSEHOLDS = 16_000
 SEDS_YEARS = range(1970, 2020)
 SEDS_BASE_YEAR = 2015
 SERIES = {"el": "ESRCD", "ng": "NGRCD", "lp": "PQRCD", "fo": "DFRCD"}
@@ -27,23 +25,6 @@ _TREND = {"el": 0.022, "ng": 0.015, "lp": 0.030, "fo": 0.035}
 _STATION_FLAGS = np.array(list("SRQPC"))
 _BETWEEN_ZERO_AND_HALF = -7777
 """NOAA's value for a normal that is not zero but rounds to it."""
-
-
-def write_tracts(places: Places, seed: int, file: Path) -> None:
-    """Write `STATEFP,COUNTYFP,TRACTCE,PUMA5CE`: two PUMAs of three fill a county, the others lie in two."""
-    rng = stream(seed, "simulate", "tracts")
-    lines = ["STATEFP,COUNTYFP,TRACTCE,PUMA5CE"]
-    first = np.searchsorted(places.state, np.arange(len(places.states)))
-    for puma, state in enumerate(places.state):
-        position = puma - first[state]
-        count = max(4, round(places.households[puma] / TRACT_HOUSEHOLDS))
-        near = np.full(count, 2 * (position // 2) + 1)
-        county = np.where((position % 3 == 2) & (rng.random(count) < 0.4), near + 2, near)
-        lines += [
-            f"{places.fips[puma]},{c:03d},{(position + 1) * 400 + t:04d}00,{places.puma[puma]}"
-            for t, c in enumerate(county)
-        ]
-    file.write_text("\n".join([lines[0], *sorted(lines[1:])]) + "\n")
 
 
 def write_prices(places: Places, seed: int, file: Path) -> None:

@@ -31,13 +31,18 @@ _ROWS = 1 << 16
 
 
 def truth_table(
-    places: Places, hid: Array, place: Array, energy: Energy, quality: Quality | None = None
+    places: Places,
+    hid: Array,
+    place: Array,
+    energy: Energy,
+    quality: Quality | None = None,
+    puma: str = "puma10",
 ) -> pa.Table:
     """Return ids, true location, all RECS fusion variables, and `mean_btuel` = E[btuel | everything else].
 
-    With `quality`, also the AHS fusion variables.
+    With `quality`, also the AHS fusion variables. `puma` as in `true_places`.
     """
-    columns = true_places(places, hid, place)
+    columns = true_places(places, hid, place, puma)
     for name in (
         "btuel",
         "btung",
@@ -69,12 +74,12 @@ def true_quality(quality: Quality) -> dict[str, pa.Array]:
     }
 
 
-def true_places(places: Places, hid: Array, place: Array) -> dict[str, pa.Array]:
-    """Return ids and true location."""
+def true_places(places: Places, hid: Array, place: Array, puma: str = "puma10") -> dict[str, pa.Array]:
+    """Return ids and true location; `puma` names the column of the PUMA, whose definitions are one in this world."""
     return {
         "hid": pa.array(hid.astype(np.int64)),
         "state": categorical(places.state[place], places.states["fips"].tolist()),
-        "puma10": _pumas(places, place),
+        puma: _pumas(places, place),
     }
 
 

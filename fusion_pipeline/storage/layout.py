@@ -51,6 +51,10 @@ class Layout:
         """Marginals of a pair's implicates, held against its donors'."""
         return self.root / "fusion" / "marginals" / f"{pair}.parquet"
 
+    def area_error(self, pair: str) -> Path:
+        """Area errors of a pair, measured on proxies."""
+        return self.root / "quality" / "area_error" / f"{pair}.json"
+
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"
@@ -68,7 +72,9 @@ class Layout:
         return folder.joinpath(*pair, f"{last}.json")
 
     def by_hand(self, asset: Sequence[str], partition: str) -> list[Path]:
-        """Files and folders of an asset that is not a table: plan, model set, chunk of implicates, report."""
+        """Files and folders of an asset that is not a table: plan, model set, chunk of implicates, area error,
+        report.
+        """
         pair, _, chunk = partition.partition("|")
         match asset[-1]:
             case "plan":
@@ -78,6 +84,8 @@ class Layout:
             case "implicates":
                 first, last = chunk.split("-")
                 return [self.implicate(pair, m) for m in range(int(first), int(last) + 1)]
+            case "area_error":
+                return [self.area_error(pair)]
             case "report":
                 return [self.report(pair)]
             case "dictionary_page":

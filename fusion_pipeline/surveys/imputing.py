@@ -1,19 +1,27 @@
 """Imputation of answers that are missing by accident: refused, not known, suppressed.
 
-Belongs here: which of a survey's variables are filled. Does not belong here: how (`fusion/imputation.py`), valid skips,
-which are answers (`coding.py`), and multiple completed copies (the variance of a single imputation is not carried on).
+Belongs here: which of a survey's variables are filled, and in what order. Does not belong here: how
+(`fusion/imputation.py`), valid skips, which are answers (`coding.py`), and multiple completed copies (the variance of a
+single imputation is not carried on).
 
-A derived variable is not predicted by what it was derived from: for the records without it, that says why it is
-missing, not what it is. Full-universe amounts, such as the rent an owner's home would fetch, are filled the same way.
+Answers are filled first; what is derived from them is then worked out again, so that it agrees with them. Only what
+an expression cannot tell is filled itself, such as the rent that an owner's home would fetch. It is not predicted by
+what it was derived from: for the records without it, that says why it is missing, not what it is.
+
+Keys, weights, replicate weights and places are never filled, and nothing is filled from them.
 """
 
 from __future__ import annotations
 
-import pyarrow as pa
+from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fusion_pipeline.surveys.deriving import derived_column
 from fusion_pipeline.surveys.respondents import Respondent
 
-VERSION = "1"
+VERSION = "2"
 
 
 def impute_missing(
@@ -40,14 +48,33 @@ def impute_missing(
 
     places = {name for name, variable in entry.variables.items() if variable.type == "place"}
     names = [name for name in entry.everything if name in table.column_names and name not in places]
-    completed = impute(
-        table,
-        columns=names,
-        withheld={name: entry.never_predicts(name) for name in names if name in entry.derived},
-        weight="weight",
-        seed=seed,
-        threads=threads,
-        stream_name=stream_name,
-    )
-    filled = {name: table[name].null_count - completed[name].null_count for name in names}
-    return completed, {name: count for name, count in filled.items() if count}
+
+    def filled(part: pa.Table, columns: Sequence[str], without: frozenset[str]) -> pa.Table:
+        return impute(
+            part,
+            columns=columns,
+            withheld=dict.fromkeys(columns, without),
+            weight="weight",
+            seed=seed,
+            threads=threads,
+            stream_name=stream_name,
+        )
+
+    unfinished = {name for name in names if name in entry.derived and table[name].null_count}
+    answers = [name for name in names if name not in unfinished]
+    completed = filled(table, answers, frozenset()) if any(table[n].null_count for n in answers) else table
+    for name in (name for name in names if name in unfinished):
+        column = derived_column(entry.derived[name], completed)
+        completed = _with_gaps_filled(completed, name, column)
+        if completed[name].null_count:
+            complete = [other for other in names if other not in unfinished]
+            completed = filled(completed, [*complete, name], entry.never_predicts(name))
+        unfinished.discard(name)
+    counts = {name: table[name].null_count - completed[name].null_count for name in names}
+    return completed, {name: count for name, count in counts.items() if count}
+
+
+def _with_gaps_filled(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    column = table[name]
+    filled = pc.coalesce(column, values.cast(column.type))
+    return table.set_column(table.column_names.index(name), name, filled)

@@ -15,16 +15,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fusion_pipeline.errors import IngestError
-from fusion_pipeline.storage.tables import categorical
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.collecting import Collector, published_factors
-from fusion_pipeline.surveys.derive import evaluate
+from fusion_pipeline.surveys.deriving import derived_column
 from fusion_pipeline.surveys.reading import RawPart
 from fusion_pipeline.surveys.relating import (
     Relation,
@@ -34,7 +31,6 @@ from fusion_pipeline.surveys.relating import (
 )
 from fusion_pipeline.surveys.respondents import Respondent
 from fusion_pipeline.surveys.summaries import summarize
-from fusion_pipeline.surveys.variables import OTHERWISE, Derived
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]
 
@@ -204,36 +200,9 @@ def _derive(table: pa.Table, entry: Respondent, left_out: Mapping[str, str]) -> 
     position = next((i for i, n in enumerate(table.column_names) if n.startswith("rep_")), table.num_columns)
     for name, derived in entry.derived.items():
         if name not in left_out:
-            table = table.add_column(position, name, _derived(derived, table))
+            table = table.add_column(position, name, derived_column(derived, table))
             position += 1
     return table
-
-
-def _derived(derived: Derived, table: pa.Table) -> pa.Array:
-    if derived.cases:
-        return categorical(_first_case(derived, table), derived.labels, ordered=derived.type == "ordered")
-    assert derived.expression is not None
-    values = evaluate(derived.expression, table)
-    if derived.type == "number":
-        return values
-    position = {outcome: i for i, outcome in enumerate(derived.levels)}
-    codes = pc.if_else(values, position["true"], position["false"])
-    return categorical(pc.fill_null(codes, -1).to_numpy(), derived.labels)
-
-
-def _first_case(derived: Derived, table: pa.Table) -> np.ndarray:
-    """Position of the first case that holds; -1 if none does, or one before it is missing."""
-    codes = np.full(table.num_rows, -1, dtype=np.int16)
-    undecided = np.ones(table.num_rows, dtype=bool)
-    for position, condition in enumerate(derived.cases.values()):
-        if condition == OTHERWISE:
-            codes[undecided] = position
-            break
-        holds = evaluate(condition, table)
-        true = pc.fill_null(holds, False).to_numpy()
-        codes[undecided & true] = position
-        undecided &= pc.fill_null(pc.invert(holds), False).to_numpy()
-    return codes
 
 
 def _check_keys(table: pa.Table, parts: Sequence[RawPart], entry: Respondent) -> None:

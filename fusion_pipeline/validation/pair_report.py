@@ -19,6 +19,7 @@ import pyarrow as pa
 from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.geography.concordance import add_areas
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.harmonize import similarity
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
@@ -156,13 +157,13 @@ def write_pair_report(
 def _grouping(households: TableRef) -> str:
     """Census division; the PUMA where the recipient covers one division only."""
     divisions = add_areas(households.read(["state"]))["division"].unique()
-    return "division" if len(divisions) > 1 else "puma10"
+    return "division" if len(divisions) > 1 else puma_column(households.columns, "recipient")
 
 
 def _estimate_figures(
     frame: pd.DataFrame, by: str, words: Mapping[str, Words], source: str
 ) -> list[tuple[str, bytes, pd.DataFrame]]:
-    place = {"division": "Census division", "puma10": "PUMA"}[by]
+    place = "Census division" if by == "division" else "PUMA"
     parts = []
     for variable, rows in frame.groupby("variable", sort=False):
         about = words[str(variable)]

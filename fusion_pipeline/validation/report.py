@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fusion_pipeline.geography.pumas import PUMAS
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.text import as_text
 
@@ -24,7 +25,7 @@ CAUTION = (
     "all implicates and with their margins of error. Relations between variables that come from different "
     "donors rest on the assumption that they are independent given the harmonized predictors."
 )
-_IDENTIFIERS = frozenset({"year", "hid", "pid", "state", "puma10", "implicate"})
+_IDENTIFIERS = frozenset({"year", "hid", "pid", "state", *PUMAS, "implicate"})
 
 _STYLE = """
 :root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --accent: #0b6e99; }

@@ -7,14 +7,17 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from fusion_pipeline.geography.concordance import AREAS, areas, states
+from fusion_pipeline.geography import building
+from fusion_pipeline.geography.concordance import AREAS, states
 from fusion_pipeline.geography.predictors import MARK
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
 from fusion_pipeline.harmonize.pairs import poolable
-from fusion_pipeline.raw import from_table
+from fusion_pipeline.raw import ResolvedFile, from_table
 from fusion_pipeline.registry import FusionPair, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
@@ -24,7 +27,6 @@ from fusion_pipeline.surveys.variables import Variable
 from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
 
 _FIPS = tuple(sorted(states()))
-_PLACE = (ColumnSpec("state", levels=_FIPS), ColumnSpec("puma10"))
 
 
 def survey_households(layout: Layout, partition: str) -> TableSpec:
@@ -61,30 +63,45 @@ def acs_persons(layout: Layout, partition: str) -> TableSpec:
     return _microdata(vintage, "persons", _absent(layout, ("acs", "raw"), partition))
 
 
-def concordance(layout: Layout, partition: str | None) -> TableSpec:
-    """PUMA concordance."""
-    columns = (
-        *_PLACE,
-        ColumnSpec("county"),
-        ColumnSpec("weight", minimum=1),
-        *(ColumnSpec(name, levels=tuple(areas(name))) for name in AREAS),
-    )
-    return TableSpec(columns, key=("state", "puma10", "county"), minimum_rows=len(_FIPS))
+def concordance(layout: Layout, partition: str) -> TableSpec:
+    """Concordance of a PUMA definition."""
+    files = {file.role: file for file in _files(layout, ("geography", "raw"), partition)}
+    whole = bool(files["tracts"].absent)
+    needed = {"state", partition, "weight", *AREAS}
+    columns = [
+        ColumnSpec(name, levels, 0 if name == "weight" else None, nullable=name not in needed)
+        for name, levels in building.expected_columns(files, partition, whole=whole).items()
+    ]
+    pieces = ("tract", "zcta", "other_tract", "ur12", "ur20", "cbsa20")
+    key = tuple(c.name for c in columns if c.name in ("state", partition, *pieces))
+    return TableSpec(tuple(columns), key, minimum_rows=len(_FIPS))
 
 
-def spatial_predictors(layout: Layout, partition: str) -> TableSpec:
-    """Spatial predictors of every PUMA."""
+def acs_summaries(layout: Layout, partition: str) -> TableSpec:
+    """The ACS households of a year summarized by PUMA."""
     available = set(TableRef(layout.table(("acs", "households"), partition)).columns)
-    summaries = [f"acs{MARK}{s.name}" for s in load_summaries() if set(s.columns) <= available]
-    prices = [f"eia{MARK}{fuel}" for fuel in ("electricity", "natural_gas", "propane", "fuel_oil")]
-    climate = [ColumnSpec(f"noaa{MARK}{name}", minimum=0, maximum=25_000) for name in ("hdd", "cdd")]
+    summaries = [f"acs{MARK}{s.name}" for s in load_summaries() if s.of_columns(available)]
+    place = _place(partition)
     columns = (
-        *_PLACE,
+        *place,
+        ColumnSpec("weight", minimum=0),
         *(ColumnSpec(name, minimum=0, nullable=True) for name in summaries),
-        *(ColumnSpec(name, minimum=0, maximum=1_000, nullable=True) for name in prices),
-        *climate,
     )
-    return TableSpec(columns, key=("state", "puma10"), minimum_rows=len(_FIPS))
+    return TableSpec(columns, key=tuple(column.name for column in place), minimum_rows=len(_FIPS))
+
+
+def spatial_summaries(layout: Layout, partition: str) -> TableSpec:
+    """A spatial dataset by PUMA."""
+    dataset = load_registry().spatial[partition]
+    columns = (
+        ColumnSpec("pumas", tuple(load_registry().geography)),
+        ColumnSpec("vintage", dataset.vintages),
+        ColumnSpec("state", _FIPS),
+        ColumnSpec("puma"),
+        ColumnSpec("weight", minimum=0),
+        *(ColumnSpec(f"{partition}{MARK}{v.name}", nullable=True) for v in dataset.every_variable),
+    )
+    return TableSpec(columns, key=("pumas", "vintage", "state", "puma"), minimum_rows=0)
 
 
 def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
@@ -98,7 +115,7 @@ def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
         ColumnSpec("year"),
         ColumnSpec("hid"),
         ColumnSpec("weight", minimum=0),
-        *_PLACE,
+        *_place(pair.recipient),
         *_predictors(entries, nullable=False),
     )
     return {"donor": TableSpec(donor, ("survey", "hid")), "recipient": TableSpec(recipient, ("hid",))}
@@ -108,10 +125,23 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     """As harmonized, with a PUMA for every donor and the location columns for every recipient."""
     pair = load_registry().pair(partition)
     before = harmonized(layout, partition)
-    donor = TableSpec((*before["donor"].columns, *_PLACE), before["donor"].key)
-    places = _locations(layout, pair, nullable=False)
-    recipient = TableSpec((*before["recipient"].columns, *places), before["recipient"].key)
-    return {"donor": donor, "recipient": recipient}
+    return {
+        "donor": _with_columns(before["donor"], _place(pair.recipient)),
+        "recipient": _with_columns(before["recipient"], _locations(layout, pair, nullable=False)),
+    }
+
+
+def _with_columns(table: TableSpec, columns: Sequence[ColumnSpec]) -> TableSpec:
+    """Add columns to a table; one that it has, such as a state that the donor discloses, is now what is given here."""
+    names = {column.name for column in columns}
+    kept = (column for column in table.columns if column.name not in names)
+    return replace(table, columns=(*kept, *columns))
+
+
+def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
+    """State, and the PUMA in the definition of an ACS year."""
+    locations = load_codebook(load_registry().recipients[acs_year].codebook).households.locations
+    return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
 
 
 def _microdata(vintage: SurveyVintage, kind: str, absent: Mapping[str, Collection[str]]) -> TableSpec:
@@ -156,9 +186,13 @@ def _bounds(variable: Variable) -> tuple[float | None, float | None]:
 def _absent(layout: Layout, asset: tuple[str, str], partition: str) -> dict[str, list[str]]:
     """Raw columns that each file of a survey-year lacks, by role; a file that is not there is not listed."""
     absent: dict[str, list[str]] = {}
-    for file in from_table(TableRef(layout.table(asset, partition)).read()):
+    for file in _files(layout, asset, partition):
         absent.setdefault(file.role, []).extend(file.absent)
     return absent
+
+
+def _files(layout: Layout, asset: tuple[str, str], partition: str) -> list[ResolvedFile]:
+    return from_table(TableRef(layout.table(asset, partition)).read())
 
 
 def _common(layout: Layout, pair: FusionPair, harmonies: Mapping[str, Harmony]) -> dict[str, Entry]:
@@ -203,5 +237,5 @@ def _donor_keys(pair: FusionPair) -> tuple[ColumnSpec, ...]:
 
 
 def _locations(layout: Layout, pair: FusionPair, *, nullable: bool) -> list[ColumnSpec]:
-    places = TableRef(layout.table(("geography", "concordance")))
+    places = TableRef(layout.table(("geography", "concordance"), load_registry().pumas_of(pair.recipient)))
     return [ColumnSpec(name, tuple(places.levels(name)), nullable=nullable) for name in pair.locations]

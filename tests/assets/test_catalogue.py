@@ -7,6 +7,7 @@ from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 
 DONOR, RECIPIENT, PAIRS = "survey-year", "ACS year", "pair"
+PUMAS, DATASET = "PUMA definition", "spatial dataset"
 # Partitions, and what an asset is made from. Change a name here only with a note in CHANGELOG.md.
 GRAPH = {
     "survey": {
@@ -22,14 +23,21 @@ GRAPH = {
         "acs/persons": (RECIPIENT, ["acs/households", "acs/raw"]),
     },
     "geography": {
-        "geography/raw": (None, []),
-        "geography/concordance": (None, ["geography/raw"]),
-        "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance", "geography/raw"]),
+        "geography/raw": (PUMAS, []),
+        "geography/concordance": (PUMAS, ["geography/raw"]),
+        "geography/predictors": (RECIPIENT, ["acs/households", "geography/concordance"]),
+    },
+    "spatial": {
+        "spatial/raw": (DATASET, []),
+        "spatial/summaries": (DATASET, ["geography/concordance", "spatial/raw"]),
     },
     "fusion": {
         "fusion/harmonized": (PAIRS, ["acs/households", "acs/persons", "survey/households", "survey/persons"]),
         "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
-        "fusion/prepared": (PAIRS, ["fusion/located", "geography/predictors", "survey/households"]),
+        "fusion/prepared": (
+            PAIRS,
+            ["fusion/located", "geography/predictors", "spatial/summaries", "survey/households"],
+        ),
         "fusion/plan": (PAIRS, ["fusion/prepared"]),
         "fusion/models": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "fusion/implicates": ("pair | chunk", ["fusion/models", "fusion/prepared"]),
@@ -39,7 +47,15 @@ GRAPH = {
         ),
     },
     "quality": {
-        "quality/report": (PAIRS, ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared"]),
+        "quality/area_error": (
+            PAIRS,
+            ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
+             "geography/predictors"],
+        ),
+        "quality/report": (
+            PAIRS,
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error"],
+        ),
     },
 }  # fmt: skip
 JOBS = {
@@ -48,14 +64,15 @@ JOBS = {
         ["survey/dictionary", "survey/dictionary_page", "survey/households", "survey/persons", "survey/raw"],
     ),
     "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
-    "build_concordance": (None, ["geography/concordance", "geography/raw"]),
+    "build_concordance": (PUMAS, ["geography/concordance", "geography/raw"]),
+    "summarize_places": (DATASET, ["spatial/raw", "spatial/summaries"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
     "fit_pair": (
         PAIRS,
         ["fusion/harmonized", "fusion/located", "fusion/models", "fusion/plan", "fusion/prepared"],
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
-    "publish_pair": (PAIRS, ["fusion/microdata", "quality/report"]),
+    "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -66,6 +83,7 @@ CHECKED_TABLES = [
     "acs/persons",
     "geography/concordance",
     "geography/predictors",
+    "spatial/summaries",
     "fusion/harmonized",
     "fusion/located",
 ]
@@ -111,6 +129,8 @@ KEYS = {
     None: [],
     DONOR: list(REGISTRY.surveys),
     RECIPIENT: ACS_YEARS,
+    PUMAS: ["puma10", "puma20"],
+    DATASET: ["eia", "noaa", "acs_sf", "acs_county", "epa", "irs", "nrel"],
     PAIRS: list(REGISTRY.pairs),
     "pair | chunk": [f"{pair}|{chunk}" for pair in REGISTRY.pairs for chunk in IMPLICATES.chunks],
 }
@@ -199,7 +219,11 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                 keys = sorted(found.get_partition_keys())
                 if parent.path[0] == "survey":
                     assert keys == sorted(entry.donors)
+                elif parent.path == ["geography", "concordance"]:
+                    assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]
+                elif parent.path[0] == "spatial":
+                    assert keys == sorted(KEYS[DATASET])
                 else:
                     assert keys == [key for key in KEYS["pair | chunk"] if key.startswith(f"{pair}|")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fusion_pipeline.partitions import IMPLICATES
+from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import chunk_runs, run_all, run_pair
 from fusion_pipeline.storage.tables import TableRef
@@ -25,6 +25,7 @@ OF_PAIR = {
         for name in ("harmonized", "located", "prepared", "plan", "models", "microdata")
     ),
     *CHUNKS,
+    ("quality/area_error", PAIR),
     ("quality/report", PAIR),
 }
 OF_RECS = {(f"survey/{name}", "RECS_2015") for name in ("raw", "households", "persons", "dictionary")}
@@ -130,8 +131,10 @@ def test_range_of_chunks_is_drawn_by_itself_and_the_pair_then_reuses_it(pair) ->
 
 
 def test_force_makes_everything_again(pair) -> None:
-    geography = {("geography/raw", None), ("geography/concordance", None), ("geography/predictors", "2015")}
-    assert again(pair, force=True) == OF_RECS | OF_ACS | geography | OF_PAIR
+    places = {(f"geography/{name}", key) for name in ("raw", "concordance") for key in REGISTRY.geography}
+    places |= {(f"spatial/{name}", key) for name in ("raw", "summaries") for key in REGISTRY.spatial}
+    places.add(("geography/predictors", "2015"))
+    assert again(pair, force=True) == OF_RECS | OF_ACS | places | OF_PAIR
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.errors import StorageError
 from fusion_pipeline.estimating import estimate_pair
+from fusion_pipeline.inference.area_error import AreaError, Proxy
 from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import JobRun, execute, runs_of
+from fusion_pipeline.storage.artefacts import open_pair
+from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation import known_truth, pair_area_error
+from fusion_pipeline.validation.area_proxies import load_proxies
 from tests.conftest import PAIR, materialize
 
 TWELVE = set(load_registry().pair(PAIR).variables)
@@ -127,8 +133,8 @@ def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, t
     shutil.copytree(small_run.layout.root, copy)
     broken = copy / "fusion" / "prepared" / PAIR / "recipient.parquet"
     broken.write_bytes(broken.read_bytes()[:-100])
+    shutil.rmtree(Layout(copy).implicate(PAIR, 1).parent)
     settings = small_run.settings.model_copy(update={"data": tmp_path})
-    from fusion_pipeline.errors import StorageError
 
     with pytest.raises(
         StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"
@@ -147,3 +153,52 @@ def test_same_seed_gives_the_same_bytes_in_another_folder_on_other_threads_in_an
     for chunk in ("06-10", "01-05"):
         execute(definitions, JobRun("fuse_chunk", f"{PAIR}|{chunk}"), other.instance)
     assert digests(other.layout) == digests(small_run.layout)
+
+
+def test_areas_without_households_enough_are_not_measured_and_estimates_say_so(small_run) -> None:
+    error = AreaError.read(small_run.layout.area_error(PAIR))
+    assert not error.measured and error.measured_on["donors"] == 700
+    found = estimate_pair(PAIR, small_run.layout, ["mean(btuel)"], ["state"])
+    assert "area_error" not in found.table
+    assert any("not measured" in note for note in found.notes)
+
+
+def test_area_errors_are_measured_on_variables_of_the_recipient(small_run, monkeypatch) -> None:
+    """Three households make an area here, so nothing is claimed about the size of what is found."""
+    layout = small_run.layout
+    cheap = load_proxies().model_copy(
+        update={"proxies": tuple(one for one in load_proxies().proxies if one.levels or one.column == "insp")}
+    )
+    monkeypatch.setattr(known_truth, "SMALLEST_GROUP", 3)
+    monkeypatch.setattr(pair_area_error, "load_proxies", lambda: cheap)
+    found = pair_area_error.pair_area_error(
+        PAIR,
+        located=open_pair(layout.tables(("fusion", "located"), PAIR)),
+        prepared=open_pair(layout.tables(("fusion", "prepared"), PAIR)),
+        households=TableRef(layout.table(("acs", "households"), "2015")),
+        places=TableRef(layout.table(("geography", "predictors"), "2015")),
+        concordance=TableRef(layout.table(("geography", "concordance"))),
+        covered_states=[],
+        seed=1,
+        threads=1,
+    )
+    assert {p.variable for p in found.proxies} == {one.name for one in cheap.proxies}
+    assert found.area == ("state", "puma10") and found.wider == ("state",) and found.complete
+    assert all(p.areas >= 10 and 0 < p.residual_share <= 1 for p in found.proxies)
+
+
+def test_estimates_of_a_pair_hold_its_area_errors(small_run) -> None:
+    file = small_run.layout.area_error(PAIR)
+    kept = file.read_bytes()
+    proxies = tuple(
+        Proxy(variable=v, icc=0.9, standard_error=0.01, icc_finer=0.9, icc_wider=0.5, part=0.5,
+              residual_share=0.5, spread=0.1, areas=20) for v in "abcde"
+    )  # fmt: skip
+    try:
+        AreaError(area=("state", "puma10"), wider=("state",), proxies=proxies, measured_on={}).write(file)
+        table = estimate_pair(PAIR, small_run.layout, ["mean(btuel)"], ["state"]).table
+        without = estimate_pair(PAIR, small_run.layout, ["mean(btuel)"], ["state"], area_error=False).table
+    finally:
+        file.write_bytes(kept)
+    assert (table["margin_without"].to_numpy() == without["margin"].to_numpy()).all()
+    assert (table["area_error"] > 0).any() and (table["margin"] >= table["margin_without"]).all()

@@ -284,7 +284,7 @@ def test_chunk_that_was_deleted_is_drawn_again_with_the_same_bytes(real) -> None
 @pytest.mark.slow
 def test_models_fitted_in_another_folder_on_one_thread_are_the_same(real, tmp_path) -> None:
     settings = real.settings.model_copy(update={"data": tmp_path, "threads": 1})
-    for name in ("survey", "acs", "geography"):
+    for name in ("survey", "acs", "geography", "spatial"):
         shutil.copytree(real.layout.root / name, settings.root / name)
     execute(build_defs(settings), JobRun("fit_pair", PAIR), dg.DagsterInstance.ephemeral())
     there = real.layout.__class__(settings.root)

@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.ui
 PICTURES = Path(__file__).parents[2] / "artifacts" / "ui"
 LOCATION = "fusion_pipeline"
-GROUPS = ("fusion", "geography", "quality", "recipient", "survey")
+GROUPS = ("fusion", "geography", "quality", "recipient", "spatial", "survey")
 # Of every box in the lineage graph: text, whether it is a group's, the four edges on the screen, the colour.
 BOXES = """elements => elements.filter(e => e.textContent).map(e => {
   const r = e.getBoundingClientRect(), coloured = e.querySelector("[style*=--minimal-bg]") ?? e;
@@ -73,6 +73,7 @@ def test_lineage_of_group_fusion_shows_its_assets_and_their_neighbours(page: Pag
         "raw",
         "concordance",
         "predictors",
+        "summaries",
         "report",
     }
     page.screenshot(path=PICTURES / "group_fusion.png")

@@ -76,8 +76,8 @@ def test_copies_agree_where_known_differ_where_not_and_pool_with_analyze(gappy):
     assert (values[0] == values)[:, there].all()
     assert (values[0] != values[1])[~there].mean() > 0.7
     result = fp.analyze(copies, estimates=["mean(second)"])
-    assert result.M[0] == 3
-    assert result.standard_error[0] > 0
+    assert result.table["M"][0] == 3
+    assert result.table["standard_error"][0] > 0
 
 
 def test_a_second_cycle_lets_the_variable_filled_first_follow_the_other(gappy, truth):
@@ -126,3 +126,20 @@ def test_one_answer_only_fills_the_gaps_by_itself():
 def test_a_table_that_cannot_be_filled_is_refused_by_column(gappy, change, arguments, message):
     with pytest.raises(TrainingError, match=message):
         fp.impute(gappy.slice(0, 100), **arguments)
+
+
+def test_a_sample_of_rows_and_the_predictors_that_matter_fill_as_well_as_all(truth):
+    random = np.random.default_rng(7)
+    noise = pd.DataFrame(random.normal(size=(len(truth), 30)), columns=[f"noise_{i}" for i in range(30)])
+    gap = random.random(len(truth)) < 0.25
+    table = pd.concat([truth[["first", "group"]], noise], axis=1)
+    table["second"] = truth["second"].where(~gap)
+
+    def agreement(**limits) -> float:
+        drawn = fp.impute(table, **limits, **QUICK)["second"].to_numpy()
+        return float(np.corrcoef(drawn[gap], truth["second"][gap])[0, 1])
+
+    everything = agreement(most_predictors=None)
+    assert everything > 0.8
+    assert agreement(most_predictors=3) > everything - 0.02
+    assert agreement(most_rows=200, most_predictors=3) > everything - 0.05

@@ -206,6 +206,25 @@ def test_a_recipient_puma_of_another_vintage_is_named(categories, concordance):
         impute(donors(categories, ["cold"]), recipient, concordance)
 
 
+def renamed(table, name):
+    return table.rename_columns([name if c == "puma10" else c for c in table.column_names])
+
+
+def test_donors_get_pumas_in_the_definition_of_the_recipient(categories, concordance):
+    donor, recipient = donors(categories, ["cold", "mild"] * 5), recipients(categories)
+    old = impute(donor, recipient, concordance).table
+    new = impute(donor, renamed(recipient, "puma20"), renamed(concordance, "puma20")).table
+    assert new.equals(renamed(old, "puma20"))
+
+
+def test_pumas_of_two_definitions_are_never_held_against_each_other(categories, concordance):
+    donor, recipient = donors(categories, ["cold"]), renamed(recipients(categories), "puma20")
+    with pytest.raises(GeographyError, match=r"recipient table: has puma20 .* and the concordance puma10"):
+        impute(donor, recipient, concordance)
+    with pytest.raises(GeographyError, match="concordance table: has no column puma10 or puma20"):
+        impute(donor, recipient, renamed(concordance, "puma30"))
+
+
 def test_households_of_a_state_said_not_to_be_covered_are_an_error(categories, concordance):
     with pytest.raises(GeographyError, match="recipient table, state 24: has households, but is not among"):
         impute(donors(categories, ["cold"]), recipients(categories), concordance, covered_states=["10", "41"])

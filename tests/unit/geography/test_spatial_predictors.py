@@ -1,38 +1,22 @@
-import gzip
-
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fusion_pipeline.errors import GeographyError
-from fusion_pipeline.geography.concordance import states
-from fusion_pipeline.geography.predictors import attach_predictors, puma_predictors, usable_predictors
-from fusion_pipeline.geography.sources import PRICES, degree_days, energy_prices
+from fusion_pipeline.geography.predictors import (
+    attach_by_survey,
+    attach_predictors,
+    place_predictors,
+    puma_predictors,
+    usable_predictors,
+    weighted_ranks,
+)
 from fusion_pipeline.geography.summaries import Summary, load_summaries, summarize
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import TableRef, categorical, write_table
 from fusion_pipeline.surveys.codebook import load_codebook
-
-
-def seds(tmp_path, change=lambda lines: lines):
-    lines = ['"Data_Status","State","MSN","2014","2015"']
-    for state in states().values():
-        for position, series in enumerate(PRICES.values()):
-            price = 0 if (state.usps, series) == ("HI", "DFRCD") else int(state.fips) + position
-            lines.append(f'"2019F","{state.usps}","{series}",1.00,{price:.2f}')
-    path = tmp_path / "pr_all.csv"
-    path.write_text("\n".join(change(lines)) + "\n")
-    return path
-
-
-def normals(tmp_path, change=lambda lines: lines, name="hdd.txt"):
-    lines = ["AQW00061705           0C"]
-    for number in sorted({state.noaa for state in states().values()}):
-        lines += [f"USC00{number}{i:04d}{int(number) * 100 + i:12d}S" for i in (1, 2, 6)]
-        lines.append(f"USC00{number}9999{-9999:12d}S")
-    path = tmp_path / name
-    path.write_text("\n".join(change(lines)) + "\n")
-    return path
 
 
 @pytest.fixture
@@ -56,15 +40,10 @@ def households(tmp_path, categories):
     return TableRef(path)
 
 
-def collected(tmp_path, households, concordance):
-    return puma_predictors(
-        households, concordance, seds(tmp_path), normals(tmp_path), normals(tmp_path, name="cdd.txt"), 2015
-    )
-
-
-def test_acs_summaries_are_weighted_and_about_the_households_meant(tmp_path, households, concordance):
-    table = collected(tmp_path, households, concordance).to_pandas()
+def test_acs_summaries_are_weighted_and_about_the_households_meant(households, concordance):
+    table = puma_predictors(households, concordance).to_pandas()
     assert table["puma10"].tolist() == ["00001", "00002", "00001", "00001", "00003"]
+    assert table["weight"].tolist() == [4, 4, 8, 3, 1]
     assert table["acs..income"].tolist()[::2][:2] == [70_000, 10_000]
     assert table["acs..rented"].iloc[[0, 2]].tolist() == [0.75, 0]
     assert table["acs..home_value"].iloc[[0, 2]].tolist() == [200_000, 200_000]
@@ -72,21 +51,113 @@ def test_acs_summaries_are_weighted_and_about_the_households_meant(tmp_path, hou
     assert np.isnan(table["acs..gross_rent"].iloc[2])
 
 
-def test_pumas_without_households_have_no_acs_summary_but_have_prices(tmp_path, households, concordance):
-    table = collected(tmp_path, households, concordance).to_pandas()
+def test_pumas_without_households_have_no_acs_summary(households, concordance):
+    table = puma_predictors(households, concordance).to_pandas()
     assert table.loc[[1, 3, 4], "acs..income"].isna().all()
-    assert table["eia..electricity"].tolist() == [10, 10, 24, 41, 41]
-    assert table["eia..fuel_oil"].tolist() == [13, 13, 27, 44, 44]
-    assert table["noaa..hdd"].tolist() == [702, 702, 1802, 3502, 3502]
 
 
-def test_a_summary_is_left_out_when_the_year_has_not_its_column(tmp_path, households, concordance):
-    assert "acs..rooms" not in collected(tmp_path, households, concordance).column_names
+def test_a_summary_is_left_out_when_the_year_has_not_its_column(households, concordance):
+    assert "acs..rooms" not in puma_predictors(households, concordance).column_names
 
 
-def test_a_household_in_an_unknown_puma_is_refused(tmp_path, households, concordance):
+def test_a_household_in_an_unknown_puma_is_refused(households, concordance):
     with pytest.raises(GeographyError, match="state 10, puma10 00001: is not in the concordance"):
-        collected(tmp_path, households, concordance.slice(1))
+        puma_predictors(households, concordance.slice(1))
+
+
+def test_rank_is_the_share_of_housing_units_below_and_half_of_those_beside():
+    ranks = weighted_ranks(np.array([3.0, 1.0, np.nan, 1.0, 9.0]), np.array([2.0, 1.0, 5.0, 1.0, 4.0]))
+    assert ranks[[0, 1, 3, 4]].tolist() == [3 / 8, 1 / 8, 1 / 8, 6 / 8]
+    assert np.isnan(ranks[2])
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(1, 9)), min_size=1, max_size=30))
+def test_ranks_keep_the_order_and_do_not_depend_on_the_unit(pairs):
+    values, weight = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
+    ranks = weighted_ranks(values, weight)
+    assert ((ranks > 0) & (ranks < 1)).all()
+    assert np.average(ranks, weights=weight) == pytest.approx(0.5)
+    order = np.argsort(values)
+    assert (np.diff(ranks[order]) >= 0).all()
+    assert np.array_equal(ranks, weighted_ranks(1.07 * values + 3, weight))
+
+
+@pytest.fixture
+def datasets(tmp_path, categories):
+    """Prices of two years for two PUMAs of 2010, normals for one of them and for PUMAs of 2020."""
+
+    def write(name, **columns):
+        write_table(tmp_path / f"{name}.parquet", pa.table(columns))
+        return TableRef(tmp_path / f"{name}.parquet")
+
+    return {
+        "eia": write(
+            "eia",
+            pumas=categories(["puma10"] * 4),
+            vintage=categories(["2013", "2013", "2015", "2015"]),
+            state=categories(["10", "24", "10", "24"]),
+            puma=categories(["00001"] * 4),
+            **{"eia..oil": pa.array([1.0, 2.0, 30.0, 20.0], pa.float32())},
+        ),
+        "noaa": write(
+            "noaa",
+            pumas=categories(["puma10", "puma20"]),
+            vintage=categories(["always", "always"]),
+            state=categories(["24", "10"]),
+            puma=categories(["00001", "00001"]),
+            **{"noaa..hdd": pa.array([5.0, 6.0], pa.float32())},
+        ),
+    }
+
+
+WINDOWS = {"eia": 1, "noaa": 2}
+
+
+@pytest.fixture
+def acs(categories):
+    return pa.table(
+        {
+            "state": categories(["10", "24"]),
+            "puma10": categories(["00001", "00001"]),
+            "weight": [1.0, 3.0],
+            "acs..income": pa.array([50_000, 40_000], pa.float32()),
+        }
+    )
+
+
+def test_year_gets_the_ranks_of_its_vintages(acs, datasets):
+    found = place_predictors(acs, datasets, WINDOWS, 2015)
+    assert found.vintages == {"eia": "2015", "noaa": "always"}
+    assert found.table.select(["acs..income", "eia..oil", "noaa..hdd"]).to_pydict() == {
+        "acs..income": [0.875, 0.375],
+        "eia..oil": [0.875, 0.375],
+        "noaa..hdd": [None, 0.5],
+    }
+    assert place_predictors(acs, datasets, WINDOWS, 2013).table["eia..oil"].to_pylist() == [0.125, 0.625]
+
+
+def test_dataset_without_pumas_of_the_definition_is_left_out(acs, datasets):
+    acs = acs.rename_columns(["state", "puma20", "weight", "acs..income"])
+    found = place_predictors(acs, datasets, WINDOWS, 2015)
+    assert found.vintages == {"noaa": "always"}
+    assert found.table["noaa..hdd"].to_pylist() == [0.5, None]
+
+
+def test_pooled_donors_get_the_predictors_of_their_own_years_in_their_order(acs, datasets, categories):
+    donor = pa.table(
+        {
+            "survey": categories(["B", "A", "B"]),
+            "hid": [1, 2, 3],
+            "state": categories(["10", "10", "24"]),
+            "puma10": categories(["00001"] * 3),
+        }
+    )
+    tables = {
+        name: place_predictors(acs, datasets, WINDOWS, y).table for name, y in (("A", 2015), ("B", 2013))
+    }
+    attached = attach_by_survey(donor, tables)
+    assert attached["hid"].to_pylist() == [1, 2, 3]
+    assert attached["eia..oil"].to_pylist() == [0.125, 0.875, 0.625]
 
 
 def test_declared_levels_are_those_of_the_acs_codebook_or_refused(categories):
@@ -98,11 +169,13 @@ def test_declared_levels_are_those_of_the_acs_codebook_or_refused(categories):
 
 @pytest.mark.parametrize("vintage", sorted({entry.codebook for entry in load_registry().recipients.values()}))
 def test_no_dwelling_of_any_vintage_falls_out_of_the_years_built(vintage):
-    levels = list(load_codebook(vintage).households.variables["ybl"].labels)
+    variables = load_codebook(vintage).households.variables
+    [name] = {"ybl", "yrblt"} & set(variables)
+    levels = list(variables[name].labels)
     every = pa.table(
-        {"weight": np.ones(len(levels)), "ybl": categorical(np.arange(len(levels)), levels, ordered=True)}
+        {"weight": np.ones(len(levels)), name: categorical(np.arange(len(levels)), levels, ordered=True)}
     )
-    declared = {summary.name: summary for summary in load_summaries()}
+    declared = {summary.name: summary.of_columns(variables) for summary in load_summaries()}
     shares = {
         name: summarize(every, np.arange(len(levels)), len(levels), declared[name])
         for name in ("built_before_1960", "built_since_2000")
@@ -117,10 +190,10 @@ def test_no_dwelling_of_any_vintage_falls_out_of_the_years_built(vintage):
 
 
 def test_a_range_of_levels_needs_its_bounds_and_an_order(categories):
-    since = Summary(name="new", column="ybl", statistic="share", first="2000 to 2004")
+    since = Summary(name="new", column="ybl", statistic="share", after="2000 to 2004")
     names = categorical(np.array([0, 1]), ["1990 to 1999", "2000 to 2009"], ordered=True)
     with pytest.raises(
-        GeographyError, match="column ybl: has no level '2000 to 2004', where the summary 'new'"
+        GeographyError, match="column ybl: has no level '2000 to 2004', which bounds the summary 'new'"
     ):
         summarize(pa.table({"weight": [1.0, 1.0], "ybl": names}), np.array([0, 0]), 1, since)
     with pytest.raises(GeographyError, match="column ybl: is no ordered category"):
@@ -131,7 +204,7 @@ def test_a_range_of_levels_needs_its_bounds_and_an_order(categories):
     "given",
     [
         {"statistic": "share"},
-        {"statistic": "mean", "first": "a"},
+        {"statistic": "mean", "after": "a"},
         {"statistic": "share", "levels": ("a",), "last": "a"},
     ],
 )
@@ -143,63 +216,6 @@ def test_a_share_has_levels_or_bounds_and_a_mean_has_neither(given):
 def test_the_declared_summaries_have_names_of_their_own():
     names = [summary.name for summary in load_summaries()]
     assert len(names) == len(set(names)) > 20
-
-
-def test_a_price_of_zero_means_that_none_is_sold(tmp_path):
-    prices = energy_prices(seds(tmp_path), 2015)
-    assert prices["fuel_oil"]["15"] is None
-    assert prices["electricity"]["15"] == 15
-
-
-@pytest.mark.parametrize(
-    ("change", "year", "message"),
-    [
-        (lambda lines: lines, 2020, "has no column '2020'; its years are 2014-2015"),
-        (lambda lines: lines[:-1], 2015, "series DFRCD, state WY, year 2015"),
-        (lambda lines: [*lines[:-1], lines[-1][:-7]], 2015, "cannot be read as CSV"),
-        (lambda lines: [*lines, lines[-1]], 2015, "more than once"),
-        (lambda lines: [*lines[:-1], lines[-1] + "x"], 2015, "a price is expected"),
-    ],
-)
-def test_a_damaged_price_file_is_refused(tmp_path, change, year, message):
-    with pytest.raises(GeographyError, match=message):
-        energy_prices(seds(tmp_path, change), year)
-
-
-def test_degree_days_are_the_median_of_a_states_cooperative_stations(tmp_path):
-    assert degree_days(normals(tmp_path))["01"] == 102
-    assert degree_days(normals(tmp_path))["11"] == degree_days(normals(tmp_path))["24"] == 1802
-
-
-def test_a_value_that_rounds_to_zero_is_zero(tmp_path):
-    path = normals(tmp_path, lambda lines: [line.replace("         101S", "       -7777R") for line in lines])
-    assert degree_days(path)["01"] == 102
-    path = normals(tmp_path, lambda lines: [line.replace("         102S", "       -7777R") for line in lines])
-    assert degree_days(path)["01"] == 101
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda lines: [*lines[:-1], lines[-1][:-4]], "line 201 is not a station"),
-        (lambda lines: [line.replace(" 101S", "10 1S") for line in lines], "line 2 is not a station"),
-        (lambda lines: lines[:-4], "no cooperative station with a value in Hawaii"),
-        (
-            lambda lines: [line.replace("         101S", "       -1234S") for line in lines],
-            "unknown code -1234",
-        ),
-    ],
-)
-def test_damaged_normals_are_refused(tmp_path, change, message):
-    with pytest.raises(GeographyError, match=message):
-        degree_days(normals(tmp_path, change))
-
-
-def test_a_cut_off_gzip_of_normals_is_refused(tmp_path):
-    path = tmp_path / "hdd.txt.gz"
-    path.write_bytes(gzip.compress(normals(tmp_path).read_bytes())[:300])
-    with pytest.raises(GeographyError, match=r"hdd\.txt\.gz"):
-        degree_days(path)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
-import logging
 import sys
 
 import numpy as np
@@ -28,13 +27,7 @@ def run(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FUSION_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(console, "_width", 250)
-
-    logger = logging.getLogger("fusion_pipeline")
-    handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
-    # The console writes to whatever standard output is at the time.
-    yield lambda *arguments: CliRunner().invoke(main, ["--quiet", *arguments])
-    logger.handlers[:], logger.propagate = handlers, propagate
-    logger.setLevel(level)
+    return lambda *arguments: CliRunner().invoke(main, ["--quiet", *arguments])
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pytest
 
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw import ResolvedFile, as_table, from_table, resolve, resolve_all, verify
-from fusion_pipeline.registry import Alternative, RawFile, load_registry
+from fusion_pipeline.raw.entries import Alternative, RawFile
+from fusion_pipeline.registry import load_registry
 
 BODY = b"DOEID,NWEIGHT\n1,2.5\n"
 DIGEST = hashlib.sha256(BODY).hexdigest()
@@ -222,7 +223,7 @@ def test_the_registered_alternatives_are_found_and_have_the_registered_digests(t
     registry = load_registry()
     vintages = [registry.surveys["RECS_2015"], registry.recipients["2013"]]
     files = [(v.folder, role, file) for v in vintages for role, file in v.files.items()]
-    files += [("spatial", role, file) for role, file in registry.geography.items()]
+    files += [("spatial", role, file) for role, file in registry.geography_files.items() if file.alternatives]
     for folder, role, file in files:
         found = resolve(role, file, folder=folder, mirror=shared, cache=tmp_path, offline=True)
         assert found.sha256 == file.alternatives[0].sha256

@@ -8,10 +8,13 @@ import pytest
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.simulate import simulate
+from fusion_pipeline.simulate.mirror import DONORS as WRITERS
 
 SEED, HOUSEHOLDS, DONORS = 3, 4000, 2000
+PAIRS = ("RECS_2015__ACS_2015", "RECS_2015__ACS_2013")
 """Arguments of the fixture `mirror`."""
-SMALL = {"households": 600, "donors": 300}
+ONE = PAIRS[:1]
+SMALL = {"households": 500, "donors": 300}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -21,7 +24,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_same_arguments_give_the_same_bytes_and_another_seed_other_bytes(tmp_path: Path) -> None:
     for name, seed in (("first", 1), ("second", 1), ("other", 2)):
-        simulate(tmp_path / name, seed=seed, **SMALL)
+        simulate(tmp_path / name, ONE, seed=seed, **SMALL)
     first, second, other = (digests(tmp_path / name) for name in ("first", "second", "other"))
     assert first == second
     assert set(first) == set(other)
@@ -30,12 +33,21 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_other_bytes(tmp_pat
 
 def test_every_file_that_a_pair_uses_is_there(mirror: Path) -> None:
     registry = load_registry()
-    pairs = registry.pairs.values()
+    pairs = [registry.pair(name) for name in PAIRS]
     surveys = [registry.surveys[key] for key in sorted({d for pair in pairs for d in pair.donors})]
     surveys += [registry.recipients[key] for key in sorted({pair.recipient for pair in pairs})]
     expected = {f"{survey.folder}/{file.name}" for survey in surveys for file in survey.files.values()}
-    expected |= {f"spatial/{file.name}" for file in registry.geography.values()}
+    expected |= {f"spatial/{file.name}" for d in registry.geography.values() for file in d.files.values()}
+    for name, dataset in registry.spatial.items():
+        written = {file.name for file in dataset.files.values() if (mirror / "spatial" / file.name).is_file()}
+        assert written, name
     assert expected <= set(digests(mirror))
+
+
+def test_every_donor_of_a_pair_is_simulated() -> None:
+    registry = load_registry()
+    donors = [registry.surveys[key] for pair in registry.pairs.values() for key in pair.donors]
+    assert {(donor.survey, donor.vintage) for donor in donors} <= set(WRITERS)
 
 
 def test_archives_have_the_official_members(mirror: Path) -> None:
@@ -46,7 +58,7 @@ def test_archives_have_the_official_members(mirror: Path) -> None:
 
 def test_rerun_with_the_same_arguments_writes_nothing(mirror: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
-    simulate(mirror, households=HOUSEHOLDS, donors=DONORS, seed=SEED)
+    simulate(mirror, PAIRS, households=HOUSEHOLDS, donors=DONORS, seed=SEED)
     assert before == {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
 
 
@@ -55,14 +67,14 @@ def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
     stale.parent.mkdir(parents=True)
     stale.touch()
     (tmp_path / "raw" / "simulated.json").write_text('{"version": "0"}')
-    simulate(tmp_path / "raw", seed=2, **SMALL)
+    simulate(tmp_path / "raw", ONE, seed=2, **SMALL)
     assert not stale.exists()
     assert json.loads((tmp_path / "raw" / "simulated.json").read_text())["seed"] == 2
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["raw"]
 
 
 def test_a_later_pair_adds_to_the_mirror_and_remakes_nothing(tmp_path: Path) -> None:
-    first, second = "RECS_2015__ACS_2015", "RECS_2015__ACS_2013"
+    first, second = PAIRS
     mirror, other = tmp_path / "raw", tmp_path / "other"
     simulate(mirror, [first], **SMALL)
     assert {path.name for path in mirror.glob("[!.]*")} == {

@@ -95,3 +95,47 @@ def test_rent_of_owners_is_drawn_from_what_renters_of_such_homes_pay():
     assert counts == {"rentval": int(owner.sum())}
     # Drawn among similar homes, so not 1; were the owners' own rent of zero a predictor, it would be near 0.
     assert np.corrcoef(filled["rentval"].to_numpy()[owner], rent[owner])[0, 1] > 0.7
+
+
+def test_what_is_derived_agrees_with_the_answers_that_were_imputed(toy):
+    rng = stream(1, "test", "late")
+    n = 400
+    rooms = rng.integers(1, 9, n)
+    late = np.where(rng.random(n) < 0.2, -1, (rooms > 4).astype(int) + (rooms > 6))
+    levels = ["Never", "Sometimes", "Often"]
+    table = pa.table(
+        {
+            "hid": np.arange(n),
+            "weight": np.ones(n),
+            "rep_1": rng.random(n),
+            "late": categorical(late, levels, ordered=True),
+            "cold": categorical(np.zeros(n, dtype=int), levels, ordered=True),
+            "rooms": rooms,
+            "insecure": categorical(np.where(late < 0, -1, (late <= 0).astype(int)), ["Yes", "No"]),
+        }
+    )
+    filled, counts = impute_missing(table, toy.households, seed=1)
+    absent = late < 0
+    assert counts == {"late": int(absent.sum()), "insecure": int(absent.sum())}
+    assert ((codes_of(filled["late"]) > 0) == (codes_of(filled["insecure"]) == 0)).all()
+    assert ((codes_of(filled["late"]) > 0) == (rooms > 4))[absent].mean() > 0.9
+
+
+def test_keys_weights_and_replicate_weights_predict_nothing(toy):
+    n = 300
+    answer = stream(1, "test", "keys").integers(0, 2, n)
+    hidden = np.where(np.arange(n) % 3, answer, -1)
+    telling = answer + np.linspace(0, 0.1, n)
+    table = pa.table(
+        {
+            "hid": (1_000 * telling).astype(int),
+            "weight": 1 + telling,
+            "rep_1": telling,
+            "rep_2": telling,
+            "rooms": stream(2, "test", "keys").integers(1, 5, n),
+            "fuel": categorical(hidden, ["Gas", "Wood"]),
+        }
+    )
+    drawn = codes_of(impute_missing(table, toy.households, seed=1)[0]["fuel"])
+    absent = hidden < 0
+    assert 0.3 < (drawn == answer)[absent].mean() < 0.7

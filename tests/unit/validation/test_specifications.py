@@ -1,5 +1,6 @@
 """Specifications of every table of the graph: met by what they describe, and failed where a table strays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,14 @@ def layout(tmp_path_factory) -> Layout:
     layout = Layout(tmp_path_factory.mktemp("store"))
     write_table(layout.table(("survey", "raw"), "RECS_2015"), record(("households", ABSENT)))
     write_table(layout.table(("acs", "raw"), "2013"), record(("households", ()), ("persons", ())))
+    relationships = record(("tracts", ()), ("zcta10", ()), ("urban10", ()), ("climate", ()))
+    write_table(layout.table(("geography", "raw"), "puma10"), relationships)
     for asset, partition, specify in (
         (("survey", "households"), "RECS_2015", specifications.survey_households),
         (("survey", "persons"), "RECS_2015", specifications.survey_persons),
         (("acs", "households"), "2013", specifications.acs_households),
         (("acs", "persons"), "2013", specifications.acs_persons),
-        (("geography", "concordance"), None, specifications.concordance),
+        (("geography", "concordance"), "puma10", specifications.concordance),
     ):
         write_table(layout.table(asset, partition), conforming(specify(layout, partition)))
     return layout
@@ -61,8 +64,9 @@ SPECIFY = {
     "survey/dictionary": lambda layout: specifications.survey_dictionary(layout, "RECS_2015"),
     "acs/households": lambda layout: specifications.acs_households(layout, "2013"),
     "acs/persons": lambda layout: specifications.acs_persons(layout, "2013"),
-    "geography/concordance": lambda layout: specifications.concordance(layout, None),
-    "geography/predictors": lambda layout: specifications.spatial_predictors(layout, "2013"),
+    "geography/concordance": lambda layout: specifications.concordance(layout, "puma10"),
+    "geography/predictors": lambda layout: specifications.acs_summaries(layout, "2013"),
+    "spatial/summaries": lambda layout: specifications.spatial_summaries(layout, "irs"),
     "fusion/harmonized donor": lambda layout: specifications.harmonized(layout, PAIR)["donor"],
     "fusion/harmonized recipient": lambda layout: specifications.harmonized(layout, PAIR)["recipient"],
     "fusion/located donor": lambda layout: specifications.located(layout, PAIR)["donor"],
@@ -170,6 +174,15 @@ def test_harmonized_predictors_are_those_that_both_sides_can_give(layout) -> Non
         entry = harmony.entries[column.name]
         groups = tuple(map(str, entry.groups)) if entry.is_categorical else None
         assert column.levels == groups
+
+
+def test_a_state_that_the_donor_discloses_is_one_column(layout) -> None:
+    located = specifications.located(layout, PAIR)["donor"]
+    disclosing = specifications._with_columns(
+        replace(located, columns=(ColumnSpec("state", nullable=True), ColumnSpec("hid"))),
+        [ColumnSpec("state"), ColumnSpec("puma10")],
+    )
+    assert disclosing.columns == (ColumnSpec("hid"), ColumnSpec("state"), ColumnSpec("puma10"))
 
 
 def test_located_tables_add_a_place_that_everybody_has(layout) -> None:

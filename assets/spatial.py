@@ -1,0 +1,61 @@
+"""Spatial datasets: raw files of the registry's entries, and their summaries by PUMA."""
+
+import dagster as dg
+
+from assets import recipes
+from assets.publishing import publish
+from assets.reuse import reusable
+from fusion_pipeline.geography import dataset_summaries
+from fusion_pipeline.partitions import DATASETS, REGISTRY
+from fusion_pipeline.raw import as_table, from_table
+from fusion_pipeline.storage.artefacts import Artefact
+from fusion_pipeline.storage.tables import TableRef
+from resources.raw_files import RawFiles
+
+
+@dg.asset(
+    key=["spatial", "raw"],
+    partitions_def=DATASETS,
+    kinds={"file"},
+    code_version="1",
+    group_name="spatial",
+    owners=["team:geography"],
+)
+@reusable(looks_outside=True)
+def spatial_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
+    """The raw files of a spatial dataset as they were found; vintages that are not at hand are left out."""
+    files = raw_files.places(REGISTRY.spatial[context.partition_key].files)
+    found = ", ".join(file.role for file in files) or "none"
+    return publish(context, as_table(files), volatile=("path",), metadata={"found": found})
+
+
+@dg.asset(
+    key=["spatial", "summaries"],
+    partitions_def=DATASETS,
+    kinds={"parquet"},
+    code_version=dataset_summaries.VERSION,
+    ins={
+        "raw": dg.AssetIn(["spatial", "raw"]),
+        "concordances": dg.AssetIn(["geography", "concordance"], partition_mapping=dg.AllPartitionMapping()),
+    },
+    group_name="spatial",
+    owners=["team:geography"],
+)
+@reusable(recipes.dataset)
+def spatial_summaries(
+    context: dg.AssetExecutionContext, raw: TableRef, concordances: dict[str, TableRef]
+) -> dg.MaterializeResult[Artefact]:
+    """A spatial dataset by PUMA: every vintage, for the PUMAs of either census, by housing units."""
+    name = context.partition_key
+    paths = {file.role: file.path for file in from_table(raw.read())}
+    tables = {pumas: concordance.read() for pumas, concordance in concordances.items()}
+    result = dataset_summaries.summarize_dataset(name, REGISTRY.spatial[name], paths, tables)
+    return publish(
+        context,
+        result.table,
+        inputs=[raw, *concordances.values()],
+        metadata={
+            "dataset": REGISTRY.spatial[name].description,
+            "missing values and decisions": dg.MetadataValue.json(result.notes),
+        },
+    )

@@ -1,0 +1,80 @@
+"""Entries of the registry for raw files: what the publisher calls them, and what a mirror may hold in their place.
+
+Belongs here: the schema of a file's entry. Does not belong here: finding the file (`raw/resolving.py`), the rest of the
+registry (`registry.py`, `geography/datasets.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Model(BaseModel):
+    """Unknown fields are errors, and entries do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(Model):
+    """One file of an alternative that is split, say by state."""
+
+    path: str
+    """Relative to the mirror folder."""
+    sha256: Sha256 | None = None
+    """Of the file as it lies there."""
+    states: tuple[Key, ...] = ()
+    """State FIPS codes covered; empty: all."""
+
+
+class Alternative(Model):
+    """Other files in which a mirror folder may hold a raw file, perhaps only part of it."""
+
+    path: str | None = None
+    """Of one file; relative to the mirror folder."""
+    sha256: Sha256 | None = None
+    states: tuple[Key, ...] = ()
+    parts: tuple[Part, ...] = ()
+    """In place of `path`: several files. A mirror may hold any of them; the states of those it has count."""
+    absent: tuple[str, ...] = ()
+    """Raw columns that the official file has and these have not."""
+    only: tuple[str, ...] = ()
+    """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
+    without: tuple[Role, ...] = ()
+    """Roles of the survey's other files that did not come with these: taken from the mirror or left out."""
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """The parts, or the one file."""
+        return self.parts or (Part(path=self.path or "", sha256=self.sha256, states=self.states),)
+
+    @model_validator(mode="after")
+    def _one_file_or_parts(self) -> Alternative:
+        if bool(self.path) == bool(self.parts) or (self.parts and (self.sha256 or self.states)):
+            raise ValueError("an alternative is one path with sha256 and states, or parts that have them")
+        return self
+
+    def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Name those of the columns read of the official file that these have not."""
+        here = {name.lower() for name in self.only}
+        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
+
+
+class RawFile(Model):
+    """A raw file as its publisher names it."""
+
+    name: str
+    url: str
+    size: int | None = None
+    sha256: Sha256 | None = None
+    member: str = "*.csv"
+    """Which members of a zip archive hold the records; several roles may share an archive."""
+    alternatives: tuple[Alternative, ...] = ()
+    optional: bool = False
+    """Of geography: what needs it is left out by name where neither mirror nor cache has it; `fusion fetch` gets it."""
