@@ -105,6 +105,7 @@ def quality_report(
 ) -> dg.MaterializeResult:
     """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
     pair = context.partition_key
+    store.fetch("quality/area_error", pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,

@@ -151,7 +151,7 @@ def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
     return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
 
 
-def _persons(vintage: SurveyVintage | Pool, absent: Mapping[str, Collection[str]]) -> TableSpec:
+def _persons(vintage: SurveyVintage, absent: Mapping[str, Collection[str]]) -> TableSpec:
     if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
         keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
         return TableSpec(keys, minimum_rows=0)

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ORCHESTRATION = {"definitions", "partitions", "jobs", "schedules", "sensors", "running", "cli", "__main__"}
+ORCHESTRATION = {
+    "definitions",
+    "partitions",
+    "jobs",
+    "schedules",
+    "sensors",
+    "running",
+    "summary",
+    "cli",
+    "__main__",
+}
 HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "numba"}
 
 
