@@ -22,6 +22,7 @@ SECTIONS = {
     "The tasks that fusionModel was timed on": ["reference.py"],
     "The national job": ["national.py"],
     "How cost grows": ["growth.py"],
+    "Three pairs, one after another and two at once": ["concurrent_pairs.py"],
     "Analyzing": ["analyze.py", "--households", "1300000"],
     "Coverage of 90 % margins on the simulated truth": ["margins.py"],
     "Pooling rules: Reiter 2012, Tables 1 to 3": ["reiter.py"],

@@ -69,5 +69,9 @@ class CheckError(FusionError):
     """A blocking check found that an artefact is not what it has to be."""
 
 
+class OutOfMemoryError(FusionError):
+    """A step needs more memory than its process may take."""
+
+
 class StorageError(FusionError):
     """A file of the store is missing, damaged or cannot be written."""

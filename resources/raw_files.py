@@ -73,7 +73,7 @@ class RawFiles(dg.ConfigurableResource):
         found: list[ResolvedFile] = []
         for role, file in files.items():
             cached = self.origin == "public" and (Path(self.cache) / _PLACES / file.name).is_file()
-            if fetch or cached or not file.optional:
+            if (fetch and not file.by_hand) or cached or not file.optional:
                 found += self._find(role, file, _PLACES)
             else:
                 simulated = self.origin == "simulated"

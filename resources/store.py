@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.storage.artefacts import PairTables, open_pair
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
@@ -97,9 +98,15 @@ class FusionStore(dg.ConfigurableResource):
         self.fetch("fusion/microdata", pair)
         return TableRef(self.layout.marginals(pair))
 
+    def write_area_error(self, pair: str, error: AreaError) -> str:
+        """Publish the area errors of a pair and give their data version."""
+        error.write(self.layout.area_error(pair))
+        return _version(self.layout.area_error(pair).read_bytes())
+
     def area_error_version(self, pair: str) -> str:
         """Data version of a pair's area errors."""
-        return hashlib.sha256(self.layout.area_error(pair).read_bytes()).hexdigest()[:32]
+        self.fetch("quality/area_error", pair)
+        return _version(self.layout.area_error(pair).read_bytes())
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""

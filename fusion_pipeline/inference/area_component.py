@@ -121,7 +121,7 @@ class AreaSpread:
             "margin_without": table["margin"].to_numpy(),
             "standard_error": np.where(added, np.sqrt(without + component), table["standard_error"]),
             "df": df,
-            "margin": np.where(added, margin, table["margin"]),
+            "margin": np.where(added, np.maximum(margin, table["margin"]), table["margin"]),
         }
         return table.assign(**{name: significant(values, 9) for name, values in numbers.items()})
 

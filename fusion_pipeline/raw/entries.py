@@ -76,5 +76,7 @@ class RawFile(Model):
     member: str = "*.csv"
     """Which members of a zip archive hold the records; several roles may share an archive."""
     alternatives: tuple[Alternative, ...] = ()
+    by_hand: bool = False
+    """Its address shows it in a form that has to be turned into the file by hand: it is never downloaded."""
     optional: bool = False
     """Of geography: what needs it is left out by name where neither mirror nor cache has it; `fusion fetch` gets it."""

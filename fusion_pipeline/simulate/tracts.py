@@ -39,8 +39,8 @@ class Tracts:
     """Tracts of 2010, a row each; those of 2020 are made of them."""
 
     frame: pd.DataFrame
-    """`tract`, `county`, `place` (row of `Places`), `units`, `zcta`, `second` (another ZCTA with `second_share` of the
-    units, or ""), `urban` (share of the units)."""
+    """`tract`, `county`, `place` (row of `Places`), `reaches` (into another county than its PUMA's), `units`, `zcta`,
+    `second` (another ZCTA with `second_share` of the units, or ""), `urban` (share of the units)."""
     split: Array
     """Those that the census of 2020 has as two."""
 
@@ -81,6 +81,7 @@ def build_tracts(places: Places, seed: int) -> Tracts:
                     "tract": [f"{fips}{c:03d}{(position + 1) * 400 + t:04d}00" for t, c in enumerate(county)],
                     "county": [f"{fips}{c:03d}" for c in county],
                     "place": puma,
+                    "reaches": county != near,
                     "units": np.round(units),
                     "zcta": codes[area].astype(str),
                     "second": np.where(second >= 0, codes[second].astype(str), ""),
@@ -131,7 +132,7 @@ def write_zctas_2020(frame: pd.DataFrame, file: Path) -> None:
 def write_urban_2010(frame: pd.DataFrame, file: Path) -> None:
     """Write the urban areas of ZCTAs; 99999 is what lies in none."""
     parts = zcta_parts(frame)
-    urban = parts.groupby("zcta")["urban"].first()
+    urban = frame.groupby("zcta")["urban"].first()
     units = (parts["units"] * parts["share"]).groupby(parts["zcta"]).sum()
     rows = pd.DataFrame({"zcta": np.repeat(urban.index, 2), "area": np.tile(["00037", "99999"], len(urban))})
     rows["units"] = np.stack([units * urban, units * (1 - urban)], axis=1).reshape(-1).round().astype(int)
@@ -195,11 +196,9 @@ def write_statistical_areas(frame: pd.DataFrame, file: Path) -> None:
 
 def write_climate(places: Places, frame: pd.DataFrame, file: Path) -> None:
     """Write the climate zones of counties."""
-    iecc = places.iecc[frame["place"]]
-    county = pd.Series(iecc, index=frame["county"])
-    # The county's own PUMA comes first; another may reach into it.
-    own = county.groupby(level=0).agg(lambda zones: zones.mode().iloc[0])
-    zone = np.array(ZONES, dtype=object)[own.to_numpy()]
+    # A PUMA's own county has its zone; into another it reaches with some tracts.
+    own = frame.sort_values("reaches", kind="stable").drop_duplicates("county").set_index("county")["place"]
+    zone = np.array(ZONES, dtype=object)[places.iecc[own]]
     code = own.index.to_series()
     usps = code.str[:2].map(dict(zip(places.states["fips"], places.states["usps"], strict=True)))
     header = "State,State FIPS,County FIPS,IECC Climate Zone,IECC Moisture Regime,BA Climate Zone,County Name"

@@ -59,7 +59,7 @@ def pair_area_error(
     pair : name in the registry
     located, prepared : the pair's tables: places and weights of recipients; predictors, and how many donors there are
     households : the recipient's standardized households
-    places : spatial predictors by PUMA
+    places : spatial predictors by PUMA, of the recipient's year
     concordance : of `build_concordance`
     covered_states : FIPS codes of the states that the recipient covers; empty: all of them
     seed, threads : as elsewhere

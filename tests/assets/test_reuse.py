@@ -1,12 +1,16 @@
 """Unchanged work is skipped, and says so; what changed is made again, and says why."""
 
 import shutil
+import time
 
 import dagster as dg
 import pytest
 
 from assets import reuse
 from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.errors import OutOfMemoryError
+from resources.compute import Compute
+from resources.store import FusionStore
 from tests.assets.conftest import HOUSEHOLDS, INGEST
 
 ASSETS = ("raw", "households", "persons", "dictionary", "dictionary_page")
@@ -122,6 +126,32 @@ def test_force_is_a_run_tag(value, is_forced) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         dg.materialize([asset], instance=instance, tags={reuse.FORCE: value})
     assert seen == [is_forced]
+
+
+def test_step_that_runs_out_of_memory_says_so_and_what_to_do(tmp_path) -> None:
+    @dg.asset
+    @reuse.reusable()
+    def hungry(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Ask for more than any machine has."""
+        bytearray(1 << 62)
+
+    resources = {
+        "store": FusionStore(root=str(tmp_path)),
+        "compute": Compute(threads=1, memory_limit=1, seed=1),
+    }
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(OutOfMemoryError, match="Lower FUSION_MEMORY"),
+    ):
+        dg.materialize([hungry], instance=instance, resources=resources)
+
+
+def test_clock_that_was_set_back_ten_years_hides_no_change(made, monkeypatch) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 10 * 365 * 86400)
+    assert again(made) == dict.fromkeys(ASSETS, "-")
+    made.rewrite(TOTROOMS=["4"] * HOUSEHOLDS)
+    assert again(made)["raw"] == "found changed"
 
 
 def test_every_asset_is_reusable() -> None:

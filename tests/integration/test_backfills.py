@@ -147,6 +147,13 @@ def ui(tmp_path_factory):
 
 def backfill(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> dict[tuple[str, str], bool]:
     """Launch a backfill, wait for it, and return what was materialized since: asset partition -> reused."""
+    started = time.time()
+    wait_for(ui, launch(ui, wanted, **tags))
+    return _materialized_since(ui, started)
+
+
+def launch(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> str:
+    """Launch a backfill and return its identity."""
     partitions: dict[str, list[str]] = {}
     for asset, partition in wanted:
         partitions.setdefault(asset, []).append(partition)
@@ -157,12 +164,15 @@ def backfill(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> dict[t
         }
         for asset, keys in partitions.items()
     ]
-    started = time.time()
     pairs = [{"key": key, "value": value} for key, value in tags.items()]
     answer = ui.ask(LAUNCH, parameters={"partitionsByAssets": selection, "tags": pairs})
     launched = answer["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    identity = launched["backfillId"]
+    return launched["backfillId"]
+
+
+def wait_for(ui: DagsterUI, identity: str) -> None:
+    """Wait until a backfill has ended well."""
 
     def ended() -> bool:
         status = ui.ask(STATUS, id=identity)["partitionBackfillOrError"]["status"]
@@ -170,7 +180,6 @@ def backfill(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> dict[t
         return status == "COMPLETED_SUCCESS"
 
     wait_until(ended, 900, "the backfill to end")
-    return _materialized_since(ui, started)
 
 
 def _materialized_since(ui: DagsterUI, started: float) -> dict[tuple[str, str], bool]:
@@ -193,6 +202,16 @@ def test_backfill_of_one_chunk_alone(ui) -> None:
     only = {("fusion/implicates", f"{PAIR}|06-10")}
     assert backfill(ui, only) == dict.fromkeys(only, False)
     assert file.read_bytes() == before
+
+
+def test_two_backfills_of_the_same_chunk_at_once_both_end_well_and_leave_the_same_bytes(ui) -> None:
+    file = ui.layout.implicate(PAIR, 7)
+    before = file.read_bytes()
+    only = {("fusion/implicates", f"{PAIR}|06-10")}
+    for identity in [launch(ui, only, **{"fusion/force": "true"}) for _ in range(2)]:
+        wait_for(ui, identity)
+    assert file.read_bytes() == before
+    assert backfill(ui, only) == dict.fromkeys(only, True)
 
 
 def test_backfill_of_a_range_of_chunks_that_are_there_reuses_them_unless_forced(ui) -> None:

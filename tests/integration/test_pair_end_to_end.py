@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import dagster as dg
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -171,13 +172,19 @@ def test_area_errors_are_measured_on_variables_of_the_recipient(small_run, monke
     )
     monkeypatch.setattr(known_truth, "SMALLEST_GROUP", 3)
     monkeypatch.setattr(pair_area_error, "load_proxies", lambda: cheap)
+    located, prepared = (open_pair(layout.tables(("fusion", name), PAIR)) for name in ("located", "prepared"))
+    homes = located.recipient.to_pandas(["state", "puma10"])
+    known = prepared.recipient.to_pandas([name for name in prepared.recipient.columns if ".." in name])
+    places = pa.Table.from_pandas(
+        homes.join(known).drop_duplicates(["state", "puma10"]), preserve_index=False
+    )
     found = pair_area_error.pair_area_error(
         PAIR,
-        located=open_pair(layout.tables(("fusion", "located"), PAIR)),
-        prepared=open_pair(layout.tables(("fusion", "prepared"), PAIR)),
+        located=located,
+        prepared=prepared,
         households=TableRef(layout.table(("acs", "households"), "2015")),
-        places=TableRef(layout.table(("geography", "predictors"), "2015")),
-        concordance=TableRef(layout.table(("geography", "concordance"))),
+        places=places,
+        concordance=TableRef(layout.table(("geography", "concordance"), "puma10")),
         covered_states=[],
         seed=1,
         threads=1,

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fusion_pipeline.geography.building import build_concordance
+from fusion_pipeline.registry import load_registry
 from fusion_pipeline.simulate.place import BUILDING_AMERICA, HOUSEHOLDS, IECC, Places
 from fusion_pipeline.simulate.spatial import cooperative_numbers
 
@@ -92,3 +94,28 @@ def test_price_series_meet_the_worlds_prices_in_2015(mirror: Path, places: Place
     np.testing.assert_allclose(electricity[expected.index], expected, atol=0.006)
     assert prices.loc[prices["MSN"] == "PQRCD", "2009"].isna().all()
     assert prices.loc[prices["MSN"] == "PQRCD", "2010"].notna().all()
+
+
+@pytest.fixture(scope="module")
+def pieces(mirror: Path) -> pd.DataFrame:
+    """The concordance of the simulated world's PUMAs of 2010."""
+    files = load_registry().geography["puma10"].files
+    paths = {role: mirror / "spatial" / file.name for role, file in files.items()}
+    frame = build_concordance({r: p for r, p in paths.items() if p.is_file()}, "puma10").table.to_pandas()
+    return frame.assign(place=frame["state"].astype(str) + frame["puma10"].astype(str))
+
+
+def test_concordance_has_the_housing_units_and_urban_land_of_the_places(
+    pieces: pd.DataFrame, places: Places
+) -> None:
+    names = pd.Index([fips + puma for fips, puma in zip(places.fips, places.puma, strict=True)])
+    units = pieces.groupby("place")["weight"].sum()[names]
+    np.testing.assert_allclose(units, 1.12 * places.households, rtol=0.01)
+    urban = pieces["weight"].where(pieces["ur12"] == "U", 0.0).groupby(pieces["place"]).sum()[names] / units
+    assert np.abs(urban - (1 - places.urban[:, 2])).mean() < 0.03
+
+
+def test_every_donor_climate_zone_occurs_in_its_puma(pieces: pd.DataFrame, places: Places) -> None:
+    zones = pieces.groupby("place")["recs15_iecc_zone"].agg(lambda zone: set(zone.astype(str)))
+    for fips, puma, zone in zip(places.fips, places.puma, places.iecc, strict=True):
+        assert IECC[zone] in zones[fips + puma], (fips, puma)

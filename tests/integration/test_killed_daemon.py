@@ -1,0 +1,81 @@
+"""The daemon is killed: what runs goes on, what waits runs once there is a daemon again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from fusion_pipeline.storage.layout import Layout
+from tests.conftest import ROOT
+from tests.integration.test_failures import MESSAGES, RUNS, launch
+from tests.serving import DagsterUI, environment, program, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a part of a shared instance in a process group of its own, as a supervisor does."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    started = []
+
+    def begin(*words: str) -> subprocess.Popen:
+        with (tmp_path / f"{len(started)}.log").open("w") as log:
+            process = subprocess.Popen(
+                [program(words[0]), *words[1:], "-w", "workspace.yaml"],
+                cwd=tmp_path,
+                env=environment(tmp_path),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        process.wait()
+
+
+def test_killed_daemon_loses_no_run(start, tmp_path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ui = DagsterUI(f"http://127.0.0.1:{port}", Layout(tmp_path / "data" / "simulated"))
+    start("dagster-webserver", "-h", "127.0.0.1", "-p", port)
+    daemon = start("dagster-daemon", "run")
+    wait_until(lambda: _answers(ui), 120, "the web server")
+    running = launch(ui, "ingest_survey", "RECS_2015")
+    wait_until(lambda: ui.run_status(running) == "STARTED", 120, "the run to start")
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait()
+    waiting = launch(ui, "ingest_recipient", "2015")
+    wait_until(lambda: _ended(ui, running), 180, "the run that was going on")
+    assert ui.run_status(waiting) == "QUEUED", "nobody is there to start it"
+    start("dagster-daemon", "run")
+    wait_until(lambda: _ended(ui, waiting), 240, "the run that waited")
+    told = ui.ask(MESSAGES, id=waiting)["runOrError"]["eventConnection"]["events"]
+    assert {r["status"] for r in ui.ask(RUNS)["runsOrError"]["results"]} == {"SUCCESS"}, told[-3:]
+
+
+def _ended(ui: DagsterUI, run: str) -> bool:
+    return ui.run_status(run) in ("SUCCESS", "FAILURE", "CANCELED")
+
+
+def _answers(ui: DagsterUI) -> bool:
+    import requests
+
+    try:
+        entries = ui.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
+    except requests.ConnectionError:
+        return False
+    return [e["loadStatus"] for e in entries["workspaceOrError"]["locationEntries"]] == ["LOADED"]
