@@ -25,6 +25,8 @@ SKEWED = 8.0
 """Ratio of the 99th percentile to the median from which positive values are binned on a logarithmic scale."""
 TAILS = (0.005, 0.995)
 """Quantiles of the donor's non-zero values that bound the bins; the end bins take what lies beyond."""
+COLUMNS = ["variable", "scale", "low", "high", "donor", "fused"]
+"""Of a comparison: donor and fused are shares of the weight in [low, high)."""
 
 
 def compare_distributions(
@@ -43,7 +45,7 @@ def compare_distributions(
     Returns
     -------
     pd.DataFrame
-        `variable`, `scale` ("linear" or "log"), `low`, `high`, `donor`, `fused`: weighted shares of all
+        `COLUMNS`, with `scale` ("linear" or "log") and weighted shares of all
         records. Small counts have a bin each. Other variables have their zeros, where these are at least one
         percent of the donor, in a bin of their own with low = high = 0. The outer bins include what lies beyond them.
 
@@ -72,7 +74,8 @@ def compare_distributions(
             part = grid.frame().assign(donor=ours / ours.sum(), fused=theirs / theirs.sum())
             part.insert(0, "variable", name)
             parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    # A pair may fuse categories alone, such as opinions.
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
 @dataclass(frozen=True)

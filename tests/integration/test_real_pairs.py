@@ -28,7 +28,7 @@ EVERY = 12
 STATES = ("10", "50", "56")
 IMPLICATES = range(1, 11)
 FLAGS = {"ELEP": ("ELEFP", 3), "GASP": ("GASFP", 4), "FULP": ("FULFP", 3), "WATP": ("WATFP", 3)}
-"""Amount: its flag in files since 2018, and the code of an amount; lower ones were codes of the amount before."""
+"""Amount: its flag in files since 2018, and the code of the flag for an amount; lower ones were codes of the amount."""
 LIKERT = ["Strongly disagree", "Disagree", "Neither Agree or Disagree", "Agree", "Strongly agree"]
 
 
