@@ -25,7 +25,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def stamps(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    return {folder / name: (folder / name).stat().st_mtime_ns for name in digests(folder)}
 
 
 @dataclass(frozen=True)
