@@ -17,20 +17,7 @@ from fusion_pipeline.simulate.place import Places
 
 Array = np.ndarray
 
-DWELLINGS = (
-    "mobile",
-    "detached",
-    "attached",
-    "units_2",
-    "units_4",
-    "units_9",
-    "units_19",
-    "units_49",
-    "units_50",
-)
-TENURES = ("mortgage", "clear", "rent", "no_rent")
 HEAT_FUELS = ("gas", "propane", "electricity", "oil", "coal", "wood", "solar", "other", "none")
-PAYERS = ("household", "in_rent", "in_electricity", "not_used")
 MAX_CHILDREN, MAX_OTHERS = 6, 4
 
 
