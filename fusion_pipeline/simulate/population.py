@@ -36,7 +36,9 @@ class Households:
     """Whether anybody but the reference person is a relative."""
     income: Array
     tenure: Array
+    """0 mortgage, 1 owned clear, 2 rented, 3 without rent."""
     dwelling: Array
+    """0 mobile home, 1 detached, 2 attached; buildings of 3: 2, 4: 3-4, 5: 5-9, 6: 10-19, 7: 20-49, 8: 50 or more units."""
     built: Array
     """Year."""
     moved: Array
@@ -51,6 +53,7 @@ class Households:
     uses_propane: Array
     electricity_payer: Array
     gas_payer: Array
+    """Both: 0 the household, 1 in the rent, 2 with the electricity, 3 not used."""
     vehicles: Array
     internet: Array
     computers: Array

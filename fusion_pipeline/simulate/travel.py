@@ -61,7 +61,9 @@ class Trips:
     order: Array
     """1, 2, ... of the person."""
     purpose: Array
+    """0 home, 1 work, 2 school, 3 medical, 4 shopping, 5 social, 6 care, 7 meals, 8 other."""
     mode: Array
+    """0 walk, 1 bicycle, 2 car, 3 bus, 4 taxi, 5 other."""
     miles: Array
     minutes: Array
 
