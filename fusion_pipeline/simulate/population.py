@@ -38,7 +38,7 @@ class Households:
     tenure: Array
     """0 mortgage, 1 owned clear, 2 rented, 3 without rent."""
     dwelling: Array
-    """0 mobile home, 1 detached, 2 attached; buildings of 3: 2, 4: 3-4, 5: 5-9, 6: 10-19, 7: 20-49, 8: 50 or more units."""
+    """0 mobile home, 1 detached, 2 attached; of units 3: 2, 4: 3-4, 5: 5-9, 6: 10-19, 7: 20-49, 8: 50 or more."""
     built: Array
     """Year."""
     moved: Array
