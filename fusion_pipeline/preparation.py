@@ -21,7 +21,7 @@ from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.keys import row_positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 KEYS = ("survey", "hid", "weight")
 OUTLIERS_BY = "recs_division"
 """Column within whose categories an outlying price is found."""
