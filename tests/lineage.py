@@ -31,6 +31,16 @@ def of_pair() -> set[Made]:
     return {made for made in downstream(*behind) if made[1] in keys}
 
 
+def neighbours(group: str) -> set[str]:
+    """Return the assets of other groups that a group's are made from, or that are made from these."""
+    graph = _graph()
+    inside = graph.asset_keys_for_group(group)
+    around = {
+        key for asset in inside for key in (*graph.get(asset).parent_keys, *graph.get(asset).child_keys)
+    }
+    return {key.to_user_string() for key in around - inside}
+
+
 def _closure(given: Iterable[Made], next_to: Callable[[dg.AssetKey, str], Iterable[tuple]]) -> set[Made]:
     found: set[Made] = set()
     reached = set(given)

@@ -70,12 +70,12 @@ def fusion(folder: Path, *words: str) -> str:
 
 
 @contextmanager
-def serve(home: Path, log: Path) -> Iterator[DagsterUI]:
+def serve(home: Path, log: Path, workspace: str = "workspace.yaml") -> Iterator[DagsterUI]:
     """Run `dagster dev` on the instance of a folder, with the code location loaded."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [program("dagster"), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", port]
+    command = [program("dagster"), "dev", "-w", workspace, "-h", "127.0.0.1", "-p", port]
     ui = DagsterUI(f"http://127.0.0.1:{port}", Layout(home / "data" / "simulated"))
     with log.open("w") as output:
         server = subprocess.Popen(
