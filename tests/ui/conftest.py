@@ -52,7 +52,8 @@ def one_pair(dagster_home: Path) -> Iterator[DagsterUI]:
     """The same instance as one would see it whose registry holds this pair alone."""
     location = {"python_file": {"relative_path": str(Path(__file__).with_name("one_pair.py"))}}
     (dagster_home / "one_pair.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
-    with serve(dagster_home, dagster_home / "one_pair.log", "one_pair.yaml") as ui:
+    # No second daemon: the first one may still be there.
+    with serve(dagster_home, dagster_home / "one_pair.log", ("dagster-webserver",), "one_pair.yaml") as ui:
         yield ui
 
 

@@ -45,14 +45,7 @@ def assets() -> set[tuple[str, str]]:
 def test_lineage_of_the_whole_location_shows_every_asset_in_its_group(page: Page, assets) -> None:
     # As high as this, the zoom slider in the corner does not lie over the graph.
     page.set_viewport_size({"width": 1600, "height": 1500})
-    page.goto("/asset-groups")
-    graph = page.locator("svg foreignObject")
-    expect(graph.filter(has_text="quality").first).to_be_visible()
-    page.screenshot(path=PICTURES / "groups.png")
-    page.mouse.click(1000, 1400, button="right")
-    page.get_by_role("menuitem", name="Expand all groups").click()
-    expect(page).to_have_url(re.compile("expanded="))
-    page.reload()  # fits the zoom to the expanded graph
+    graph = _expand(page)
     expect(graph.filter(has_text="report")).to_be_visible()
     # Light: not materialized, or not yet known; red: a run or a check failed.
     for colour in ("light", "red"):
@@ -66,12 +59,7 @@ def test_graph_of_a_pair_alone_is_green_but_for_the_pools_that_it_has_not(browse
     page = browser.new_page(
         base_url=one_pair.url, viewport={"width": 2400, "height": 1500}, device_scale_factor=2
     )
-    page.goto("/asset-groups")
-    page.mouse.click(1000, 1400, button="right")
-    page.get_by_role("menuitem", name="Expand all groups").click()
-    expect(page).to_have_url(re.compile("expanded="))
-    page.reload()
-    graph = page.locator("svg foreignObject")
+    graph = _expand(page)
     expect(_coloured(graph, "green")).to_have_count(len({asset for asset, _ in of_pair()}))
     boxes = _drawn(graph, lambda drawn: len(drawn) == len(assets) + len(GROUPS))
     assert {(_group_around(box, boxes), box[0]) for box in boxes if not box[1]} == assets
@@ -171,6 +159,19 @@ def test_lost_implicates_are_drawn_again_from_the_browser_with_the_same_bytes(pa
     page.screenshot(path=PICTURES / "run.png")
     assert dagster_ui.run_status(run) == "SUCCESS"
     assert [file.read_bytes() for file in files] == before
+
+
+def _expand(page: Page) -> Locator:
+    """Lineage of all groups, expanded, in the whole of the window: its boxes."""
+    page.goto("/asset-groups")
+    graph = page.locator("svg foreignObject")
+    expect(graph.filter(has_text="quality").first).to_be_visible()
+    page.screenshot(path=PICTURES / "groups.png")
+    page.mouse.click(1000, 1400, button="right")
+    page.get_by_role("menuitem", name="Expand all groups").click()
+    expect(page).to_have_url(re.compile("expanded="))
+    page.reload()  # fits the zoom to the expanded graph
+    return graph
 
 
 def _coloured(graph: Locator, colour: str) -> Locator:
