@@ -440,6 +440,7 @@ def fusion_microdata(
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair, donors = context.partition_key, donors | pools
     files = store.implicates(pair, IMPLICATES.chunks)
+    removed = store.remove_implicates_beyond(pair, IMPLICATES.chunks)
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
     marginals = pair_marginals(
@@ -474,7 +475,8 @@ def fusion_microdata(
         versions=versions,
         beside=(store.layout.marginals(pair),),
         metadata={
-            "dagster/row_count": int(card["rows"].sum()),
+            "rows of all implicates": int(card["rows"].sum()),
+            "removed, left of a run with more implicates": ", ".join(map(str, removed)) or "none",
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
         },
         checks=[

@@ -31,7 +31,7 @@ from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
 from fusion_pipeline.validation.report import Section, write_report
 
-VERSION = "2"
+VERSION = "3"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -72,7 +72,7 @@ def write_pair_report(
     ----------
     pair : name in the registry
     layout : where artefacts lie; the report is written there
-    files : all implicates
+    files : all implicates, and no others are pooled even if more lie on disk
     prepared, harmonized : the pair's tables
     households : the recipient's standardized households
     marginals : of `pair_marginals.pair_marginals`
@@ -88,7 +88,7 @@ def write_pair_report(
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = _grouping(households)
-    by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads).table
+    by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds).table
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
