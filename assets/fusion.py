@@ -181,7 +181,7 @@ def fusion_located(
     key=["fusion", "prepared"],
     partitions_def=PAIRS,
     kinds={"parquet"},
-    code_version=preparation.VERSION,
+    code_version=f"{preparation.VERSION}.{spatial.VERSION}",
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
@@ -241,7 +241,7 @@ def fusion_prepared(
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.of_pair("fuse", "forced", "order", "prices"), seeded=True)
+@reusable(recipes.plan, seeded=True)
 def fusion_plan(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -351,7 +351,7 @@ def fusion_models(
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(seeded=True)
+@reusable(recipes.libraries, seeded=True)
 def fusion_implicates(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:

@@ -48,7 +48,7 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
     group_name="geography",
     owners=["team:geography"],
 )
-@reusable()
+@reusable(recipes.places)
 def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Every piece of every PUMA with its housing units, and the areas it lies in: county, ZIP code, climate zone."""
     paths = {file.role: file.path for file in from_table(raw.read())}

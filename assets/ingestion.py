@@ -13,6 +13,7 @@ import pyarrow as pa
 from assets import recipes
 from assets.publishing import publish
 from assets.reuse import reusable
+from fusion_pipeline.fusion import imputation
 from fusion_pipeline.raw import ResolvedFile, from_table, verify
 from fusion_pipeline.raw import as_table as record
 from fusion_pipeline.registry import SurveyVintage
@@ -63,7 +64,7 @@ def microdata_assets(
     microdata: dict[str, Any] = {
         **common,
         "kinds": {"arrow", "parquet"},
-        "code_version": f"{ingest.VERSION}.{imputing.VERSION}",
+        "code_version": f"{ingest.VERSION}.{imputing.VERSION}.{imputation.VERSION}",
     }
     raw_in = dg.AssetIn([prefix, "raw"])
 
@@ -83,7 +84,7 @@ def microdata_assets(
     @dg.asset(
         key=[prefix, "households"], ins={"raw": raw_in}, description=descriptions.households, **microdata
     )
-    @reusable(recipes.codebook, seeded=True)
+    @reusable(recipes.imputed, seeded=True)
     def households(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
     ) -> dg.MaterializeResult[Artefact]:
@@ -105,7 +106,7 @@ def microdata_assets(
         description=descriptions.persons,
         **microdata,
     )
-    @reusable(recipes.codebook, seeded=True)
+    @reusable(recipes.imputed, seeded=True)
     def persons(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
     ) -> dg.MaterializeResult[Artefact]:

@@ -124,8 +124,8 @@ def implicates_of(pair: str, layout: Layout, count: int | None = None) -> list[P
     Raises
     ------
     AnalysisError
-        If there are none, or fewer than `count`, one is missing, or one is foreign to the first: pooled, two models would look like
-        one with a huge variance between implicates.
+        If there are none, or fewer than `count`, one is missing, or one is foreign to the first: pooled, two models
+        would look like one with a huge variance between implicates.
     """
     folder = layout.implicates(pair)
     files = sorted(folder.glob("implicate=*/part-0.parquet"), key=_number)

@@ -139,7 +139,9 @@ class FusionStore(dg.ConfigurableResource):
                 shutil.rmtree(folder)
                 removed.append(int(number))
         if removed:
-            _log.warning("%s: removed implicates %s, beyond the %d asked for", pair, sorted(removed), len(wanted))
+            _log.warning(
+                "%s: removed implicates %s, beyond the %d asked for", pair, sorted(removed), len(wanted)
+            )
         return sorted(removed)
 
 
