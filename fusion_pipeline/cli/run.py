@@ -21,6 +21,7 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
 
     What is there already, made by the same code from the same inputs and settings, is reused.
     """
+    from fusion_pipeline.partitions import IMPLICATES
     from fusion_pipeline.running import local_instance, run_pair
 
     load_registry().pair(pair)
@@ -49,6 +50,6 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
                     soft_wrap=True,
                 )
     if demo:
-        console.print(demo_table(pair, settings))
+        console.print(demo_table(pair, settings, IMPLICATES.count))
     console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)
     console.print(f"report      {layout.report(pair)}", soft_wrap=True)

@@ -73,7 +73,7 @@ def write_pair_report(
     ----------
     pair : name in the registry
     layout : where artefacts lie; the report is written there
-    files : all implicates
+    files : all implicates, and no others are pooled even if more lie on disk
     prepared, harmonized : the pair's tables
     households : the recipient's standardized households
     marginals : of `pair_marginals.pair_marginals`
@@ -89,7 +89,7 @@ def write_pair_report(
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = _grouping(households)
-    by_place = estimate_pair(pair, layout, texts, [by], memory_limit=memory_limit, threads=threads).table
+    by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds).table
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
