@@ -15,8 +15,8 @@ from assets.survey import survey_households
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.registry import Budget
 
-ROWS = ("dagster/row_count", "donor rows", "recipient rows")
-"""Metadata that count the rows of a step."""
+ROWS = ("dagster/row_count", "rows of all implicates", "donor rows", "recipient rows")
+"""Metadata that count the rows of a step, its own and those it reads."""
 
 
 def budget_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.fusion import fusion_harmonized, fusion_located
+from assets.fusion import fusion_harmonized, fusion_located, fusion_prepared
 from assets.geography import geography_concordance, geography_predictors
 from assets.pool import pool_dictionary, pool_households, pool_persons
 from assets.recipient import acs_households, acs_persons
@@ -33,7 +33,7 @@ def table_checks(asset: dg.AssetsDefinition, specify: Specify) -> dg.AssetChecks
     specify : layout, partition key -> what the table must look like, or a specification each for donor and recipient
     """
     descriptions = {
-        "schema": "The columns, the key and the number of rows are as specified.",
+        "schema": "The columns, their types, the key and the number of rows are as specified.",
         "values": "Levels, ranges and missing values are as specified.",
     }
 
@@ -94,4 +94,5 @@ CHECKS = [
     table_checks(spatial_summaries, specifications.spatial_summaries),
     table_checks(fusion_harmonized, specifications.harmonized),
     table_checks(fusion_located, specifications.located),
+    table_checks(fusion_prepared, specifications.prepared),
 ]

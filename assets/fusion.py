@@ -4,7 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets import figures, recipes
-from assets.publishing import provenance, publish
+from assets.publishing import column_schema, provenance, publish
 from assets.reuse import forced, reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import diagnostics, fusing, screening, training
@@ -26,10 +26,10 @@ from fusion_pipeline.partitions import (
 )
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
-from fusion_pipeline.storage.tables import TableRef, write_table
+from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
-from fusion_pipeline.validation.comparable import beyond
+from fusion_pipeline.validation.comparable import BEYOND, beyond
 from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
 from resources.parquet_io import MAY_BE_NONE
@@ -119,6 +119,7 @@ def fusion_harmonized(
             "skipped harmonies": figures.reasons(result.skipped),
             "similarity": figures.image(similarity_figure),
         },
+        left_out={"harmony": result.skipped},
         checks=[
             dg.AssetCheckResult(
                 check_name="similarity",
@@ -181,7 +182,7 @@ def fusion_located(
     key=["fusion", "prepared"],
     partitions_def=PAIRS,
     kinds={"parquet"},
-    code_version=preparation.VERSION,
+    code_version=f"{preparation.VERSION}.{spatial.VERSION}",
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "donors": _donors("households"),
@@ -229,6 +230,7 @@ def fusion_prepared(
             "dropped spatial predictors": figures.reasons(dropped),
             "skipped fusion variables": figures.reasons(fused.skipped),
         },
+        left_out={"fusion variable": fused.skipped, "spatial predictor": dropped},
     )
 
 
@@ -241,7 +243,7 @@ def fusion_prepared(
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.of_pair("fuse", "forced", "order", "prices"), seeded=True)
+@reusable(recipes.plan, seeded=True)
 def fusion_plan(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -309,7 +311,6 @@ def fusion_models(
     support = diagnostics.common_support(
         prepared.donor, prepared.recipient, models.plan.predictors, weight="weight"
     )
-    write_table(store.layout.diagnostics(pair) / "support.parquet", pa.Table.from_pandas(support))
     poor = diagnostics.poor_support(support)
     report = models.report()
     return dg.MaterializeResult(
@@ -351,7 +352,7 @@ def fusion_models(
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(seeded=True)
+@reusable(recipes.libraries, seeded=True)
 def fusion_implicates(
     context: dg.AssetExecutionContext, compute: Compute, store: FusionStore, prepared: PairTables
 ) -> dg.MaterializeResult:
@@ -374,14 +375,12 @@ def fusion_implicates(
     reach, use = diagnostics.watch_draws(
         prepared.recipient, models, implicates=members[:1], seed=compute.seed, stream_name=pair
     )
-    for name, table in (("reach", reach), ("use", use)):
-        file = store.layout.diagnostics(pair) / f"{name}-{members[0]:02d}.parquet"
-        write_table(file, pa.Table.from_pandas(table))
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
         metadata={
             "dagster/row_count": prepared.recipient.num_rows * len(members),
+            "dagster/column_schema": column_schema(TableRef(files[0]).schema, {}),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
             f"reach of the donors, implicate {members[0]}": figures.frame_table(reach),
@@ -440,6 +439,7 @@ def fusion_microdata(
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair, donors = context.partition_key, donors | pools
     files = store.implicates(pair, IMPLICATES.chunks)
+    removed = store.remove_implicates_beyond(pair, IMPLICATES.chunks)
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
     marginals = pair_marginals(
@@ -474,7 +474,8 @@ def fusion_microdata(
         versions=versions,
         beside=(store.layout.marginals(pair),),
         metadata={
-            "dagster/row_count": int(card["rows"].sum()),
+            "rows of all implicates": int(card["rows"].sum()),
+            "removed, left of a run with more implicates": ", ".join(map(str, removed)) or "none",
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
         },
         checks=[
@@ -489,6 +490,7 @@ def fusion_microdata(
                     "beyond": ", ".join(far) or "none",
                     "comparable donors": marginals.donors.words,
                     "marginals": figures.frame_table(marginals.table),
+                    "z": figures.image(drawing.differences(marginals.table, beyond=BEYOND, source=pair)),
                 },
             ),
         ],

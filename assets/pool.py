@@ -7,6 +7,7 @@ from assets.dictionary import dictionary_assets
 from assets.ingestion import describe
 from assets.publishing import publish
 from assets.reuse import reusable
+from fusion_pipeline.fusion import imputation
 from fusion_pipeline.partitions import POOLS, REGISTRY, SURVEYS_TO_POOL, YEARS_TO_POOL
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
@@ -23,10 +24,10 @@ _SURVEYS = dg.AssetIn(["survey", "households"], partition_mapping=SURVEYS_TO_POO
     partitions_def=POOLS,
     owners=["team:surveys"],
     kinds={"arrow", "parquet"},
-    code_version=pooling.VERSION,
+    code_version=f"{pooling.VERSION}.{imputation.VERSION}",
     ins={"surveys": _SURVEYS},
 )
-@reusable(recipes.codebook, seeded=True)
+@reusable(recipes.imputed, seeded=True)
 def pool_households(
     context: dg.AssetExecutionContext, compute: Compute, surveys: dict[str, TableRef]
 ) -> dg.MaterializeResult[Artefact]:

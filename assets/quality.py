@@ -6,7 +6,9 @@ import pandas as pd
 from assets import figures, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
+from fusion_pipeline.fusion import imputation
 from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS, PUMAS_TO_PAIR, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
@@ -23,7 +25,7 @@ from resources.store import FusionStore
     partitions_def=PAIRS,
     kinds={"lightgbm", "json"},
     pool="training",
-    code_version=pair_area_error.VERSION,
+    code_version=f"{pair_area_error.VERSION}.{imputation.ENGINE}.{puma_imputation.VERSION}.{spatial.VERSION}",
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
@@ -93,7 +95,7 @@ def quality_area_error(
     },
     deps=[dg.AssetKey(["quality", "area_error"])],
 )
-@reusable(recipes.complete)
+@reusable(recipes.report)
 def quality_report(
     context: dg.AssetExecutionContext,
     compute: Compute,

@@ -6,22 +6,43 @@ registry makes nothing again. Contents are named by a digest, small settings as 
 
 import hashlib
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from assets.reuse import Settings
+from fusion_pipeline import geography
 from fusion_pipeline.fusion import modelset
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Harmony, pair_harmonies
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
-from fusion_pipeline.surveys.codebook import load_codebook
+from fusion_pipeline.storage.receipts import sha256
+from fusion_pipeline.surveys import allocating, derive
+from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.validation.area_proxies import load_proxies
+
+GEOGRAPHY = Path(geography.__file__).parent
+UNITS = ("states.csv", "county_changes.csv")
+"""What summaries of spatial datasets read too."""
+COLUMNS = ("climate_zones.yaml", "concordance_columns.yaml")
 
 
 def codebook(survey_year: str) -> dict[str, Any]:
-    """Name the codebook of a donor survey-year, a pool or an ACS year."""
-    return {"codebook": _digest(load_codebook(REGISTRY.codebook(survey_year)))}
+    """Name the codebook of a donor survey-year, a pool or an ACS year, and the tables that it looks things up in."""
+    content = load_codebook(REGISTRY.codebook(survey_year))
+    return {"codebook": _digest(content), "tables": _looked_up(content)}
+
+
+def imputed(survey_year: str) -> dict[str, Any]:
+    """Name the codebook, and the releases that decide what is imputed."""
+    return {**codebook(survey_year), **libraries(survey_year)}
+
+
+def places(_definition: str) -> dict[str, Any]:
+    """Name the tables of states, counties, climate zones and columns that a concordance is made with."""
+    return {"places": {name: sha256(GEOGRAPHY / name) for name in (*UNITS, *COLUMNS)}}
 
 
 def summaries(_acs_year: str) -> dict[str, Any]:
@@ -34,7 +55,7 @@ def dataset(name: str) -> dict[str, Any]:
     entry = REGISTRY.spatial[name].model_dump(mode="json", exclude={"description", "window"})
     for table in entry["tables"].values():
         del table["file"], table["records"]
-    return {"dataset": _digest_of(entry)}
+    return {"dataset": _digest_of(entry), "places": {name: sha256(GEOGRAPHY / name) for name in UNITS}}
 
 
 def prepared(pair: str) -> dict[str, Any]:
@@ -43,6 +64,11 @@ def prepared(pair: str) -> dict[str, Any]:
     years = {key: REGISTRY.year(key) for key in (*entry.donors, entry.recipient)}
     windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
     return {**of_pair("locations", "fuse", "prices")(pair), "years": years, "windows": windows}
+
+
+def plan(pair: str) -> dict[str, Any]:
+    """Name what a pair's plan is made of, and the releases that decide the screen."""
+    return {**of_pair("fuse", "forced", "order", "prices", "rules")(pair), **libraries(pair)}
 
 
 def harmony(pair: str) -> dict[str, Any]:
@@ -78,9 +104,9 @@ def of_pair(*fields: str) -> Settings:
     return settings
 
 
-def libraries(_pair: str) -> dict[str, Any]:
-    """Name the releases that decide the bytes of a model set."""
-    return {"libraries": modelset.versions()}
+def libraries(_partition: str) -> dict[str, Any]:
+    """Name the releases that decide what the engine makes: screen, model set and draws."""
+    return {"libraries": {**modelset.versions(), **modelset.versions(("numba", "scikit-learn"))}}
 
 
 def proxies(pair: str) -> dict[str, Any]:
@@ -92,9 +118,25 @@ def proxies(pair: str) -> dict[str, Any]:
 
 
 def complete(pair: str) -> dict[str, Any]:
-    """Name what comparing the finished set depends on: number and chunks, locations, the donors' replicate design."""
+    """Name what comparing the finished set depends on: how many implicates, locations, replicate designs, releases."""
     codebooks = {donor: codebook(donor)["codebook"] for donor in REGISTRY.pair(pair).donors}
-    return {"implicates": IMPLICATES.model_dump(), "codebooks": codebooks, **of_pair("locations")(pair)}
+    chosen = {"implicates": IMPLICATES.model_dump(), "codebooks": codebooks}
+    return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
+
+
+def _looked_up(content: Codebook) -> dict[str, str]:
+    """Digest the look-up and allocation tables that a codebook names; they are read when it is applied."""
+    named = re.findall(r"lookup\(\s*[\\]?[\"'](\w+)", content.model_dump_json())
+    paths = {derive.LOOKUPS / f"{name}.csv" for name in named}
+    for entry in content.kinds.values():
+        shares = [summary.share for summary in entry.summaries.values() if summary.share]
+        paths |= {allocating.CODES / f"{share.table}.csv" for share in shares}
+    return {path.stem: sha256(path) for path in sorted(paths)}
+
+
+def report(pair: str) -> dict[str, Any]:
+    """Name what the report shows: the finished set, and what of harmonies and plan is left out."""
+    return {**complete(pair), **harmony(pair), **of_pair("fuse", "prices", "forced")(pair)}
 
 
 def _digest(content: Any) -> str:

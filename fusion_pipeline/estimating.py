@@ -41,6 +41,7 @@ def estimate_pair(
     rule: str = "auto",
     level: float = 0.90,
     area_error: bool = True,
+    implicates: int | None = None,
     memory_limit: int | None = None,
     threads: int | None = None,
 ) -> Estimates:
@@ -54,6 +55,7 @@ def estimate_pair(
     by : columns of the recipient's households, `region`, `division`, fusion variables, or expressions
     area_error : add the area component to the margins, if the pair's area errors were measured. Several pairs have
         none: whose error an estimate over both has is not known.
+    implicates : how many to pool, from the first; without it all that are there
 
     Raises
     ------
@@ -71,7 +73,7 @@ def estimate_pair(
             "Analyze pairs together that were fused onto the same households.",
         )
     vintage = load_registry().recipients[recipients.pop()]
-    files = {name: implicates_of(name, layout) for name in pairs}
+    files = {name: implicates_of(name, layout, implicates) for name in pairs}
     households = TableRef(layout.table(("acs", "households"), vintage.vintage))
     design = load_codebook(vintage.codebook).households.replicates
     replicates = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
@@ -116,14 +118,14 @@ def area_error_of(pair: str, layout: Layout) -> AreaError | None:
     return found if found and found.measured else None
 
 
-def implicates_of(pair: str, layout: Layout) -> list[Path]:
-    """Find a pair's implicates 1..M, all of one origin.
+def implicates_of(pair: str, layout: Layout, count: int | None = None) -> list[Path]:
+    """Find a pair's implicates 1..M, all of one origin; M is `count`, or how many there are.
 
     Raises
     ------
     AnalysisError
-        If there are none, one is missing, or one is foreign to the first: pooled, two models would look like
-        one with a huge variance between implicates.
+        If there are none, or fewer than `count`, one is missing, or one is foreign to the first: pooled, two models
+        would look like one with a huge variance between implicates.
     """
     folder = layout.implicates(pair)
     files = sorted(folder.glob("implicate=*/part-0.parquet"), key=_number)
@@ -136,6 +138,14 @@ def implicates_of(pair: str, layout: Layout) -> list[Path]:
                 f"stands where implicate {position} should be: implicates are numbered 1 to M without a gap.",
                 f"Delete it, or make implicate {position} again with `fusion run {pair}`.",
             )
+    if count is not None:
+        if len(files) < count:
+            raise AnalysisError(
+                str(folder),
+                f"holds {len(files)} implicates, not {count}.",
+                f"Make the others with `fusion run {pair}`.",
+            )
+        files = files[:count]
     first = TableRef(files[0]).provenance
     for file in files:
         found = TableRef(file).provenance

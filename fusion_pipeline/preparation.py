@@ -21,10 +21,8 @@ from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.keys import row_positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 KEYS = ("survey", "hid", "weight")
-OUTLIERS_BY = "recs_division"
-"""Column within whose categories an outlying price is found."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +35,8 @@ class Price(Protocol):
     def quantity(self) -> str: ...
     @property
     def predictors(self) -> Sequence[str]: ...
+    @property
+    def outliers_by(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def fusion_variables(
 def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Sequence[str]) -> FusionPlan:
     """Append the price steps to a plan: a draw of the price where the quantity is positive, then the product.
 
-    Outlying prices within a RECS division are not used as donors (`outliers_by`), as in the reference's
-    production runs. Predictors that the tables have not are left out; `absent_predictors` names them.
+    Outlying prices within the categories of `outliers_by`, if a price names it, are not used as donors, as in the
+    reference's production runs. Predictors that the tables have not are left out; `absent_predictors` names them.
     """
     steps, products, internal = list(plan.steps), dict(plan.products), list(plan.internal)
     for price in prices:
@@ -116,7 +116,7 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
         if name not in table_columns:
             continue
         predictors = tuple(p for p in price.predictors if p in table_columns)
-        group = OUTLIERS_BY if OUTLIERS_BY in table_columns else None
+        group = price.outliers_by if price.outliers_by in table_columns else None
         steps.append(FusionStep((name,), predictors, universe=price.quantity, outliers_by=group))
         products[price.expenditure] = (name, price.quantity)
         internal.append(name)
@@ -134,8 +134,8 @@ def absent_predictors(
         for name in price.predictors:
             if name not in table_columns:
                 absent.setdefault(name, f"would predict {price_name(price.expenditure)}")
-        if OUTLIERS_BY not in table_columns:
-            absent.setdefault(OUTLIERS_BY, "outlying prices stay among the donors without it")
+        if price.outliers_by and price.outliers_by not in table_columns:
+            absent.setdefault(price.outliers_by, "outlying prices stay among the donors without it")
     for name, consequence in absent.items():
         _log.info("predictor %s is not in this pair's tables: %s", name, consequence)
     return absent

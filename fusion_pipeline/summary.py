@@ -18,7 +18,7 @@ from dagster._core.event_api import PartitionKeyFilter
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.running import runs_of
 
-ROWS = ("dagster/row_count", "recipient rows")
+ROWS = ("rows of all implicates", "dagster/row_count", "recipient rows")
 COLUMNS = (
     "asset",
     "partition",

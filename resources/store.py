@@ -7,6 +7,8 @@ Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 from __future__ import annotations
 
 import hashlib
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, why_made, write_receipt
 from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef, write_table
+
+_log = logging.getLogger("fusion_pipeline.store")
 
 
 class FusionStore(dg.ConfigurableResource):
@@ -118,6 +122,27 @@ class FusionStore(dg.ConfigurableResource):
         for chunk in chunks:
             self.fetch("fusion/implicates", f"{pair}|{chunk}")
         return [self.layout.implicate(pair, m) for members in chunks.values() for m in members]
+
+    def remove_implicates_beyond(self, pair: str, chunks: Mapping[str, Sequence[int]]) -> list[int]:
+        """Remove a pair's implicates that are in no chunk, left of a run with more, and the receipts of such chunks.
+
+        Whoever reads the folder as one dataset would pool them. Those that are removed are given by number.
+        """
+        wanted = {m for members in chunks.values() for m in members}
+        for receipt in self.layout.receipt(("fusion", "implicates"), f"{pair}|").parent.glob("*.json"):
+            if receipt.stem not in chunks:
+                receipt.unlink()
+        removed = []
+        for folder in self.layout.implicates(pair).glob("implicate=*"):
+            number = folder.name.removeprefix("implicate=")
+            if number.isdecimal() and int(number) not in wanted:
+                shutil.rmtree(folder)
+                removed.append(int(number))
+        if removed:
+            _log.warning(
+                "%s: removed implicates %s, beyond the %d asked for", pair, sorted(removed), len(wanted)
+            )
+        return sorted(removed)
 
 
 def _version(content: bytes) -> str:

@@ -142,10 +142,10 @@ def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
     return table
 
 
-def demo_table(pair: str, settings: Settings) -> Table:
-    """Lay out the demo's first estimates by division."""
+def demo_table(pair: str, settings: Settings, implicates: int) -> Table:
+    """Lay out the demo's first estimates by division, over the implicates of this run and none left of another."""
     texts = ["mean(btuel)", "proportion(insec)", "proportion(cooltype)"]
-    frame = _estimates(pair, settings, texts, ("division",)).table
+    frame = _estimates(pair, settings, texts, ("division",), implicates=implicates).table
     table = Table(
         title="Households by Census division, with 90 % margins of error",
         title_justify="left",

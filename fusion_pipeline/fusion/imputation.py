@@ -27,13 +27,16 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion import fusing, screening, training, variables
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.screening import strongest
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef, categorical, codes_of, levels_of
 
+ENGINE = f"{screening.VERSION}.{training.VERSION}.{fusing.VERSION}"
+"""Version of the engine: screen, models (`boosting.py` has none of its own) and draws."""
+VERSION = f"{ENGINE}.1"
 TUNING: Mapping[str, Any] = MappingProxyType(
     {
         "folds": 3,

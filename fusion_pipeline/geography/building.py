@@ -36,6 +36,8 @@ OWN_URBAN = {"puma10": "ur12", "puma20": "ur20"}
 """Urban areas of the census of the PUMAs, and so of their tracts."""
 URBAN = ("R", "U")
 CBSA_TYPES = ("Metro", "Micro", "None")
+TEXTS = ("tract", "other_tract", "zcta")
+"""Columns of text: too many values to be levels."""
 _MATCHED = 0.99
 """Share of tracts that a file about tracts of the same census must know; 0.2 % of tracts hold only water or parks."""
 _log = logging.getLogger(__name__)
@@ -318,8 +320,7 @@ def _as_table(pieces: pd.DataFrame, pumas: str) -> pa.Table:
             columns[name] = area_column(pieces["state"], name)
         elif name == "weight":
             columns[name] = pa.array(pieces[name].to_numpy(np.float64))
-        elif name in ("tract", "other_tract", "zcta") and name in pieces:
-            # Too many to be levels.
+        elif name in TEXTS and name in pieces:
             columns[name] = pa.array(pieces[name].where(pieces[name].notna(), None), pa.string())
         elif name in pieces:
             known = _levels().get(name) or sorted(pieces[name].dropna().unique())

@@ -15,7 +15,7 @@ from fusion_pipeline.surveys.panel import PanelReport, pool_persons
 
 __all__ = ["VERSION", "PanelReport", "pool", "pool_persons"]
 
-VERSION = f"{panel.VERSION}.{annualizing.VERSION}.{predicting.VERSION}.1"
+VERSION = f"{ingest.VERSION}.{panel.VERSION}.{annualizing.VERSION}.{predicting.VERSION}.1"
 
 
 def pool(

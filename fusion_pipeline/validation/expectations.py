@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,6 +18,7 @@ import pyarrow as pa
 from fusion_pipeline.storage.tables import TableRef
 
 Aspect = Literal["schema", "values"]
+Kind = Literal["category", "number", "text"]
 ASPECTS: tuple[Aspect, ...] = ("schema", "values")
 CELLS = 8_000_000
 """Values read at a time: 64 MB of doubles, and what Great Expectations makes of them."""
@@ -32,6 +34,17 @@ class ColumnSpec:
     minimum: float | None = None
     maximum: float | None = None
     nullable: bool = False
+    kind: Kind | None = None
+    """What it holds. Levels make it a category, bounds a number; without either and unset, anything."""
+
+    @property
+    def holds(self) -> Kind | None:
+        """What it must hold, as given or as levels and bounds imply."""
+        if self.kind is not None:
+            return self.kind
+        if self.levels is not None:
+            return "category"
+        return None if self.minimum is None and self.maximum is None else "number"
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,8 @@ class TableSpec:
     columns: tuple[ColumnSpec, ...]
     key: tuple[str, ...] = ()
     minimum_rows: int = 1
+    optional: tuple[ColumnSpec, ...] = ()
+    """Columns that the data decide on: they may be missing, and are as specified if they are there."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +77,15 @@ def validate(table: pa.Table | TableRef, spec: TableSpec) -> list[Finding]:
     Returns
     -------
     list of Finding
-        One per expectation. An expectation that cannot be evaluated (its column is missing) has failed, and
-        its detail says so.
+        One per expectation, and one for the types of all columns. An expectation that cannot be evaluated (its
+        column is missing) has failed, and its detail says so.
     """
     there = table.column_names if isinstance(table, pa.Table) else table.columns
+    spec = replace(spec, columns=(*spec.columns, *(c for c in spec.optional if c.name in there)))
     read = table.select if isinstance(table, pa.Table) else table.read
     batch = _batches()
     # The names alone: the set of columns needs no rows.
-    findings = batch(pd.DataFrame(columns=there), _of_names(spec))
+    findings = [*batch(pd.DataFrame(columns=there), _of_names(spec)), _of_types(table.schema, spec)]
     key = [name for name in spec.key if name in there]
     findings += batch(read(key or there[:1]).to_pandas(), _of_rows(spec))
     judged = [(column.name, expectations) for column in spec.columns if (expectations := _of_column(column))]
@@ -79,6 +95,26 @@ def validate(table: pa.Table | TableRef, spec: TableSpec) -> list[Finding]:
         frame = read([name for name, _ in group if name in there]).to_pandas()
         findings += batch(frame, [expectation for _, some in group for expectation in some])
     return findings
+
+
+def _of_types(schema: pa.Schema, spec: TableSpec) -> Finding:
+    """Compare types as they are stored: a frame's columns no longer tell text from categories, or have other types."""
+    wrong = [
+        f"{column.name}: {schema.field(column.name).type}, not {column.holds}"
+        for column in spec.columns
+        if column.holds
+        and column.name in schema.names
+        and _kind(schema.field(column.name).type) != column.holds
+    ]
+    return Finding("schema", "column_types", not wrong, "; ".join(wrong)[:300])
+
+
+def _kind(stored: pa.DataType) -> Kind | None:
+    if pa.types.is_dictionary(stored):
+        return "category"
+    if pa.types.is_integer(stored) or pa.types.is_floating(stored):
+        return "number"
+    return "text" if pa.types.is_string(stored) or pa.types.is_large_string(stored) else None
 
 
 def _of_names(spec: TableSpec) -> list[Any]:
@@ -122,8 +158,9 @@ def _aspect(aspect: Aspect) -> dict[str, Any]:
     return {"meta": {"aspect": aspect}}
 
 
+@cache
 def _batches() -> Callable[[pd.DataFrame, list[Any]], list[Finding]]:
-    """Open a context, and return what evaluates expectations on a frame."""
+    """Open a context, once a process, and return what evaluates expectations on a frame; it keeps no frame."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig

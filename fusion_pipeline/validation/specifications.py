@@ -7,8 +7,11 @@ file is declared to lack, skipped harmonies) is worked out from the declarations
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+
+import pyarrow as pa
 
 from fusion_pipeline.geography import building
 from fusion_pipeline.geography.concordance import AREAS, states
@@ -17,6 +20,7 @@ from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.harmonize import Entry, Harmony, Side, pair_harmonies
 from fusion_pipeline.harmonize.pairs import poolable
+from fusion_pipeline.preparation import price_name
 from fusion_pipeline.raw import ResolvedFile, from_table
 from fusion_pipeline.registry import FusionPair, Pool, SurveyVintage, load_registry
 from fusion_pipeline.storage.layout import Layout
@@ -24,7 +28,7 @@ from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import dictionary
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.variables import Variable
-from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
+from fusion_pipeline.validation.expectations import ColumnSpec, Kind, TableSpec
 
 _FIPS = tuple(sorted(states()))
 
@@ -43,7 +47,12 @@ def survey_persons(layout: Layout, partition: str) -> TableSpec:
 def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     """Dictionary of a donor survey-year."""
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
-    columns = [ColumnSpec(field.name, nullable=field.name in optional) for field in dictionary.SCHEMA]
+    columns = [
+        ColumnSpec(
+            f.name, nullable=f.name in optional, kind="text" if pa.types.is_string(f.type) else "number"
+        )
+        for f in dictionary.SCHEMA
+    ]
     return TableSpec(tuple(columns), key=("record", "variable"))
 
 
@@ -76,7 +85,9 @@ def concordance(layout: Layout, partition: str) -> TableSpec:
     whole = bool(files["tracts"].absent)
     needed = {"state", partition, "weight", *AREAS}
     columns = [
-        ColumnSpec(name, levels, 0 if name == "weight" else None, nullable=name not in needed)
+        ColumnSpec(name, levels, nullable=name not in needed, kind=_kind_of_place(name))
+        if name != "weight"
+        else ColumnSpec(name, minimum=0)
         for name, levels in building.expected_columns(files, partition, whole=whole).items()
     ]
     pieces = ("tract", "zcta", "other_tract", "ur12", "ur20", "cbsa20")
@@ -104,9 +115,12 @@ def spatial_summaries(layout: Layout, partition: str) -> TableSpec:
         ColumnSpec("pumas", tuple(load_registry().geography)),
         ColumnSpec("vintage", dataset.vintages),
         ColumnSpec("state", _FIPS),
-        ColumnSpec("puma"),
+        ColumnSpec("puma", kind="category"),
         ColumnSpec("weight", minimum=0),
-        *(ColumnSpec(f"{partition}{MARK}{v.name}", nullable=True) for v in dataset.every_variable),
+        *(
+            ColumnSpec(f"{partition}{MARK}{v.name}", nullable=True, kind="number")
+            for v in dataset.every_variable
+        ),
     )
     return TableSpec(columns, key=("pumas", "vintage", "state", "puma"), minimum_rows=0)
 
@@ -119,8 +133,8 @@ def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:
     places = _locations(layout, pair, nullable=True)
     donor = (*_donor_keys(pair), *places, *_predictors(entries, nullable=True))
     recipient = (
-        ColumnSpec("year"),
-        ColumnSpec("hid"),
+        ColumnSpec("year", kind="number"),
+        ColumnSpec("hid", kind="number"),
         ColumnSpec("weight", minimum=0),
         *_place(pair.recipient),
         *_predictors(entries, nullable=False),
@@ -138,6 +152,64 @@ def located(layout: Layout, partition: str) -> dict[str, TableSpec]:
     }
 
 
+def prepared(layout: Layout, partition: str) -> dict[str, TableSpec]:
+    """What is trained on and fused onto: predictors, which donors may lack, and fusion variables, never missing.
+
+    Which spatial predictors are there, the data decide (`usable_predictors`).
+    """
+    pair = load_registry().pair(partition)
+    before = located(layout, partition)
+    spatial = tuple(ColumnSpec(n, minimum=0, maximum=1, nullable=True) for n in _spatial(layout, pair))
+    predictors = {
+        side: [_finite(c) for c in spec.columns if "__" in c.name or c.name in pair.locations]
+        for side, spec in before.items()
+    }
+    # Donors of zero weight would be left out of training.
+    weight = ColumnSpec("weight", minimum=sys.float_info.min, maximum=sys.float_info.max)
+    keys = [weight if column.name == "weight" else column for column in _donor_keys(pair)]
+    donor = (*keys, *predictors["donor"], *_fused(layout, pair))
+    recipient = [c for c in before["recipient"].columns if c.name in ("year", "hid")]
+    return {
+        "donor": TableSpec(donor, ("survey", "hid"), optional=spatial),
+        "recipient": TableSpec((*recipient, *predictors["recipient"]), ("hid",), optional=spatial),
+    }
+
+
+def _fused(layout: Layout, pair: FusionPair) -> list[ColumnSpec]:
+    """Fusion variables that every donor can give, expenditures, and their prices."""
+    registry = load_registry()
+    tables = {donor: layout.table(registry.donor_asset(donor, "households"), donor) for donor in pair.donors}
+    there = set.intersection(*(set(TableRef(path).columns) for path in tables.values()))
+    entries = [load_codebook(registry.codebook(donor)).households.everything for donor in pair.donors]
+    names = [name for name in pair.variables if name in there]
+    levels = {n: tuple(dict.fromkeys(label for e in entries for label in e[n].labels)) for n in names}
+    prices = [price_name(p.expenditure) for p in pair.prices if {p.expenditure, p.quantity} <= set(names)]
+    columns = [_numbers_or(levels.get(name, ()), name) for name in (*names, *prices)]
+    return [_finite(column) for column in columns]
+
+
+def _spatial(layout: Layout, pair: FusionPair) -> list[str]:
+    """Every spatial predictor that there may be, from the ACS by PUMA and from the datasets."""
+    acs = TableRef(layout.table(("acs", "households"), pair.recipient)).columns
+    datasets = load_registry().spatial.items()
+    return [
+        *(f"acs{MARK}{summary.name}" for summary in load_summaries() if summary.of_columns(set(acs))),
+        *(f"{name}{MARK}{v.name}" for name, dataset in datasets for v in dataset.every_variable),
+    ]
+
+
+def _finite(column: ColumnSpec) -> ColumnSpec:
+    """Refuse infinite numbers, which are in no other way out of bounds."""
+    if column.holds != "number" or column.minimum is not None or column.maximum is not None:
+        return column
+    return replace(column, minimum=-sys.float_info.max, maximum=sys.float_info.max)
+
+
+def _numbers_or(labels: tuple[str, ...], name: str, *, nullable: bool = False) -> ColumnSpec:
+    """Specify a category of these labels; without any, numbers."""
+    return ColumnSpec(name, labels or None, nullable=nullable, kind="category" if labels else "number")
+
+
 def _with_columns(table: TableSpec, columns: Sequence[ColumnSpec]) -> TableSpec:
     """Add columns to a table; one that it has, such as a state that the donor discloses, is now what is given here."""
     names = {column.name for column in columns}
@@ -145,15 +217,20 @@ def _with_columns(table: TableSpec, columns: Sequence[ColumnSpec]) -> TableSpec:
     return replace(table, columns=(*kept, *columns))
 
 
+def _kind_of_place(column: str) -> Kind:
+    return "text" if column in building.TEXTS else "category"
+
+
 def _place(acs_year: str) -> tuple[ColumnSpec, ColumnSpec]:
     """State, and the PUMA in the definition of an ACS year."""
     locations = load_codebook(load_registry().recipients[acs_year].codebook).households.locations
-    return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma_column(locations, f"ACS {acs_year}"))
+    puma = puma_column(locations, f"ACS {acs_year}")
+    return ColumnSpec("state", levels=_FIPS), ColumnSpec(puma, kind="category")
 
 
 def _persons(vintage: SurveyVintage, absent: Mapping[str, Collection[str]]) -> TableSpec:
     if load_codebook(vintage.codebook).persons is None or "persons" not in absent:
-        keys = (ColumnSpec("hid"), ColumnSpec("pid"), ColumnSpec("year"), ColumnSpec("weight"))
+        keys = tuple(ColumnSpec(key, kind="number") for key in ("hid", "pid", "year", "weight"))
         return TableSpec(keys, minimum_rows=0)
     return _microdata(vintage, "persons", absent)
 
@@ -162,7 +239,7 @@ def _microdata(vintage: SurveyVintage | Pool, kind: str, absent: Mapping[str, Co
     codebook = load_codebook(vintage.codebook)
     entry = codebook.respondent(kind)
     left_out = codebook.left_out(kind, absent)
-    columns = [ColumnSpec(key) for key in ("hid", "rid") if key in entry.id.columns]
+    columns = [ColumnSpec(key, kind="number") for key in ("hid", "rid") if key in entry.id.columns]
     if entry.id.pid:
         columns.append(ColumnSpec("pid", minimum=1))
     columns.append(ColumnSpec("year", minimum=codebook.year, maximum=codebook.year))
@@ -172,15 +249,22 @@ def _microdata(vintage: SurveyVintage | Pool, kind: str, absent: Mapping[str, Co
             continue
         if name not in entry.variables:
             labels = entry.everything[name].labels
-            columns.append(ColumnSpec(name, levels=labels or None, nullable=True))
+            columns.append(_numbers_or(labels, name, nullable=True))
             continue
         variable = entry.variables[name]
         low, high = _bounds(variable)
         columns.append(
-            ColumnSpec(name, variable.labels or None, low, high, nullable=bool(codebook.missing(variable)))
+            ColumnSpec(
+                name,
+                variable.labels or None,
+                low,
+                high,
+                nullable=bool(codebook.missing(variable)),
+                kind="category" if variable.categorical else "number",
+            )
         )
     if entry.replicates and "rep_1" not in left_out:
-        columns += [ColumnSpec(f"rep_{r}") for r in range(1, entry.replicates.count + 1)]
+        columns += [ColumnSpec(f"rep_{r}", kind="number") for r in range(1, entry.replicates.count + 1)]
     return TableSpec(tuple(columns), key=tuple(entry.id.columns))
 
 
@@ -251,13 +335,15 @@ def _predictors(entries: Mapping[str, Entry], *, nullable: bool) -> list[ColumnS
             name,
             levels=tuple(map(str, entry.groups)) if entry.is_categorical else None,
             nullable=nullable,
+            kind="category" if entry.is_categorical else "number",
         )
         for name, entry in entries.items()
     ]
 
 
 def _donor_keys(pair: FusionPair) -> tuple[ColumnSpec, ...]:
-    return ColumnSpec("survey", levels=pair.donors), ColumnSpec("hid"), ColumnSpec("weight", minimum=0)
+    hid = ColumnSpec("hid", kind="number")
+    return ColumnSpec("survey", levels=pair.donors), hid, ColumnSpec("weight", minimum=0)
 
 
 def _locations(layout: Layout, pair: FusionPair, *, nullable: bool) -> list[ColumnSpec]:

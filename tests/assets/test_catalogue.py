@@ -109,6 +109,7 @@ CHECKED_TABLES = [
     "spatial/summaries",
     "fusion/harmonized",
     "fusion/located",
+    "fusion/prepared",
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},

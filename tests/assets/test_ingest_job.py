@@ -6,7 +6,9 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from assets import recipes
 from fusion_pipeline.errors import CheckError, IngestError, RawFileError
+from fusion_pipeline.fusion import imputation
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import imputing, ingest
 from fusion_pipeline.validation import specifications
@@ -66,9 +68,9 @@ def test_provenance_lists_the_versions_of_the_inputs_in_metadata_and_file(ingest
     assert shown == {
         "asset": "survey/households",
         "partition": "RECS_2015",
-        "code_version": f"{ingest.VERSION}.{imputing.VERSION}",
+        "code_version": f"{ingest.VERSION}.{imputing.VERSION}.{imputation.VERSION}",
         "inputs": {"survey/raw[RECS_2015]": version["survey/raw"]},
-        "settings": {"codebook": shown["settings"]["codebook"], "seed": 1},
+        "settings": {**recipes.imputed("RECS_2015"), "seed": 1},
     }
     for name, upstream in (("households", ["raw"]), ("dictionary", ["households", "persons"])):
         written = TableRef(place.layout.table(("survey", name), "RECS_2015")).provenance

@@ -1,5 +1,7 @@
 """Which implicates of a pair may be pooled."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -7,6 +9,7 @@ from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.estimating import implicates_of
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import write_table
+from resources.store import FusionStore
 
 PAIR = "RECS_2015__ACS_2015"
 ORIGIN = {"model_set": "a" * 64, "recipient": "b" * 64, "seed": 1, "stream": PAIR}
@@ -26,8 +29,30 @@ def write(layout: Layout, implicate: int, provenance: dict | None) -> None:
     write_table(layout.implicate(PAIR, implicate), table, provenance)
 
 
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def test_implicates_of_one_origin_are_found_in_order(layout) -> None:
     assert implicates_of(PAIR, layout) == [layout.implicate(PAIR, m) for m in range(1, 12)]
+
+
+def test_only_as_many_implicates_as_are_asked_for_are_pooled(layout) -> None:
+    write(layout, 11, ORIGIN | {"seed": 2})
+    assert implicates_of(PAIR, layout, 10) == [layout.implicate(PAIR, m) for m in range(1, 11)]
+    with pytest.raises(AnalysisError, match=r"holds 11 implicates, not 12"):
+        implicates_of(PAIR, layout, 12)
+
+
+def test_implicates_of_no_chunk_go_with_their_receipts_and_the_others_stay(layout) -> None:
+    for chunk in ("01-05", "06-10", "11-11"):
+        write_text(layout.receipt(("fusion", "implicates"), f"{PAIR}|{chunk}"), "{}")
+    chunks = {"01-05": (1, 2, 3, 4, 5), "06-07": (6, 7)}
+    assert FusionStore(root=str(layout.root)).remove_implicates_beyond(PAIR, chunks) == [8, 9, 10, 11]
+    assert implicates_of(PAIR, layout) == [layout.implicate(PAIR, m) for m in range(1, 8)]
+    receipts = layout.receipt(("fusion", "implicates"), f"{PAIR}|01-05").parent
+    assert [path.name for path in receipts.iterdir()] == ["01-05.json"]
 
 
 @pytest.mark.parametrize(

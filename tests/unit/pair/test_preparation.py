@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.preparation import absent_predictors, add_price_steps, fusion_variables, price_name
-from fusion_pipeline.registry import PriceStep
+from fusion_pipeline.registry import PriceStep, load_registry
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
-GAS = PriceStep(expenditure="bill", quantity="gas", predictors=("division", "building", "gas"))
+GAS = PriceStep(
+    expenditure="bill",
+    quantity="gas",
+    predictors=("division", "building", "gas"),
+    outliers_by="recs_division",
+)
 
 
 def survey(path, hid, levels=("Never", "Often"), **columns) -> TableRef:
@@ -129,8 +134,21 @@ def test_price_step_draws_where_the_quantity_is_positive_and_its_product_is_publ
     ("columns", "group"),
     [(["recs_division", "gas", "price_bill"], "recs_division"), (["gas", "price_bill"], None)],
 )
-def test_outlying_prices_are_sought_within_a_division_if_it_is_known(columns, group) -> None:
+def test_outlying_prices_are_sought_within_the_named_column_if_it_is_known(columns, group) -> None:
     assert add_price_steps(plan(), [GAS], columns).steps[-1].outliers_by == group
+
+
+def test_no_outlying_price_is_sought_where_the_pair_names_no_column() -> None:
+    price, columns = GAS.model_copy(update={"outliers_by": None}), ["recs_division", "gas", "price_bill"]
+    assert add_price_steps(plan(), [price], columns).steps[-1].outliers_by is None
+    assert "recs_division" not in absent_predictors([], [price], ["gas", "price_bill"])
+
+
+def test_prices_of_the_energy_surveys_name_their_division() -> None:
+    pairs = load_registry().pairs
+    assert pairs["RECS_2015__ACS_2015"].prices and pairs["RECS_2020__ACS_2019"].prices
+    named = {price.outliers_by for pair in pairs.values() for price in pair.prices}
+    assert named == {"recs_division"}
 
 
 def test_price_that_could_not_be_made_adds_no_step() -> None:

@@ -39,8 +39,8 @@ def failures(table: pa.Table, spec: TableSpec = SPEC) -> dict[tuple[str, str], s
 def test_table_as_specified_meets_every_expectation() -> None:
     findings = validate(table(), SPEC)
     assert [f for f in findings if not f.passed] == []
-    # Columns, rows and key; no missing values in three columns; one set of levels, one range.
-    assert [f.aspect for f in findings].count("schema") == 3
+    # Columns, types, rows and key; no missing values in three columns; one set of levels, one range.
+    assert [f.aspect for f in findings].count("schema") == 4
     assert [f.aspect for f in findings].count("values") == 5
 
 
@@ -91,7 +91,34 @@ def test_missing_column_could_not_be_evaluated() -> None:
 
 def test_column_of_another_type_could_not_be_evaluated() -> None:
     found = failures(table(rooms=["one", "two", "three"]))
-    assert set(found) == {("values", "expect_column_values_to_be_between rooms")}
+    assert set(found) == {
+        ("schema", "column_types"),
+        ("values", "expect_column_values_to_be_between rooms"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "told"),
+    [
+        (["Gas", "Oil", "Gas"], "category", "fuel: string, not category"),
+        ([1.0, 2.0, 3.0], "text", "fuel: double, not text"),
+        (categorical(np.array([0, 1, 0]), ["1", "2"]), "number", "not number"),
+        ([True, False, True], "number", "fuel: bool, not number"),
+    ],
+)
+def test_stored_type_must_be_the_one_declared_even_where_no_value_shows_it(column, kind, told) -> None:
+    spec = TableSpec((ColumnSpec("fuel", kind=kind),))
+    [(key, detail)] = failures(pa.table({"fuel": column}), spec).items()
+    assert key == ("schema", "column_types")
+    assert told in detail
+
+
+def test_optional_column_may_be_missing_and_is_judged_if_it_is_there() -> None:
+    spec = TableSpec((ColumnSpec("hid"),), optional=(ColumnSpec("rank", minimum=0, maximum=1),))
+    assert failures(pa.table({"hid": [1, 2]}), spec) == {}
+    assert failures(pa.table({"hid": [1, 2], "rank": [0.5, 1.0]}), spec) == {}
+    found = failures(pa.table({"hid": [1, 2], "rank": [0.5, 1.5]}), spec)
+    assert set(found) == {("values", "expect_column_values_to_be_between rank")}
 
 
 def test_findings_show_no_raw_value() -> None:

@@ -1,5 +1,6 @@
 """Specifications of every table of the graph: met by what they describe, and failed where a table strays."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,10 +30,13 @@ def conforming(spec: TableSpec) -> pa.Table:
 
 def _values(column: ColumnSpec, unique: bool) -> pa.Array:
     turn = np.arange(ROWS)
+    if column.levels is None and column.holds in ("category", "text"):
+        texts = [f"{number:05d}" for number in turn]
+        return categorical(turn, texts) if column.holds == "category" else pa.array(texts)
     if column.levels is not None:
         return categorical(turn % len(column.levels), column.levels)
     low = 0.0 if column.minimum is None else column.minimum
-    span = ROWS if unique or column.maximum is None else int(column.maximum - low) + 1
+    span = ROWS if unique or column.maximum is None else int(min(column.maximum - low, ROWS)) + 1
     return pa.array(low + turn % span)
 
 
@@ -71,6 +75,8 @@ SPECIFY = {
     "fusion/harmonized recipient": lambda layout: specifications.harmonized(layout, PAIR)["recipient"],
     "fusion/located donor": lambda layout: specifications.located(layout, PAIR)["donor"],
     "fusion/located recipient": lambda layout: specifications.located(layout, PAIR)["recipient"],
+    "fusion/prepared donor": lambda layout: specifications.prepared(layout, PAIR)["donor"],
+    "fusion/prepared recipient": lambda layout: specifications.prepared(layout, PAIR)["recipient"],
 }
 
 
@@ -81,6 +87,8 @@ def failures(table: pa.Table, spec: TableSpec) -> set[tuple[str, str]]:
 def put(table: pa.Table, name: str, row: int, value: object) -> pa.Table:
     values = table[name].to_pylist()
     values[row] = value
+    if pa.types.is_dictionary(table.schema.field(name).type):
+        values = pa.array(values).dictionary_encode()
     return table.set_column(table.column_names.index(name), name, [values])
 
 
@@ -105,7 +113,7 @@ def test_faults_fail_the_right_aspect_and_nothing_else(layout, kind) -> None:
         damaged = put(damaged, coded[-1], 2, "Made up")
         expected.add(("values", f"expect_column_values_to_be_in_set {coded[-1]}"))
     if bounded := [c for c in others if c.minimum is not None]:
-        damaged = put(damaged, bounded[-1].name, 3, bounded[-1].minimum - 1)
+        damaged = put(damaged, bounded[-1].name, 3, math.nextafter(bounded[-1].minimum, -math.inf))
         expected.add(("values", f"expect_column_values_to_be_between {bounded[-1].name}"))
     required = [c.name for c in others if not c.nullable]
     damaged = put(damaged, required[-1], 4, None)
