@@ -4,7 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets import figures, recipes
-from assets.publishing import provenance, publish
+from assets.publishing import column_schema, provenance, publish
 from assets.reuse import forced, reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import diagnostics, fusing, screening, training
@@ -26,10 +26,10 @@ from fusion_pipeline.partitions import (
 )
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
-from fusion_pipeline.storage.tables import TableRef, write_table
+from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
-from fusion_pipeline.validation.comparable import beyond
+from fusion_pipeline.validation.comparable import BEYOND, beyond
 from fusion_pipeline.validation.pair_marginals import pair_marginals
 from resources.compute import Compute
 from resources.parquet_io import MAY_BE_NONE
@@ -309,7 +309,6 @@ def fusion_models(
     support = diagnostics.common_support(
         prepared.donor, prepared.recipient, models.plan.predictors, weight="weight"
     )
-    write_table(store.layout.diagnostics(pair) / "support.parquet", pa.Table.from_pandas(support))
     poor = diagnostics.poor_support(support)
     report = models.report()
     return dg.MaterializeResult(
@@ -374,14 +373,12 @@ def fusion_implicates(
     reach, use = diagnostics.watch_draws(
         prepared.recipient, models, implicates=members[:1], seed=compute.seed, stream_name=pair
     )
-    for name, table in (("reach", reach), ("use", use)):
-        file = store.layout.diagnostics(pair) / f"{name}-{members[0]:02d}.parquet"
-        write_table(file, pa.Table.from_pandas(table))
     outcome = validity.check_implicates(files, prepared.recipient, prepared.donor, models.plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
         metadata={
             "dagster/row_count": prepared.recipient.num_rows * len(members),
+            "dagster/column_schema": column_schema(TableRef(files[0]).schema, {}),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
             f"reach of the donors, implicate {members[0]}": figures.frame_table(reach),
@@ -491,6 +488,7 @@ def fusion_microdata(
                     "beyond": ", ".join(far) or "none",
                     "comparable donors": marginals.donors.words,
                     "marginals": figures.frame_table(marginals.table),
+                    "z": figures.image(drawing.differences(marginals.table, beyond=BEYOND, source=pair)),
                 },
             ),
         ],

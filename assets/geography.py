@@ -8,7 +8,7 @@ from assets.reuse import reusable
 from fusion_pipeline.geography import building
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.partitions import ACS_YEARS, PUMAS, PUMAS_TO_ACS, REGISTRY
-from fusion_pipeline.raw import as_table, from_table
+from fusion_pipeline.raw import VOLATILE, as_table, from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from resources.raw_files import RawFiles
@@ -18,7 +18,7 @@ from resources.raw_files import RawFiles
     key=["geography", "raw"],
     partitions_def=PUMAS,
     kinds={"file"},
-    code_version="2",
+    code_version="3",
     group_name="geography",
     owners=["team:geography"],
 )
@@ -31,7 +31,7 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
     return publish(
         context,
         as_table(files),
-        volatile=("path",),
+        volatile=VOLATILE,
         metadata={
             "origin": files[0].origin,
             "optional files that are not at hand": ", ".join(absent) or "none",
@@ -51,7 +51,7 @@ def geography_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.
 @reusable(recipes.places)
 def geography_concordance(context: dg.AssetExecutionContext, raw: TableRef) -> dg.MaterializeResult[Artefact]:
     """Every piece of every PUMA with its housing units, and the areas it lies in: county, ZIP code, climate zone."""
-    paths = {file.role: file.path for file in from_table(raw.read())}
+    paths = {file.role: verify(file) for file in from_table(raw.read())}
     result = building.build_concordance(paths, context.partition_key)
     described = building.column_sources()
     return publish(

@@ -14,7 +14,7 @@ from assets import recipes
 from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline.fusion import imputation
-from fusion_pipeline.raw import ResolvedFile, from_table, verify
+from fusion_pipeline.raw import VOLATILE, ResolvedFile, from_table, verify
 from fusion_pipeline.raw import as_table as record
 from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.storage.artefacts import Artefact
@@ -68,7 +68,7 @@ def microdata_assets(
     }
     raw_in = dg.AssetIn([prefix, "raw"])
 
-    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="2", description=descriptions.raw, **common)
+    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="3", description=descriptions.raw, **common)
     @reusable(looks_outside=True)
     def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
         vintage = vintages[context.partition_key]
@@ -79,7 +79,7 @@ def microdata_assets(
             "files": ", ".join(file.role for file in files),
             "files that are not there": ", ".join(r for r in vintage.files if r not in there) or "none",
         }
-        return publish(context, record(files), volatile=("path",), metadata=metadata)
+        return publish(context, record(files), volatile=VOLATILE, metadata=metadata)
 
     @dg.asset(
         key=[prefix, "households"], ins={"raw": raw_in}, description=descriptions.households, **microdata
@@ -145,8 +145,7 @@ def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tup
     parts: dict[str, list[RawPart]] = {}
     for file in files:
         if kind in ("households", file.role):
-            verify(file)
-            parts.setdefault(file.role, []).append(RawPart(file.path, file.absent, file.member))
+            parts.setdefault(file.role, []).append(RawPart(verify(file), file.absent, file.member))
     return ingest.ingest_with_report(parts.pop(kind), load_codebook(vintage.codebook), kind, parts)
 
 

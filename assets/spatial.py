@@ -7,7 +7,7 @@ from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline.geography import dataset_summaries
 from fusion_pipeline.partitions import DATASETS, REGISTRY
-from fusion_pipeline.raw import as_table, from_table
+from fusion_pipeline.raw import VOLATILE, as_table, from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from resources.raw_files import RawFiles
@@ -17,7 +17,7 @@ from resources.raw_files import RawFiles
     key=["spatial", "raw"],
     partitions_def=DATASETS,
     kinds={"file"},
-    code_version="1",
+    code_version="2",
     group_name="spatial",
     owners=["team:geography"],
 )
@@ -26,7 +26,7 @@ def spatial_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Ma
     """The raw files of a spatial dataset as they were found; vintages that are not at hand are left out."""
     files = raw_files.places(REGISTRY.spatial[context.partition_key].files)
     found = ", ".join(file.role for file in files) or "none"
-    return publish(context, as_table(files), volatile=("path",), metadata={"found": found})
+    return publish(context, as_table(files), volatile=VOLATILE, metadata={"found": found})
 
 
 @dg.asset(
@@ -47,7 +47,7 @@ def spatial_summaries(
 ) -> dg.MaterializeResult[Artefact]:
     """A spatial dataset by PUMA: every vintage, for the PUMAs of either census, by housing units."""
     name = context.partition_key
-    paths = {file.role: file.path for file in from_table(raw.read())}
+    paths = {file.role: verify(file) for file in from_table(raw.read())}
     tables = {pumas: concordance.read() for pumas, concordance in concordances.items()}
     result = dataset_summaries.summarize_dataset(name, REGISTRY.spatial[name], paths, tables)
     return publish(

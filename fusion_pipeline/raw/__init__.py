@@ -5,7 +5,16 @@ found so that later steps can tell whether it is still there. Reading the files'
 (`surveys`).
 """
 
-from fusion_pipeline.raw.record import ResolvedFile, as_table, from_table, verify
+from fusion_pipeline.raw.record import VOLATILE, ResolvedFile, as_table, from_table, verify
 from fusion_pipeline.raw.resolving import look_up, resolve, resolve_all
 
-__all__ = ["ResolvedFile", "as_table", "from_table", "look_up", "resolve", "resolve_all", "verify"]
+__all__ = [
+    "VOLATILE",
+    "ResolvedFile",
+    "as_table",
+    "from_table",
+    "look_up",
+    "resolve",
+    "resolve_all",
+    "verify",
+]

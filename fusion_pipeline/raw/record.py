@@ -13,6 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.storage.receipts import sha256
 
 Origin = Literal["mirror", "cache", "download", "simulated"]
 
@@ -27,8 +28,11 @@ SCHEMA = pa.schema(
         ("states", pa.list_(pa.string())),
         ("member", pa.string()),
         ("without", pa.list_(pa.string())),
+        ("mtime_ns", pa.int64()),
     ]
 )
+VOLATILE = ("path", "mtime_ns")
+"""Columns that say where and since when a file lies here, and nothing of what it holds."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class ResolvedFile:
     """Which members to read, if it is a zip archive."""
     without: tuple[str, ...] = ()
     """Roles of other files of the survey that did not come with it."""
+    mtime_ns: int = 0
+    """When it was last written, as it lies there."""
 
 
 def as_table(files: list[ResolvedFile]) -> pa.Table:
@@ -72,31 +78,41 @@ def from_table(table: pa.Table) -> list[ResolvedFile]:
             states=tuple(row["states"]),
             member=row["member"],
             without=tuple(row["without"]),
+            mtime_ns=row["mtime_ns"],
         )
         for row in table.select(SCHEMA.names).to_pylist()
     ]
 
 
-def verify(file: ResolvedFile) -> None:
-    """Check, without reading it, that a file is still there and of the recorded size.
+def verify(file: ResolvedFile) -> Path:
+    """Check that a file is still the one recorded; it is read only if it was written since, of the same size.
+
+    Returns
+    -------
+    Its path.
 
     Raises
     ------
     RawFileError
-        If it vanished or its size changed since it was resolved.
+        If it vanished, or its size or content changed since it was resolved.
     """
     remedy = "Materialize the raw asset again, so that everything made from the file follows."
     try:
-        size = file.path.stat().st_size
+        found = file.path.stat()
     except OSError as error:
         raise RawFileError(
             f"{file.path} ({file.role})",
             f"was there when it was resolved and is not now ({error.strerror}).",
             remedy,
         ) from error
-    if size != file.size:
+    if found.st_size != file.size:
         raise RawFileError(
             f"{file.path} ({file.role})",
-            f"has {size:,} bytes and had {file.size:,} when it was resolved.",
+            f"has {found.st_size:,} bytes and had {file.size:,} when it was resolved.",
             remedy,
         )
+    if found.st_mtime_ns != file.mtime_ns and sha256(file.path) != file.sha256:
+        raise RawFileError(
+            f"{file.path} ({file.role})", "has another content than when it was resolved.", remedy
+        )
+    return file.path

@@ -228,9 +228,20 @@ def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[s
 
 def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:
     path = found.path.absolute()
-    _log.info("%s: %s (%s, %.1f MB)", role, path, origin, path.stat().st_size / 1e6)
-    size = path.stat().st_size
-    return ResolvedFile(role, path, size, digest, origin, found.absent, found.states, member, found.without)
+    there = path.stat()
+    _log.info("%s: %s (%s, %.1f MB)", role, path, origin, there.st_size / 1e6)
+    return ResolvedFile(
+        role,
+        path,
+        there.st_size,
+        digest,
+        origin,
+        found.absent,
+        found.states,
+        member,
+        found.without,
+        there.st_mtime_ns,
+    )
 
 
 def _check(found: _Candidate, digest: str) -> None:

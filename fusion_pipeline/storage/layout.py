@@ -35,10 +35,6 @@ class Layout:
         """Model set of a pair, a directory."""
         return self.root / "models" / pair
 
-    def diagnostics(self, pair: str) -> Path:
-        """Folder of what is known of a pair's common support and use of donors."""
-        return self.root / "diagnostics" / pair
-
     def implicates(self, pair: str) -> Path:
         """Dataset of a pair's implicates: `implicate=07/part-0.parquet` below it."""
         return self.root / "implicates" / pair

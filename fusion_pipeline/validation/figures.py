@@ -143,6 +143,34 @@ def similarity(frame: pd.DataFrame, *, threshold: float = 0.8, source: str = "")
         return canvas.png()
 
 
+def differences(frame: pd.DataFrame, *, beyond: float, source: str = "") -> bytes:
+    """Draw the largest differences of fused marginals from those of comparable donors, largest on top.
+
+    Parameters
+    ----------
+    frame : columns `variable`, `level` and `z`, the difference in standard errors; rows without z are left out
+    beyond : what chance seldom exceeds
+    """
+    frame = frame[np.isfinite(frame["z"].to_numpy(float))]
+    order = np.argsort(-frame["z"].abs().to_numpy(float), kind="stable")[:20]
+    shown = frame.iloc[order]
+    labels = [shortened(f"{row.variable}: {row.level}") for row in shown.itertuples()]
+    at, z = np.arange(len(shown))[::-1], shown["z"].to_numpy(float)
+    colors = np.where(np.abs(z) > beyond, ALERT, FUSED)
+    subtitle = f"in standard errors; the {len(shown)} largest of {len(frame)} marginals"
+    title = "Fused minus comparable donors"
+    with Canvas(title, subtitle, source, height=1.45 + 0.23 * len(shown)) as canvas:
+        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
+        for side in (-beyond, beyond):
+            axes.axvline(side, color=ALERT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.hlines(at, 0, z, color=LINE, linewidth=2.2)
+        axes.scatter(z, at, c=colors.tolist(), s=34, zorder=3, clip_on=False)
+        axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(shown) - 0.3))
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(visible=False)
+        return canvas.png()
+
+
 def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, source: str = "") -> bytes:
     """Draw how much each predictor contributes to the conditional expectations.
 

@@ -200,7 +200,7 @@ def test_the_record_survives_the_trip_through_a_table(tmp_path):
     pq.write_table(as_table(files), tmp_path / "raw.parquet")
     table = pq.read_table(tmp_path / "raw.parquet")
     assert from_table(table) == files
-    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without"]
+    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without", "mtime_ns"]
     assert table.column_names == ours
     assert table.schema.field("absent").type == pa.list_(pa.string())
     assert from_table(as_table([])) == []
@@ -209,9 +209,16 @@ def test_the_record_survives_the_trip_through_a_table(tmp_path):
 def test_a_file_that_vanished_or_changed_since_is_noticed(tmp_path):
     path = _put(tmp_path / "mirror/recs_2015/recs.csv")
     found = _resolve(tmp_path, _file())
-    verify(found)
+    assert verify(found) == path
     with pytest.raises(RawFileError, match="has 20 bytes and had 21"):
         verify(replace(found, size=21))
+    before = path.read_bytes()
+    os.utime(path, ns=(1, 1))
+    verify(found)
+    path.write_bytes(before[::-1])
+    os.utime(path, ns=(2, 2))
+    with pytest.raises(RawFileError, match="another content"):
+        verify(found)
     path.unlink()
     with pytest.raises(RawFileError, match="is not now"):
         verify(found)
