@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Of the Dagster UI.
+PORT   ?= 3000
 STAMP  := $(VENV)/.installed
 export DAGSTER_HOME ?= $(CURDIR)
 # Bytes, figures and timings must not depend on how many thread pools a library opens by itself.
@@ -25,8 +27,9 @@ demo: install    ## simulate the surveys, run one fusion pair end to end, print 
 	$(BIN)/fusion run RECS_2015__ACS_2015 --simulate --demo
 
 ui: install      ## open the Dagster UI on the demo's instance
-	@echo "Dagster UI: http://127.0.0.1:3000/asset-groups (Ctrl-C ends it)"
-	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || { echo "Port $(PORT) is taken, perhaps by another Dagster UI: end that, or choose another: make ui PORT=3001"; exit 1; }
+	@echo "Dagster UI: http://127.0.0.1:$(PORT)/asset-groups (Ctrl-C ends it)"
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: install    ## the fast test suite, a file of tests to each core at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile

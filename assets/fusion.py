@@ -119,6 +119,7 @@ def fusion_harmonized(
             "skipped harmonies": figures.reasons(result.skipped),
             "similarity": figures.image(similarity_figure),
         },
+        left_out={"harmony": result.skipped},
         checks=[
             dg.AssetCheckResult(
                 check_name="similarity",
@@ -229,6 +230,7 @@ def fusion_prepared(
             "dropped spatial predictors": figures.reasons(dropped),
             "skipped fusion variables": figures.reasons(fused.skipped),
         },
+        left_out={"fusion variable": fused.skipped, "spatial predictor": dropped},
     )
 
 

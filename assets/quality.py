@@ -95,7 +95,7 @@ def quality_area_error(
     },
     deps=[dg.AssetKey(["quality", "area_error"])],
 )
-@reusable(recipes.complete)
+@reusable(recipes.report)
 def quality_report(
     context: dg.AssetExecutionContext,
     compute: Compute,

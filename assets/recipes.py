@@ -134,6 +134,11 @@ def _looked_up(content: Codebook) -> dict[str, str]:
     return {path.stem: sha256(path) for path in sorted(paths)}
 
 
+def report(pair: str) -> dict[str, Any]:
+    """Name what the report shows: the finished set, and what of harmonies and plan is left out."""
+    return {**complete(pair), **harmony(pair), **of_pair("fuse", "prices", "forced")(pair)}
+
+
 def _digest(content: Any) -> str:
     """Name validated models by their content; the order of levels and steps is part of it."""
     parts = content if isinstance(content, tuple) else (content,)

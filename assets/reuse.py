@@ -63,7 +63,7 @@ def reusable(
             if receipt is not None and reason is None and not looks_outside:
                 _log.info("%s is reused, version %s", label, receipt.version[:8])
                 store.publish(recipe.asset, recipe.partition)
-                return _kept(receipt)
+                return _kept(receipt, store.layout.origin)
             with measured() as usage:
                 try:
                     result = make(context, **{name: value for name, value in given.items() if name in own})
@@ -76,6 +76,7 @@ def reusable(
             same = looks_outside and reason is None and _version(result) == getattr(receipt, "version", None)
             _log.info("%s is %s", label, "as it was" if same else f"made ({reason or 'found changed'})")
             story = {"reused": same, "made because": "-" if same else reason or "found changed"}
+            story["origin"] = store.layout.origin
             return _recorded(store, recipe, result, {**story, **_shown(usage)})
 
         parameters = [*own.values()]
@@ -144,12 +145,12 @@ def _recorded(
     )
 
 
-def _kept(receipt: Receipt) -> dg.MaterializeResult:
+def _kept(receipt: Receipt, origin: str) -> dg.MaterializeResult:
     metadata = deserialize_value(receipt.account["metadata"], dict)
     value: dict[str, Any] = {"value": Kept()} if receipt.account["table"] else {}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(receipt.version),
-        metadata={**metadata, "reused": True},
+        metadata={**metadata, "reused": True, "origin": origin},
         check_results=[_as_check(check) for check in receipt.account["checks"]],
         **value,
     )

@@ -12,36 +12,46 @@ os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
 )  # read when OpenMP starts: waiting threads must not burn CPU
 
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 
+from fusion_pipeline import measuring
+from fusion_pipeline.measuring import Usage
 
-@dataclass
+
+@dataclass(frozen=True)
 class Measurement:
-    """What one task took; filled in when its block ends."""
+    """What one task took; the figures are there when its block has ended."""
 
     task: str
-    wall: float = 0.0
-    cpu: float = 0.0
-    peak_mib: float = 0.0
+    usage: Usage
+
+    @property
+    def wall(self) -> float:
+        """Seconds on the clock."""
+        return self.usage.seconds
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of all threads."""
+        return self.usage.cpu_seconds
+
+    @property
+    def peak_mib(self) -> float:
+        """Largest resident memory."""
+        return self.usage.peak_bytes / 2**20
 
 
 @contextmanager
 def measured(task: str) -> Iterator[Measurement]:
-    """Measure a block: seconds on the clock, CPU seconds of all threads, largest resident memory."""
-    result = Measurement(task)
-    _forget_peak()
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield result
-    result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
-    result.peak_mib = _peak()
+    """Measure a block under a name."""
+    with measuring.measured() as usage:
+        yield Measurement(task, usage)
 
 
 def calibrate(rows: int = 300_000, repeats: int = 3) -> float:
@@ -77,18 +87,3 @@ def table(measurements: Sequence[Measurement], unit: float) -> str:
         for m in measurements
     ]
     return "\n".join(lines)
-
-
-def _forget_peak() -> None:
-    """Start the kernel's record of peak memory anew, where it allows that (Linux)."""
-    control = Path("/proc/self/clear_refs")
-    if control.exists():
-        control.write_text("5")
-
-
-def _peak() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from fusion_pipeline.fusion.modelset import load_model_set
 from fusion_pipeline.registry import FusionPair, load_registry
@@ -17,15 +18,18 @@ from fusion_pipeline.storage.tables import TableRef
 def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[str, str, str, str, str]]:
     """Describe a pair's artefacts, upstream first: name, rows, columns, data version, inputs."""
     registry = load_registry()
-    donors = [layout.table(("survey", "households"), key) for d in pair.donors for key in registry.behind(d)]
-    donors += [
-        layout.table(("pool", "households"), donor) for donor in pair.donors if donor in registry.pools
-    ]
-    acs = [layout.table(("acs", kind), pair.recipient) for kind in ("households", "persons")]
-    places = [
-        layout.table(("geography", "concordance"), load_registry().pumas_of(pair.recipient)),
-        *(layout.table(("spatial", "summaries"), name) for name in load_registry().spatial),
-        layout.table(("geography", "predictors"), pair.recipient),
+    behind = [key for donor in pair.donors for key in registry.behind(donor)]
+    pools = [donor for donor in pair.donors if donor in registry.pools]
+    stages: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (
+        ("survey", ("raw", "households", "persons", "dictionary"), behind),
+        ("pool", ("households", "persons", "dictionary"), pools),
+        ("acs", ("raw", "households", "persons"), [pair.recipient]),
+        ("geography", ("raw", "concordance"), [registry.pumas_of(pair.recipient)]),
+        ("spatial", ("raw", "summaries"), list(registry.spatial)),
+        ("geography", ("predictors",), [pair.recipient]),
+    )
+    upstream = [
+        layout.table((group, stage), key) for group, names, keys in stages for key in keys for stage in names
     ]
     sides = [
         layout.tables(("fusion", stage), name) / f"{side}.parquet"
@@ -33,7 +37,8 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
         for side in ("donor", "recipient")
     ]
     implicates = sorted(layout.implicates(name).glob("implicate=*/part-0.parquet"))
-    for path in [*donors, *acs, *places, *sides, *implicates]:
+    finished = [layout.table(("fusion", "microdata"), name), layout.marginals(name)]
+    for path in [*upstream, *sides, *implicates, *finished]:
         label = str(path.relative_to(layout.root).with_suffix(""))
         if not path.exists():
             yield label, "-", "-", "not materialized", ""
@@ -51,10 +56,15 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
             inputs,
         )
     versions = (
-        (layout.plan(name), lambda path: hashlib.sha256(path.read_bytes()).hexdigest()),
+        (layout.plan(name), _digest),
         (layout.model_set(name), lambda path: load_model_set(path).fingerprint),
+        (layout.area_error(name), _digest),
         (layout.report(name), lambda _: "there"),
     )
     for path, version in versions:
         state = version(path)[:8] if path.exists() else "not materialized"
         yield str(path.relative_to(layout.root)), "", "", state, ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -21,7 +21,7 @@ from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.keys import row_positions
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "1"
+VERSION = "2"
 KEYS = ("survey", "hid", "weight")
 _log = logging.getLogger(__name__)
 

@@ -186,6 +186,16 @@ def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return dead
 
 
+def record_of_runs(instance: dg.DagsterInstance) -> str:
+    """Say where an instance records its runs: a folder, or the kind of its database (addresses may hold passwords)."""
+    if not instance.is_persistent:
+        return "memory"
+    storage = instance.get_ref().storage_data
+    if storage is None:
+        return instance.root_directory
+    return storage.config_dict.get("base_dir") or storage.class_name
+
+
 def throwaway_instance() -> dg.DagsterInstance:
     """Make an instance in memory: what it records is gone when the process ends."""
     return dg.DagsterInstance.ephemeral()

@@ -81,10 +81,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             raise StorageError(
                 f"{asset.to_user_string()}[{partition or ''}]",
                 f"has not been materialized ({path} does not exist).",
-                "Materialize it first, in the UI or with `fusion run PAIR`.",
+                self._remedy(asset, partition, pair=wanted is PairTables),
             )
         return open_pair(path) if wanted is PairTables else TableRef(path)
 
-    def _path(self, asset: dg.AssetKey, partition: str | None, *, pair: bool) -> Path:
-        layout = Layout(Path(self.root))
+    def _remedy(self, asset: dg.AssetKey, partition: str | None, *, pair: bool) -> str:
+        other = Layout(Path(self.root)).other
+        if not self._path(asset, partition, pair=pair, layout=other).exists():
+            return "Materialize it first, in the UI or with `fusion run PAIR`."
+        return (
+            f"It is there for {other.origin} raw files, in {other.root}, and the UI shows both: set "
+            f"FUSION_SOURCE={other.origin}{' (or FUSION_RAW to the mirror folder)' if other.origin == 'public' else ''}"
+            " and start again, or materialize it for these settings."
+        )
+
+    def _path(
+        self, asset: dg.AssetKey, partition: str | None, *, pair: bool, layout: Layout | None = None
+    ) -> Path:
+        layout = layout or Layout(Path(self.root))
         return layout.tables(asset.path, str(partition)) if pair else layout.table(asset.path, partition)

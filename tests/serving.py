@@ -70,15 +70,17 @@ def fusion(folder: Path, *words: str) -> str:
 
 
 @contextmanager
-def serve(home: Path, log: Path) -> Iterator[DagsterUI]:
-    """Run `dagster dev` on the instance of a folder, with the code location loaded."""
+def serve(
+    home: Path, log: Path, server: tuple[str, ...] = ("dagster", "dev"), workspace: str = "workspace.yaml"
+) -> Iterator[DagsterUI]:
+    """Run `dagster dev`, or the web server alone, on the instance of a folder, with the code location loaded."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [program("dagster"), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", port]
+    command = [program(server[0]), *server[1:], "-w", workspace, "-h", "127.0.0.1", "-p", port]
     ui = DagsterUI(f"http://127.0.0.1:{port}", Layout(home / "data" / "simulated"))
     with log.open("w") as output:
-        server = subprocess.Popen(
+        started = subprocess.Popen(
             command,
             cwd=home,
             env=environment(home),
@@ -88,12 +90,12 @@ def serve(home: Path, log: Path) -> Iterator[DagsterUI]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: _loaded(ui, server), 120, "the code location to be loaded")
+        wait_until(lambda: _loaded(ui, started), 120, "the code location to be loaded")
         yield ui
     finally:
         # The group holds the web server, the daemon, the code servers and the runs.
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:

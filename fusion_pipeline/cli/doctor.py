@@ -33,7 +33,7 @@ def doctor() -> None:
 
 
 def _instance() -> Iterator[Finding]:
-    from fusion_pipeline.running import dead_runs, local_instance
+    from fusion_pipeline.running import dead_runs, local_instance, record_of_runs
 
     try:
         instance = local_instance()
@@ -46,7 +46,7 @@ def _instance() -> Iterator[Finding]:
         return
     with instance:
         dead = dead_runs(instance)
-        found = f"{instance.get_runs_count()} runs recorded in {instance.root_directory}"
+        found = f"{instance.get_runs_count()} runs recorded in {record_of_runs(instance)}"
         if dead:
             told = f"{found}; {len(dead)} of them were killed and still hold what they held"
             yield Finding("instance", "doubtful", told, "The next `fusion run` releases it.")

@@ -45,9 +45,9 @@ def fuse(pair: str, implicates: str, force: bool, unrecorded: bool, address: str
     else:
         for chunk in spread([str(run.partition) for run in runs], settings, address, force=force):
             _tell(chunk.partition, chunk.reused, chunk.seconds, f" on {chunk.machine}")
-    console.print(f"implicates  {Layout(settings.root).implicates(pair)}")
+    console.print(f"implicates  {Layout(settings.root).implicates(pair)}", soft_wrap=True)
 
 
 def _tell(partition: str, reused: bool, seconds: float, where: str = "") -> None:
     state = "reused" if reused else "drawn"
-    console.print(f"[green]✓[/] {partition}  [dim]{state}{where}, {seconds:.1f} s[/]")
+    console.print(f"[green]✓[/] {partition}  [dim]{state}{where}, {seconds:.1f} s[/]", soft_wrap=True)

@@ -54,6 +54,8 @@ def main(quiet: bool, log_json: bool) -> None:
     handler.set_name(_HANDLER)
     if log_json:
         handler.setFormatter(JsonLines())
+    # At the handler: Dagster sets the logger's own level, by dagster.yaml, when a run begins.
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -28,22 +28,28 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
     settings = load_settings(**({"source": "simulated"} if simulate else {}))
     layout = Layout(settings.root)
     console.print(
-        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}"
+        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}",
+        soft_wrap=True,
     )
     with local_instance() as instance:
         for job, outcome in run_pair(pair, settings, instance, force=force):
             label = f"{job.job} {job.partition or ''}"
             if outcome is None:
-                console.print(f"[dim]▸ {label}[/]")
+                console.print(f"[dim]▸ {label}[/]", soft_wrap=True)
                 continue
             failed = [check for check in outcome.checks if not check.passed]
             verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
             made = f"{len(outcome.materialized)} materialized, {len(outcome.reused)} reused"
-            console.print(f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]")
+            console.print(
+                f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]", soft_wrap=True
+            )
             for check in failed:
                 where = f"{check.asset_key.to_user_string()} {check.check_name}"
-                console.print(f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)")
+                console.print(
+                    f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)",
+                    soft_wrap=True,
+                )
     if demo:
         console.print(demo_table(pair, settings, IMPLICATES.count))
-    console.print(f"implicates  {layout.implicates(pair)}")
-    console.print(f"report      {layout.report(pair)}")
+    console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)
+    console.print(f"report      {layout.report(pair)}", soft_wrap=True)

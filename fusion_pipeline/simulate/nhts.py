@@ -173,6 +173,7 @@ def _person_columns(sample: Sample, year: int, rng: np.random.Generator) -> Colu
     weight = np.round(sample.weight[people.household[asked]] * np.exp(0.1 * rng.normal(size=m)), 5)
     trips = sample.travel.trips
     rides = np.bincount(trips.person, trips.mode == 3, minlength=len(asked))[asked] > 0
+    days = np.minimum(rng.poisson(TRANSIT_DAYS[rides.astype(int)]), 30)
     return {
         "HOUSEID": sample.hid[people.household[asked]],
         "PERSONID": people.order[asked],
@@ -194,7 +195,7 @@ def _person_columns(sample: Sample, year: int, rng: np.random.Generator) -> Colu
         "HEALTH": np.clip(np.round(2.2 + 0.012 * (age - 40) + 0.8 * rng.normal(size=m)), 1, 5).astype(int),
         "DELIVER": np.where(adult, rng.poisson(2.5, m), -1),
         "CNTTDTR": np.bincount(trips.person, minlength=len(asked))[asked],
-        "PTUSED": np.where(age >= 16, np.minimum(rng.poisson(TRANSIT_DAYS[rides.astype(int)]), 30), -1),
+        "PTUSED": np.where(age >= 16, days, 0 if year == 2017 else -1),
     }
 
 

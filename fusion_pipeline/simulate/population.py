@@ -17,20 +17,7 @@ from fusion_pipeline.simulate.place import Places
 
 Array = np.ndarray
 
-DWELLINGS = (
-    "mobile",
-    "detached",
-    "attached",
-    "units_2",
-    "units_4",
-    "units_9",
-    "units_19",
-    "units_49",
-    "units_50",
-)
-TENURES = ("mortgage", "clear", "rent", "no_rent")
 HEAT_FUELS = ("gas", "propane", "electricity", "oil", "coal", "wood", "solar", "other", "none")
-PAYERS = ("household", "in_rent", "in_electricity", "not_used")
 MAX_CHILDREN, MAX_OTHERS = 6, 4
 
 
@@ -49,7 +36,9 @@ class Households:
     """Whether anybody but the reference person is a relative."""
     income: Array
     tenure: Array
+    """0 mortgage, 1 owned clear, 2 rented, 3 without rent."""
     dwelling: Array
+    """0 mobile home, 1 detached, 2 attached; of units 3: 2, 4: 3-4, 5: 5-9, 6: 10-19, 7: 20-49, 8: 50 or more."""
     built: Array
     """Year."""
     moved: Array
@@ -64,6 +53,7 @@ class Households:
     uses_propane: Array
     electricity_payer: Array
     gas_payer: Array
+    """Both: 0 the household, 1 in the rent, 2 with the electricity, 3 not used."""
     vehicles: Array
     internet: Array
     computers: Array

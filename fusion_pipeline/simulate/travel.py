@@ -22,9 +22,7 @@ VEHICLE_TYPES = ("automobile", "van", "suv", "pickup", "truck", "rv", "motorcycl
 FUELS = ("gas", "diesel", "alternative", "other")
 _TYPE_SHARES = np.array([0.50, 0.07, 0.22, 0.16, 0.004, 0.006, 0.035, 0.005])
 _MILES_PER_GALLON = np.array([26.0, 21.0, 21.0, 18.0, 10.0, 9.0, 45.0, 20.0])
-PURPOSES = ("home", "work", "school", "medical", "shopping", "social", "care", "meals", "other")
 _PURPOSE_SHARES = np.array([0.34, 0.12, 0.03, 0.015, 0.18, 0.14, 0.07, 0.08, 0.025])
-MODES = ("walk", "bicycle", "car", "bus", "taxi", "other")
 LIKERT_CUTS = {
     "place": (-1.6, -0.69, 0.16, 1.2),
     "price": (-1.2, -0.49, 0.02, 0.83),
@@ -63,7 +61,9 @@ class Trips:
     order: Array
     """1, 2, ... of the person."""
     purpose: Array
+    """0 home, 1 work, 2 school, 3 medical, 4 shopping, 5 social, 6 care, 7 meals, 8 other."""
     mode: Array
+    """0 walk, 1 bicycle, 2 car, 3 bus, 4 taxi, 5 other."""
     miles: Array
     minutes: Array
 

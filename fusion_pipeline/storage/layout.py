@@ -18,6 +18,16 @@ class Layout:
 
     root: Path
 
+    @property
+    def origin(self) -> str:
+        """Where the raw files come from: `simulated` or `public`."""
+        return self.root.name
+
+    @property
+    def other(self) -> Layout:
+        """Layout of the artefacts of the other origin, which never mix with these."""
+        return Layout(self.root.with_name("public" if self.origin == "simulated" else "simulated"))
+
     def table(self, asset: Sequence[str], partition: str | None = None) -> Path:
         """Path of an asset's only table, `survey/households/RECS_2015.parquet`."""
         folder = self.root.joinpath(*asset)

@@ -25,6 +25,8 @@ from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.atomic import atomic_file
 
 PROVENANCE = b"fusion_pipeline"
+LEFT_OUT = "left out"
+"""Part of a provenance: kind -> name -> why the table lacks what was declared, such as a harmony."""
 _LEVELS = b"levels"
 
 

@@ -125,7 +125,8 @@ class Codebook(Entry):
 
         Returns
         -------
-        Variable, or `rep_1`, ... -> the absent raw column, or `file <role>`.
+        Variable, or `rep_1`, ... -> the absent raw columns, or `file <role>`, apart by commas; of replicate weights
+        the first.
         """
         entry = self.respondent(kind)
         lacking = {role: {column.lower() for column in columns} for role, columns in absent.items()}
@@ -136,11 +137,14 @@ class Codebook(Entry):
             needs |= {f"rep_{number}": behind for number in range(1, replicates.count + 1)}
         found: dict[str, str] = {}
         for name, sources in needs.items():
+            wanting: dict[str, None] = {}
             for role, raw in sources:
                 if role not in lacking:
-                    found.setdefault(name, f"file {role}")
+                    wanting[f"file {role}"] = None
                 elif raw.lower() in lacking[role]:
-                    found.setdefault(name, raw if role == kind else f"{role}.{raw}")
+                    wanting[raw if role == kind else f"{role}.{raw}"] = None
+            if wanting:
+                found[name] = ", ".join(wanting) if name in entry.everything else next(iter(wanting))
         return found
 
     def missing(self, variable: Variable) -> tuple[str, ...]:

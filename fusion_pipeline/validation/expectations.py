@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import pandas as pd
@@ -157,8 +158,9 @@ def _aspect(aspect: Aspect) -> dict[str, Any]:
     return {"meta": {"aspect": aspect}}
 
 
+@cache
 def _batches() -> Callable[[pd.DataFrame, list[Any]], list[Finding]]:
-    """Open a context, and return what evaluates expectations on a frame."""
+    """Open a context, once a process, and return what evaluates expectations on a frame; it keeps no frame."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig

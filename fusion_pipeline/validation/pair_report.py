@@ -21,10 +21,11 @@ from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.geography.concordance import add_areas
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.harmonize import similarity
+from fusion_pipeline.preparation import absent_predictors
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import LEFT_OUT, TableRef
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
@@ -139,6 +140,7 @@ def write_pair_report(
             figure=figures.similarity(alike, source=source),
             table=alike,
         ),
+        left_out_section(pair, harmonized.donor, prepared.donor),
     ]
     summary = {
         "Fusion pair": pair,
@@ -152,6 +154,27 @@ def write_pair_report(
     write_report(path, title=f"{pair}: what was fused, and how well", summary=summary, sections=sections)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     return PairReport(path, digest, tuple(png for _, png, _ in estimates[:3]))
+
+
+def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Section:
+    """Name what the registry and the harmonies ask for and this pair's files cannot give.
+
+    Parameters
+    ----------
+    pair : name in the registry
+    harmonized, prepared : the donor's tables, which carry what was left out on the way to them
+    """
+    entry = load_registry().pair(pair)
+    named = {**harmonized.provenance[LEFT_OUT], **prepared.provenance[LEFT_OUT]}
+    named["predictor asked for"] = absent_predictors(entry.forced, entry.prices, prepared.columns)
+    rows = [(kind, name, why) for kind, reasons in named.items() for name, why in reasons.items()]
+    return Section(
+        "Left out, and why",
+        "Harmonies, fusion variables and predictors that are declared for this pair and that its files cannot give."
+        if rows
+        else "Nothing: the files give all that is declared for this pair.",
+        table=pd.DataFrame(rows, columns=["kind", "left out", "why"]) if rows else None,
+    )
 
 
 def _grouping(households: TableRef) -> str:

@@ -154,3 +154,21 @@ def test_input_that_may_have_no_partition_comes_as_nothing(io) -> None:
     definitions, seen = pooling(io, {"A_2015": "pooled"}, **{MAY_BE_NONE: True})
     make(definitions, ("survey/households", "A_2015"), ("fusion/harmonized", "forgotten"))
     assert seen == [{}]
+
+
+@pytest.mark.parametrize(("here", "there"), [("simulated", "public"), ("public", "simulated")])
+def test_artefact_of_the_other_origin_is_named_with_the_setting_that_leads_to_it(
+    tmp_path, here, there
+) -> None:
+    hand_over(
+        ParquetIOManager(root=str(tmp_path / there)),
+        "fusion/located",
+        {"donor": TABLE, "recipient": TABLE},
+        "A_2015",
+    )
+    with pytest.raises(StorageError, match=rf"has not been materialized.*FUSION_SOURCE={there}") as told:
+        ask(ParquetIOManager(root=str(tmp_path / here)), "fusion/located", PairTables, "A_2015")
+    assert str(tmp_path / there) in str(told.value)
+    # The other year is in neither folder.
+    with pytest.raises(StorageError, match="fusion run PAIR"):
+        ask(ParquetIOManager(root=str(tmp_path / here)), "fusion/located", PairTables, "A_2017")

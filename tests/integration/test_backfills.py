@@ -9,27 +9,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from fusion_pipeline.partitions import IMPLICATES, REGISTRY
+from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import chunk_runs, run_all, run_pair
 from fusion_pipeline.storage.tables import TableRef
 from tests.conftest import PAIR, Run, materialize
+from tests.lineage import downstream, of_pair
 from tests.serving import DagsterUI, make_home, serve, wait_until
 
 pytestmark = pytest.mark.slow
 
 CHUNKS = {("fusion/implicates", f"{PAIR}|{chunk}") for chunk in IMPLICATES.chunks}
-OF_PAIR = {
-    *(
-        (f"fusion/{name}", PAIR)
-        for name in ("harmonized", "located", "prepared", "plan", "models", "microdata")
-    ),
-    *CHUNKS,
-    ("quality/area_error", PAIR),
-    ("quality/report", PAIR),
-}
-OF_RECS = {(f"survey/{name}", "RECS_2015") for name in ("raw", "households", "persons", "dictionary")}
-OF_ACS = {(f"acs/{name}", "2015") for name in ("raw", "households", "persons")}
+OF_RECS = downstream(("survey/raw", "RECS_2015")) & of_pair()
+OF_ACS = downstream(("acs/raw", "2015")) & of_pair()
 LAUNCH = """mutation Launch($parameters: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $parameters) {
     __typename
@@ -104,12 +96,12 @@ def test_nothing_changed_and_nothing_is_made(pair) -> None:
 
 def test_change_of_recs_makes_what_depends_on_it_and_nothing_else(pair) -> None:
     edit(pair.layout, "surveys", "RECS_2015")
-    assert again(pair) == OF_RECS | OF_PAIR
+    assert again(pair) == OF_RECS
 
 
 def test_change_of_an_acs_year_makes_what_depends_on_it_and_nothing_else(pair) -> None:
     edit(pair.layout, "recipients", "2015")
-    assert again(pair) == OF_ACS | {("geography/predictors", "2015")} | OF_PAIR
+    assert again(pair) == OF_ACS
 
 
 def test_lost_chunk_is_made_alone_with_the_same_bytes(pair) -> None:
@@ -131,10 +123,7 @@ def test_range_of_chunks_is_drawn_by_itself_and_the_pair_then_reuses_it(pair) ->
 
 
 def test_force_makes_everything_again(pair) -> None:
-    places = {(f"geography/{name}", key) for name in ("raw", "concordance") for key in REGISTRY.geography}
-    places |= {(f"spatial/{name}", key) for name in ("raw", "summaries") for key in REGISTRY.spatial}
-    places.add(("geography/predictors", "2015"))
-    assert again(pair, force=True) == OF_RECS | OF_ACS | places | OF_PAIR
+    assert again(pair, force=True) == of_pair()
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +210,9 @@ def test_backfill_of_a_range_of_chunks_that_are_there_reuses_them_unless_forced(
 
 def test_backfill_of_a_changed_survey_year_and_what_depends_on_it(ui) -> None:
     edit(ui.layout, "surveys", "RECS_2015")
-    wanted = OF_RECS | OF_PAIR
-    assert backfill(ui, wanted) == dict.fromkeys(wanted, False)
+    assert backfill(ui, OF_RECS) == dict.fromkeys(OF_RECS, False)
 
 
 def test_backfill_of_a_whole_pair_with_nothing_changed_reuses_all_of_it(ui) -> None:
-    assert backfill(ui, OF_PAIR) == dict.fromkeys(OF_PAIR, True)
+    whole = downstream(("fusion/harmonized", PAIR))
+    assert backfill(ui, whole) == dict.fromkeys(whole, True)

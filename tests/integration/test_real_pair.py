@@ -142,6 +142,10 @@ def test_harmonies_and_variables_that_are_skipped_are_named(real) -> None:
     assert named(metadata(real, "fusion/prepared")["skipped fusion variables"]) == SKIPPED_VARIABLES
     left_out = metadata(real, "survey/households")["variables left out"]
     assert set(left_out) >= SKIPPED_VARIABLES
+    _, section = real.layout.report(PAIR).read_text().split("<h2>Left out, and why</h2>")
+    rows = re.findall(r"<tr><td>([\w ]+)</td><td>(\w+)</td>", section.partition("</section>")[0])
+    assert {name for kind, name in rows if kind == "harmony"} == SKIPPED_HARMONIES
+    assert {name for kind, name in rows if kind == "fusion variable"} == SKIPPED_VARIABLES
 
 
 def test_every_drawn_value_occurs_among_the_donors(fused, recs) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
@@ -43,6 +44,16 @@ def dagster_ui(dagster_home: Path, pytestconfig: pytest.Config) -> Iterator[Dags
     """`dagster dev` on the instance of `dagster_home`, with the code location loaded."""
     log = pytestconfig.stash[LOG] = dagster_home / "dagster_dev.log"
     with serve(dagster_home, log) as ui:
+        yield ui
+
+
+@pytest.fixture
+def one_pair(dagster_home: Path) -> Iterator[DagsterUI]:
+    """The same instance as one would see it whose registry holds this pair alone."""
+    location = {"python_file": {"relative_path": str(Path(__file__).with_name("one_pair.py"))}}
+    (dagster_home / "one_pair.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
+    # No second daemon: the first one may still be there.
+    with serve(dagster_home, dagster_home / "one_pair.log", ("dagster-webserver",), "one_pair.yaml") as ui:
         yield ui
 
 

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from tests.lineage import neighbours, of_pair
+
 pytestmark = pytest.mark.ui
 PICTURES = Path(__file__).parents[2] / "artifacts" / "ui"
 LOCATION = "fusion_pipeline"
-GROUPS = ("fusion", "geography", "quality", "recipient", "spatial", "survey")
+GROUPS = ("fusion", "geography", "pool", "quality", "recipient", "spatial", "survey")
 # Of every box in the lineage graph: text, whether it is a group's, the four edges on the screen, the colour.
 BOXES = """elements => elements.filter(e => e.textContent).map(e => {
   const r = e.getBoundingClientRect(), coloured = e.querySelector("[style*=--minimal-bg]") ?? e;
@@ -43,22 +45,26 @@ def assets() -> set[tuple[str, str]]:
 def test_lineage_of_the_whole_location_shows_every_asset_in_its_group(page: Page, assets) -> None:
     # As high as this, the zoom slider in the corner does not lie over the graph.
     page.set_viewport_size({"width": 1600, "height": 1500})
-    page.goto("/asset-groups")
-    graph = page.locator("svg foreignObject")
-    expect(graph.filter(has_text="quality").first).to_be_visible()
-    page.screenshot(path=PICTURES / "groups.png")
-    page.mouse.click(1000, 1400, button="right")
-    page.get_by_role("menuitem", name="Expand all groups").click()
-    expect(page).to_have_url(re.compile("expanded="))
-    page.reload()  # fits the zoom to the expanded graph
+    graph = _expand(page)
     expect(graph.filter(has_text="report")).to_be_visible()
     # Light: not materialized, or not yet known; red: a run or a check failed.
     for colour in ("light", "red"):
-        expect(graph.locator(f'[style*="--minimal-bg: var(--color-background-{colour})"]')).to_have_count(0)
+        expect(_coloured(graph, colour)).to_have_count(0)
     boxes = _drawn(graph, lambda drawn: len(drawn) == len(assets) + len({group for group, _ in assets}))
     assert {(_group_around(box, boxes), box[0]) for box in boxes if not box[1]} == assets
     assert {box[0] for box in boxes if box[1]} == {group for group, _ in assets} == set(GROUPS)
+
+
+def test_graph_of_a_pair_alone_is_green_but_for_the_pools_that_it_has_not(browser, one_pair, assets) -> None:
+    page = browser.new_page(
+        base_url=one_pair.url, viewport={"width": 2400, "height": 1500}, device_scale_factor=2
+    )
+    graph = _expand(page)
+    expect(_coloured(graph, "green")).to_have_count(len({asset for asset, _ in of_pair()}))
+    boxes = _drawn(graph, lambda drawn: len(drawn) == len(assets) + len(GROUPS))
+    assert {(_group_around(box, boxes), box[0]) for box in boxes if not box[1]} == assets
     _picture_of_graph(page, boxes)
+    page.close()
 
 
 def test_lineage_of_group_fusion_shows_its_assets_and_their_neighbours(page: Page, assets) -> None:
@@ -68,13 +74,7 @@ def test_lineage_of_group_fusion_shows_its_assets_and_their_neighbours(page: Pag
     others = {box[0] for box in boxes} - of_group
     # Links to what lies outside of the group carry an icon before the name.
     assert {re.sub("^open_in_new", "", name) for name in others} == {
-        "households",
-        "persons",
-        "raw",
-        "concordance",
-        "predictors",
-        "summaries",
-        "report",
+        asset.split("/")[-1] for asset in neighbours("fusion")
     }
     page.screenshot(path=PICTURES / "group_fusion.png")
 
@@ -101,7 +101,7 @@ def test_similarity_check_of_a_pair_shows_its_figure(page: Page, dagster_ui) -> 
     page.goto("/assets/fusion/harmonized?view=checks&checkDetail=similarity")
     expect(page.get_by_text(re.compile("similarity of every harmonized predictor"))).to_be_visible()
     expect(page.get_by_text(dagster_ui.pair, exact=True)).to_be_visible()
-    page.get_by_text("[Show Markdown]").click()
+    _metadata(page, "similarity").get_by_text("[Show Markdown]").click()
     _see_figure(page)
     page.screenshot(path=PICTURES / "similarity.png")
 
@@ -121,7 +121,13 @@ def test_every_group_offers_a_choice_of_partitions(page: Page, group: str) -> No
     page.goto(f"/locations/{LOCATION}/asset-groups/{group}/lineage")
     page.get_by_role("button", name="Materialize").first.click()
     dialog = page.locator(".dagster-dialog")
-    expect(dialog.get_by_text("Select a partition or create one")).to_be_visible()
+    choice = dialog.get_by_text("Select a partition or create one")
+    confirm = dialog.get_by_role("button", name="Confirm")
+    # The UI asks first where something upstream was never made, as the pools that the pair does without.
+    expect(choice.or_(confirm).first).to_be_visible()
+    if confirm.is_visible():
+        confirm.click()
+    expect(choice).to_be_visible()
     page.screenshot(path=PICTURES / f"choice_{group}.png")
 
 
@@ -153,6 +159,24 @@ def test_lost_implicates_are_drawn_again_from_the_browser_with_the_same_bytes(pa
     page.screenshot(path=PICTURES / "run.png")
     assert dagster_ui.run_status(run) == "SUCCESS"
     assert [file.read_bytes() for file in files] == before
+
+
+def _expand(page: Page) -> Locator:
+    """Lineage of all groups, expanded, in the whole of the window: its boxes."""
+    page.goto("/asset-groups")
+    graph = page.locator("svg foreignObject")
+    expect(graph.filter(has_text="quality").first).to_be_visible()
+    page.screenshot(path=PICTURES / "groups.png")
+    page.mouse.click(1000, 1400, button="right")
+    page.get_by_role("menuitem", name="Expand all groups").click()
+    expect(page).to_have_url(re.compile("expanded="))
+    page.reload()  # fits the zoom to the expanded graph
+    return graph
+
+
+def _coloured(graph: Locator, colour: str) -> Locator:
+    """Boxes of assets in a colour that tells their state."""
+    return graph.locator(f'[style*="--minimal-bg: var(--color-background-{colour})"]')
 
 
 def _drawn(graph: Locator, complete: Callable[[list[Box]], bool]) -> list[Box]:

@@ -1,14 +1,16 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
+import logging
 import sys
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from fusion_pipeline import estimating
+from fusion_pipeline import estimating, running
 from fusion_pipeline.cli import main
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.errors import FusionError
@@ -253,3 +255,45 @@ def test_harmony_show_prints_both_distributions_with_the_names_of_the_groups(run
     wrong = run("harmony", "show", PAIR, "hhsex__gender")
     assert wrong.exit_code == 1
     assert "Choose one of: hhsex__sex, hhage__agep" in wrong.output
+
+
+@dg.op
+def ingest() -> None:
+    logging.getLogger("fusion_pipeline.surveys").info("households: 5,686 rows")
+    logging.getLogger("fusion_pipeline.surveys").warning("a receipt is damaged")
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """Have `run` execute one job that logs, on an instance that manages the package's logger as dagster.yaml does."""
+    managed = {"managed_python_loggers": ["fusion_pipeline"], "python_log_level": "INFO"}
+
+    def run_pair(pair, _settings, instance, **_options):
+        wanted = running.JobRun("ingest_survey", "a survey-year with a name as long as those of pools can be")
+        yield wanted, None
+        made = dg.GraphDefinition("ingest_all", node_defs=[ingest]).to_job()
+        result = made.execute_in_process(run_config=running._QUIET, instance=instance)
+        assert result.success
+        yield wanted, running.Outcome(28.0, [], [])
+
+    monkeypatch.setattr(running, "run_pair", run_pair)
+    with dg.instance_for_test(overrides={"python_logs": managed}) as instance:
+        monkeypatch.setattr(running, "local_instance", lambda: instance)
+        yield
+
+
+def test_quiet_run_shows_warnings_and_no_progress_whatever_the_instance_says(run, job) -> None:
+    told = run("run", PAIR)
+    assert told.exit_code == 0, told.output
+    assert "a receipt is damaged" in told.output
+    assert "households: 5,686 rows" not in told.output
+    assert "households: 5,686 rows" in CliRunner().invoke(main, ["run", PAIR]).output
+
+
+def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:
+    monkeypatch.setattr(console, "_width", 80)
+    lines = run("run", PAIR).output.splitlines()
+    [line] = [line for line in lines if line.startswith("✓")]
+    assert len(line) > 80
+    assert line.endswith("28.0 s")
+    assert any(line.endswith(f"{PAIR}.html") for line in lines)

@@ -95,8 +95,16 @@ def test_command_shows_findings_and_says_by_its_code_whether_something_is_wrong(
     monkeypatch.setattr(running, "local_instance", dg.DagsterInstance.ephemeral)
     well = CliRunner().invoke(main, ["--quiet", "doctor"])
     assert well.exit_code == 0, well.output
-    assert "0 runs recorded" in well.output
+    assert "0 runs recorded in memory" in well.output
     monkeypatch.setenv("FUSION_THREADS", "999")
     ill = CliRunner().invoke(main, ["--quiet", "doctor"])
     assert ill.exit_code == 1
     assert "✗ threads" in ill.output
+
+
+def test_doctor_says_in_which_folder_of_dagster_yaml_runs_are_recorded(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "runs"
+    (tmp_path / "dagster.yaml").write_text(f"storage: {{sqlite: {{base_dir: {folder}}}}}")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with running.local_instance() as instance:
+        assert running.record_of_runs(instance) == str(folder)

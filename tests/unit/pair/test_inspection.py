@@ -28,14 +28,28 @@ def rows(layout: Layout) -> dict[str, tuple[str, ...]]:
 
 def test_every_stage_of_an_unmade_pair_is_listed_as_not_materialized(layout) -> None:
     found = rows(layout)
-    assert list(found)[:3] == ["survey/households/RECS_2015", "acs/households/2015", "acs/persons/2015"]
+    assert list(found)[:7] == [
+        *(f"survey/{stage}/RECS_2015" for stage in ("raw", "households", "persons", "dictionary")),
+        *(f"acs/{stage}/2015" for stage in ("raw", "households", "persons")),
+    ]
     assert {
         f"fusion/{stage}/{NAME}/{side}"
         for stage in ("harmonized", "located", "prepared")
         for side in ("donor", "recipient")
     } < set(found)
-    assert list(found)[-3:] == [f"fusion/plan/{NAME}.json", f"models/{NAME}", f"reports/{NAME}.html"]
+    assert list(found)[-6:] == [
+        *(f"fusion/{stage}/{NAME}" for stage in ("microdata", "marginals")),
+        *(f"fusion/plan/{NAME}.json", f"models/{NAME}"),
+        *(f"quality/area_error/{NAME}.json", f"reports/{NAME}.html"),
+    ]
     assert {row[2] for row in found.values()} == {"not materialized"}
+
+
+def test_tables_of_a_pool_and_of_the_survey_years_behind_it_are_listed(layout) -> None:
+    name = "CEI_2015-2019__ACS_2019"
+    found = [row[0] for row in artefacts_of(load_registry().pair(name), name, layout)]
+    assert {f"pool/{stage}/CEI_2015-2019" for stage in ("households", "persons", "dictionary")} < {*found}
+    assert {"survey/raw/CEI_2017", "survey/persons/CEI_2017"} < {*found}
 
 
 def test_artefact_shows_its_size_version_and_the_versions_it_was_made_from(layout) -> None:

@@ -106,6 +106,12 @@ def test_variables_of_absent_columns_and_what_derives_from_them_are_left_out_by_
     assert "insecure (no COLD)" in caplog.text
 
 
+def test_every_absent_column_of_a_variable_is_named(toy, toy_file):
+    part = toy_file({}, without=("COLD", "LATE"))
+    _, report = ingest_with_report([RawPart(part.path, ("COLD", "LATE"))], toy, "households")
+    assert report.left_out["insecure"] == "LATE, COLD"
+
+
 def test_absent_replicate_weights_are_left_out_together(toy, toy_file):
     part = toy_file({}, without=("WT2",))
     table, report = ingest_with_report([RawPart(part.path, ("WT2",))], toy, "households")

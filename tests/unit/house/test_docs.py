@@ -1,0 +1,36 @@
+"""Numbers and messages that the documents quote are those of the code."""
+
+import re
+from pathlib import Path
+
+from fusion_pipeline.fusion.boosting import SIZE_FOLDS, Tuning
+from fusion_pipeline.registry import load_registry
+
+ROOT = Path(__file__).parents[3]
+
+
+def words(name: str) -> str:
+    return " ".join((ROOT / name).read_text().split())
+
+
+def test_the_method_tells_the_settings_that_models_are_fitted_with() -> None:
+    used, told = Tuning(), words("docs/method.md")
+    assert f"({used.leaves[0]} to {used.leaves[-1]})" in told
+    assert f"learning rate {used.learning_rate} (classes {used.class_learning_rate})" in told
+    assert (
+        f"{used.folds} stratified (optionally grouped) folds choose size ({['none', 'one', 'two'][SIZE_FOLDS]} of them)"
+        in told
+    )
+    assert f"stopping after {used.patience} rounds without improvement" in told
+    assert f"patience of {used.patience} rounds" in words("docs/weaknesses.md")
+
+
+def test_messages_of_ingestion_that_are_explained_are_those_it_gives() -> None:
+    explained = re.findall(r"`IngestError[^`]* in \d+ rows ([^`]+)`", words("docs/your-own-survey.md"))
+    assert explained
+    given = (ROOT / "fusion_pipeline" / "surveys" / "coding.py").read_text()
+    assert [message for message in explained if f'"{message}"' not in given] == []
+
+
+def test_the_readme_counts_the_pairs_of_the_registry() -> None:
+    assert f"{len(load_registry().pairs)} fusion pairs" in words("README.md")
