@@ -200,7 +200,7 @@ def test_the_record_survives_the_trip_through_a_table(tmp_path):
     pq.write_table(as_table(files), tmp_path / "raw.parquet")
     table = pq.read_table(tmp_path / "raw.parquet")
     assert from_table(table) == files
-    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without"]
+    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without", "mtime_ns"]
     assert table.column_names == ours
     assert table.schema.field("absent").type == pa.list_(pa.string())
     assert from_table(as_table([])) == []

@@ -17,6 +17,11 @@ from fusion_pipeline.validation.style import MAX_BYTES, Canvas, shortened, wrapp
 SOURCE = "RECS 2015 (donor), ACS 2015 (recipient), 10 implicates, weighted"
 
 
+def _differences() -> pd.DataFrame:
+    z = [*np.linspace(-5, 5, 39), np.nan]
+    return pd.DataFrame({"variable": "btuel", "level": [f"level {i}" for i in range(40)], "z": z})
+
+
 def _distribution(scale: str = "log", zero: bool = True) -> pd.DataFrame:
     edges = np.geomspace(1, 500, 33) if scale == "log" else np.linspace(-5, 80_000, 33)
     shape = np.exp(-(np.linspace(-2, 2, 32) ** 2))
@@ -75,6 +80,7 @@ DRAWN = {
     ),
     "two shares": lambda: figures.shares(_shares(2), source=SOURCE),
     "twenty shares": lambda: figures.shares(_shares(20), source=SOURCE),
+    "differences": lambda: figures.differences(_differences(), beyond=3, source=SOURCE),
     "similarity": lambda: figures.similarity(_predictors(40), source=SOURCE),
     "importance": lambda: figures.importance(_predictors(200), variable="btuel", source=SOURCE),
     "importance of everything": lambda: figures.importance(_predictors(2)),
