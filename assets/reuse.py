@@ -76,7 +76,7 @@ def reusable(
             same = looks_outside and reason is None and _version(result) == getattr(receipt, "version", None)
             _log.info("%s is %s", label, "as it was" if same else f"made ({reason or 'found changed'})")
             story = {"reused": same, "made because": "-" if same else reason or "found changed"}
-            story["origin"] = store.layout.origin
+            story["source"] = store.layout.origin
             return _recorded(store, recipe, result, {**story, **_shown(usage)})
 
         parameters = [*own.values()]
@@ -150,7 +150,7 @@ def _kept(receipt: Receipt, origin: str) -> dg.MaterializeResult:
     value: dict[str, Any] = {"value": Kept()} if receipt.account["table"] else {}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(receipt.version),
-        metadata={**metadata, "reused": True, "origin": origin},
+        metadata={**metadata, "reused": True, "source": origin},
         check_results=[_as_check(check) for check in receipt.account["checks"]],
         **value,
     )

@@ -12,8 +12,9 @@ Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the
 - trees may be as small as 4 leaves, and their thresholds may be drawn at random (extremely randomized trees, Geurts et
   al. 2006), if cross-validation prefers that, as it does for few donors: many small effects are then found beside
   the few large ones, which correlations and subset means need;
-- trees of class and zero probabilities see the square root of the weights: very unequal weights make the loss that of a
-  few donors, which stops growth early (NHTS 2017: 63,000 donors weigh like 12,000). Calibration sees them whole;
+- probabilities are fitted with the square roots of the weights where that predicts the weighted held-out donors better:
+  very unequal weights leave the loss to few donors (NHTS 2017: 63,000 weigh like 12,000), but weights that tell of the
+  answer itself must be kept;
 - the predictions of the fold models for the donors they have not seen are kept: donors are placed among each other
   by these, because predictions for donors a model was fitted on are spread wider than those for recipients, which
   it has never seen;
@@ -38,7 +39,7 @@ MAX_ROUNDS = 2500
 PROBABILITIES = ("classes", "zero")
 """Roles whose predictions are probabilities, and are calibrated."""
 WEIGHT_POWER = 0.5
-"""Trees of probabilities are grown, and their number is chosen, with this power of the donor weights."""
+"""Probabilities may be fitted with this power of the donor weights."""
 SIZE_FOLDS = 2
 """Folds that tree sizes are compared on."""
 STRATA = 10
@@ -133,11 +134,10 @@ def fit_models(
         "feature_fraction": 0.8,
         "extra_trees": True,
     }
-    share = _tempering(weight) if objectives[0].role in PROBABILITIES else np.ones(len(weight))
     full = lgb.Dataset(
         features,
         label,
-        weight=weight * share,
+        weight=weight,
         categorical_feature=list(nominal),
         params=shared,
         free_raw_data=False,
@@ -147,24 +147,38 @@ def fit_models(
         (full.subset(np.flatnonzero(fold != k).tolist()).construct(), full.subset(rows.tolist()).construct())
         for k, rows in enumerate(held_out)
     ]
+    tempered = weight**WEIGHT_POWER
+    share = np.divide(tempered, weight, out=np.zeros_like(weight), where=weight > 0)
+
+    def temper() -> list[tuple[lgb.Dataset, lgb.Dataset]]:
+        """Give the training parts tempered weights; what is held out counts by the donors' own."""
+        again = []
+        for k, (_, validation) in enumerate(splits):
+            rows = np.flatnonzero(fold != k)
+            again.append((full.subset(rows.tolist()).construct().set_weight(tempered[rows]), validation))
+        return again
+
     fitted = []
     trees: dict[str, Any] = {}
+    given: np.ndarray | float = 1.0
     for objective in objectives:
         rate = tuning.class_learning_rate if objective.role in PROBABILITIES else tuning.learning_rate
         parameters = shared | dict(objective.parameters) | {"seed": objective.seed, "learning_rate": rate}
         if not trees:
             growth, losses = _choose_trees(splits, parameters, tuning)
             trees = {key: growth.parameters[key] for key in ("num_leaves", "extra_trees")}
+            if objective.role in PROBABILITIES and np.ptp(weight) > 0:
+                rival = _Growth(temper(), parameters | trees, tuning.patience)
+                folds = min(SIZE_FOLDS, len(splits))
+                if rival.grow(folds)[0] < growth.grow(folds)[0]:
+                    growth, given = rival, share
         else:
             growth, losses = _Growth(splits, parameters | trees, tuning.patience), {}
         parameters |= trees
         loss, rounds = growth.grow(len(splits))
-        booster = _fit_again(full, parameters, rounds)
-        again = []
-        for other in redrawn:
-            full.set_weight(other * share)
-            again.append(_fit_again(full, parameters, rounds))
-        full.set_weight(weight * share)
+        booster, *again = [
+            _fit_again(full.set_weight(one * given), parameters, rounds) for one in (weight, *redrawn)
+        ]
         predicted = [
             np.asarray(b.predict(features[r], num_iteration=rounds, num_threads=1))
             for b, r in zip(growth.boosters, held_out, strict=True)
@@ -184,11 +198,6 @@ def fit_models(
             )
         )
     return fitted
-
-
-def _tempering(weight: np.ndarray) -> np.ndarray:
-    """Return what weights are multiplied by, so that it becomes w ** WEIGHT_POWER."""
-    return np.where(weight > 0, np.maximum(weight, np.finfo(float).tiny) ** (WEIGHT_POWER - 1), 0.0)
 
 
 def smallest_leaf(donors: int) -> int:

@@ -116,6 +116,7 @@ def build_pools(
 
     Notes
     -----
+    A pool ends with all donors who have the expectations of its last one, so it may be larger than K.
     With more distinct donors than `centres`, k-means stands in for them (as the paper does for large N_b). A
     centre's expectations are then its coordinates in units of the variable.
     """
@@ -123,7 +124,9 @@ def build_pools(
     scaled = np.ascontiguousarray(scaling.apply(expectations))
     points = reduce_to_centres(scaled, centres, seed)
     k = min(BLOCK_POOL if values is None else neighbours, len(donors))
-    nearest = nearest_rows(scaled, points, k)
+    # Equally near donors come in chance order, not in that of the file.
+    order = np.random.default_rng(seed).permutation(len(scaled))
+    nearest = order[nearest_rows(scaled[order], points, k)]
     if values is None:
         sizes = np.full(len(points), k, dtype=np.int32)
     else:
@@ -131,9 +134,27 @@ def build_pools(
         sizes = pool_sizes(
             values, weight, nearest, expected[:, 0], np.sort(expected[:, 1:], axis=1), levels, (K_RANGE[0], k)
         )
-    kept = np.arange(k) < sizes[:, None]
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return DonorPools(scaling, points, donors[nearest[kept]].astype(np.int32), offsets)
+    pools = with_ties(scaled, nearest, sizes)
+    offsets = np.concatenate([[0], np.cumsum([len(pool) for pool in pools])]).astype(np.int64)
+    return DonorPools(scaling, points, donors[np.concatenate(pools)].astype(np.int32), offsets)
+
+
+def with_ties(scaled: np.ndarray, nearest: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    """Return each centre's k* nearest donors, and whoever has the same expectations as the last of them.
+
+    Donors that no model tells apart are equally good; a pool that stopped among them would stand for few of many.
+    """
+    _, point, count = np.unique(scaled, axis=0, return_inverse=True, return_counts=True)
+    point = point.reshape(-1)
+    by_point = np.argsort(point, kind="stable")
+    first = np.concatenate([[0], np.cumsum(count)])
+    pools = []
+    for near, size in zip(nearest, sizes, strict=True):
+        pool, last = near[:size], point[near[size - 1]]
+        if count[last] > 1:
+            pool = np.concatenate([pool[point[pool] != last], by_point[first[last] : first[last + 1]]])
+        pools.append(pool)
+    return pools
 
 
 def reduce_to_centres(scaled: np.ndarray, centres: int, seed: int) -> np.ndarray:

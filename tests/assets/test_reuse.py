@@ -53,7 +53,7 @@ def test_first_run_makes_and_measures_everything(ingested) -> None:
     assert not outcome.reused
     for made in outcome.materialized:
         assert made.metadata["seconds"].value >= 0
-        assert made.metadata["origin"].value == "public"
+        assert made.metadata["source"].value == "public"
         assert made.metadata["peak memory MB"].value > 10
 
 
@@ -68,7 +68,7 @@ def test_second_run_reuses_everything_and_shows_what_the_first_showed(made, inge
         assert old.tags["dagster/data_version"] == new.tags["dagster/data_version"]
         assert new.metadata.get("dagster/row_count") == old.metadata.get("dagster/row_count")
         assert new.metadata["provenance"] == old.metadata["provenance"]
-        assert new.metadata["origin"].value == "public"
+        assert new.metadata["source"].value == "public"
     # The expectations of the tables are looked at whether or not these are new.
     assert len(second.checks) == len(first.checks) > 0
     assert all(check.passed for check in second.checks)

@@ -121,9 +121,9 @@ def test_kinds_levels_order_and_report_are_in_the_manifest(models):
     assert set(models.report().columns) >= {"variable", "rounds", "leaves", "loss"}
 
 
-def test_solo_classes_need_no_pools_and_blocks_have_ten_donors(models):
+def test_solo_classes_need_no_pools_and_blocks_have_ten_donors_and_who_equals_the_last(models):
     assert models.pools(2) is None
-    assert set(models.pools(3).sizes) == {10}
+    assert models.pools(3).sizes.min() == 10 and np.median(models.pools(3).sizes) < 15
     assert models.pools(0).sizes.min() >= 10
     assert len(models.pools(0).centres) == 300
 
