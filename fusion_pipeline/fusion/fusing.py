@@ -46,7 +46,7 @@ def fuse(
     implicates: int | Sequence[int],
     seed: int = 1,
     out: Path | None = None,
-    retain: Sequence[str] = ("year", "hid"),
+    retain: Sequence[str] | None = None,
     threads: int = 1,
     memory_limit: int = 2 << 30,
     stream_name: str = "fusion",
@@ -65,8 +65,9 @@ def fuse(
     out : Path, optional
         Folder for ``implicate=07/part-0.parquet``. Implicates that are there already, from the same model set,
         recipient and settings, are kept: an interrupted call is resumed by repeating it.
-    retain : sequence of str
-        Columns of the recipient that are written before the fusion variables.
+    retain : sequence of str, optional
+        Columns of the recipient that are written before the fusion variables; without it those of `year` and `hid`
+        that it has.
     threads : int
     memory_limit : int
         Bytes that blocks in work may take. Neither this nor `threads` changes the result.

@@ -255,7 +255,9 @@ def load_model_set(path: Path) -> ModelSet:
             str(file), f"has format {written}; this version reads {FORMAT} and {CONSTRAINED_FORMAT}.", remedy
         )
     seal = path / "manifest.sha256"
-    if seal.is_file() and seal.read_text().strip() != hashlib.sha256(content).hexdigest():
+    if not seal.is_file():
+        raise StorageError(str(seal), "is missing from the model set.", remedy)
+    if seal.read_text().strip() != hashlib.sha256(content).hexdigest():
         raise StorageError(str(file), "is damaged: its SHA-256 is not the one beside it.", remedy)
     for name, expected in files.items():
         if not (path / name).is_file():

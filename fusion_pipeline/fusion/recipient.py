@@ -24,6 +24,9 @@ from fusion_pipeline.storage.tables import TableRef, levels_of, table_digest
 BLOCK_ROWS = 1 << 14
 """Rows that share a random stream per variable and implicate. Another number would give other draws."""
 
+IDENTIFIERS = ("year", "hid")
+"""Columns that are retained if nothing else is said."""
+
 
 @dataclass(frozen=True)
 class Recipient:
@@ -92,15 +95,18 @@ class Recipient:
 
 
 def open_recipient(
-    recipient: pd.DataFrame | pa.Table | TableRef, models: ModelSet, retain: Sequence[str]
+    recipient: pd.DataFrame | pa.Table | TableRef, models: ModelSet, retain: Sequence[str] | None
 ) -> Recipient:
-    """Check that a recipient fits a model set.
+    """Check that a recipient fits a model set; without `retain`, its `IDENTIFIERS` are retained.
 
     Raises
     ------
     FusingError
         Naming the column that is missing, of another kind than the donor's, or both retained and fused.
     """
+    if retain is None:
+        names = {*(recipient.column_names if isinstance(recipient, pa.Table) else recipient.columns)}
+        retain = [name for name in IDENTIFIERS if name in names]
     if clash := sorted({*retain} & {*models.variables, "implicate"}):
         raise FusingError(
             f"recipient, column {clash[0]}",

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fusion_pipeline.errors import FusionError
+from fusion_pipeline.errors import FusingError, FusionError
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of
 
 ZERO_SHARE = 0.01
@@ -65,7 +65,16 @@ class Variable:
             return categorical(values, self.levels, ordered=self.ordered)
         if self.type == "bool":
             return pa.array(values.astype(bool))
-        return pa.array(values.astype(pa.type_for_alias(self.type).to_pandas_dtype()))
+        kind = np.dtype(pa.type_for_alias(self.type).to_pandas_dtype())
+        if kind.kind in "iu" and values.size:
+            possible, extremes = np.iinfo(kind), (values.min(), values.max())
+            if beyond := [v for v in extremes if not possible.min <= v <= possible.max]:
+                raise FusingError(
+                    f"fusion variable {self.name}",
+                    f"is {beyond[0]:g} by a rule, which its type {self.type} cannot hold.",
+                    "Give the donor's column a wider type, or correct the rule.",
+                )
+        return pa.array(values.astype(kind))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, for a manifest."""

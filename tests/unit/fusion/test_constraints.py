@@ -97,6 +97,11 @@ def test_a_bound_no_donor_reaches_becomes_the_value(trained, recipient):
     assert drawn["size"].dtype == "int32"
 
 
+def test_a_bound_that_the_type_cannot_hold_is_an_error_and_does_not_wrap_around(trained, recipient):
+    with pytest.raises(FusingError, match=r"fusion variable size: is 3e\+09 by a rule, .* int32 cannot hold"):
+        fused(trained, recipient, "size >= 3000000000 if connected")
+
+
 def test_a_zero_that_is_forbidden_becomes_a_donors_amount(trained, recipient, free):
     drawn = fused(trained, recipient, "fuel > 0 if tenure")
     rents = repeat(recipient.tenure)

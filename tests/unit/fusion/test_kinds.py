@@ -126,3 +126,10 @@ def test_a_donor_table_may_be_given_with_levels_that_no_donor_has(table, tmp_pat
     drawn = fp.fuse(frame[["x", "level"]], models, implicates=1, retain=()).to_pandas()["kind"]
     assert list(drawn.cat.categories) == ["u", "v", "w", "never"]
     assert not (drawn == "never").any()
+
+
+def test_a_recipient_needs_no_identifiers_and_keeps_those_that_it_has(table, tmp_path):
+    models = fp.train(table, y=["rate"], x=["level"], out=tmp_path / "set", **QUICK)
+    for names in ([], ["hid"]):
+        given = table[["level"]].assign(**dict.fromkeys(names, 7))
+        assert fp.fuse(given, models, implicates=1).column_names == ["implicate", *names, "rate"]

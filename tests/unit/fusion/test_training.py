@@ -235,6 +235,9 @@ def test_a_manifest_that_was_changed_by_hand_is_refused(donor, tmp_path):
         StorageError, match=r"manifest.json: is damaged: its SHA-256 is not the one beside it"
     ):
         load_model_set(path)
+    (path / "manifest.sha256").unlink()
+    with pytest.raises(StorageError, match=r"manifest.sha256: is missing from the model set"):
+        load_model_set(path)
 
 
 def test_text_json_and_parquet_only_and_no_identifier_in_any_of_them(donor, tmp_path):
