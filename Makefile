@@ -34,11 +34,11 @@ ui: install      ## open the Dagster UI on the demo's instance
 test: install    ## the fast test suite, a file of tests to each core at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test-slow: install ## tests that take longer than ten seconds
-	$(BIN)/python -m pytest -m "slow and not realdata and not ui"
+test-slow: install ## tests that take longer than ten seconds, most of it waiting for services
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not realdata and not ui" --numprocesses 4 --dist loadfile
 
 test-realdata: install ## tests on real public-use files (../shared or FUSION_SHARED)
-	$(BIN)/python -m pytest -m realdata
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m realdata --numprocesses auto --dist loadfile
 
 test-ui: install ## the Dagster UI in a real browser (needs Debian's chromium)
 	$(BIN)/python -m pytest -m ui
