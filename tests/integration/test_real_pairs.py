@@ -147,8 +147,8 @@ def test_opinions_fused_onto_delaware_are_about_those_of_its_neighbours(of_2017,
         near = weighted(answered[name.upper()] <= 2, answered["WTHHFIN"])
         found = [weighted(i[name].isin(LIKERT[3:]), weight) for i in implicates]
         assert np.mean(found) == pytest.approx(near, abs=0.08), name
-        # Implicates differ, but by what donors and models leave open, not by more.
-        assert 0 < np.std(found) < 0.03
+        # Implicates differ, but by no more than Delaware's own donors among those used, some twenty, leave open.
+        assert 0 < np.std(found) < 0.1
 
 
 def test_every_household_of_three_states_of_2024_is_fused_with_vehicles(of_2022):
