@@ -78,6 +78,7 @@ def test_plan_and_model_set_show_the_digests_by_which_others_name_them(layout) -
     manifest = json.dumps({"files": {}, "format": FORMAT})
     layout.model_set(NAME).mkdir(parents=True)
     (layout.model_set(NAME) / "manifest.json").write_text(manifest)
+    (layout.model_set(NAME) / "manifest.sha256").write_text(hashlib.sha256(manifest.encode()).hexdigest())
     plan, models = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in ("{}", manifest))
     assert rows(layout)[f"fusion/plan/{NAME}.json"] == ("", "", plan, "")
     assert rows(layout)[f"models/{NAME}"] == ("", "", models, "")
