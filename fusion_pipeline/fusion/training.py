@@ -27,7 +27,7 @@ from fusion_pipeline.fusion import boosting, matching
 from fusion_pipeline.fusion.boosting import FittedModel
 from fusion_pipeline.fusion.calibration import observed_levels
 from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
-from fusion_pipeline.fusion.growing import Tuning
+from fusion_pipeline.fusion.growing import Search, Tuning
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
     ModelRecord,
@@ -70,6 +70,7 @@ def train(
     learning_rate: float | None = None,
     class_learning_rate: float = 0.25,
     patience: int | None = None,
+    search: Search = "climb",
     neighbours: int = 100,
     centres: int = 2000,
     bootstraps: int = 10,
@@ -96,10 +97,13 @@ def train(
     quantiles : sequence of float
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
-        Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
+        Tree sizes to choose from.
     learning_rate, class_learning_rate, patience : optional
         See `growing.Tuning`; without a rate or a patience, what suits the number of donors (.15 and 20 rounds, from
         20,000 donors on .25 and 8).
+    search : "climb" or "grid"
+        Tree sizes are climbed from the second one in the direction of smaller loss, on one or two folds, or all are
+        tried on all folds.
     neighbours : int
         Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
     centres : int
@@ -146,6 +150,7 @@ def train(
         "learning_rate": learning_rate,
         "class_learning_rate": class_learning_rate,
         "patience": patience,
+        "search": search,
     }
     donors = load_donors(donor, plan, groups)
     redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
