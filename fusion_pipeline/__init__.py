@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusion_pipeline.downscaling.downscale import Downscaled, downscale
     from fusion_pipeline.examples import example_tables
     from fusion_pipeline.fusion.constraints import constrain
     from fusion_pipeline.fusion.diagnostics import diagnose
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.sensitivity import sensitivity
 
 __all__ = [
+    "Downscaled",
     "FusionPlan",
     "FusionStep",
     "Statistic",
     "analyze",
     "constrain",
     "diagnose",
+    "downscale",
     "example_tables",
     "fuse",
     "importance",
@@ -49,12 +52,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Downscaled": "downscaling.downscale",
     "FusionPlan": "fusion.specification",
     "FusionStep": "fusion.specification",
     "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
     "constrain": "fusion.constraints",
     "diagnose": "fusion.diagnostics",
+    "downscale": "downscaling.downscale",
     "example_tables": "examples",
     "fuse": "fusion.fusing",
     "importance": "fusion.importance",
