@@ -1,5 +1,5 @@
 """Below the PUMA: households of a PUMA reweighted to the published tables of the small areas within it.
 
-`tables.py` reads and checks the tables, `fitting.py` fits one PUMA, `downscale.py` goes through all PUMAs and keeps
-what was found, `estimating.py` makes estimates by small area, `pair.py` does all that for a fusion pair.
+`tables.py` reads and checks the tables, `fitting.py` fits one PUMA, `downscale.py` goes through all PUMAs,
+`results.py` is what was found, `estimating.py` makes estimates by small area, `pair.py` does all that for a fusion pair.
 """

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fusion_pipeline.downscaling.downscale import KEYS, Downscaled
+from fusion_pipeline.downscaling.results import KEYS, Downscaled
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.estimands import Statistic
@@ -114,7 +114,11 @@ def _batches(found: Downscaled, rows: int) -> Iterator[pa.Table]:
     """Give the shares of whole PUMAs, together at most so many rows; of one PUMA at least."""
     columns = [*(name for name in KEYS if name in _names(found.shares)), *found.puma, found.area, "share"]
     source = found.shares
-    pieces = source.row_groups(columns) if isinstance(source, TableRef) else _split(source.select(columns), found.puma)
+    pieces = (
+        source.row_groups(columns)
+        if isinstance(source, TableRef)
+        else _split(source.select(columns), found.puma)
+    )
     held: list[pa.Table] = []
     for piece in pieces:
         if held and sum(map(len, held)) + len(piece) > rows:
@@ -127,7 +131,9 @@ def _batches(found: Downscaled, rows: int) -> Iterator[pa.Table]:
 
 def _split(shares: pa.Table, puma: Sequence[str]) -> Iterator[pa.Table]:
     place = shares.select(list(puma)).to_pandas()
-    starts = np.flatnonzero(np.concatenate([[True], (place.to_numpy()[1:] != place.to_numpy()[:-1]).any(axis=1)]))
+    starts = np.flatnonzero(
+        np.concatenate([[True], (place.to_numpy()[1:] != place.to_numpy()[:-1]).any(axis=1)])
+    )
     for start, end in zip(starts, [*starts[1:], len(shares)], strict=True):
         yield shares.slice(start, end - start)
 

@@ -25,6 +25,8 @@ from fusion_pipeline.errors import AnalysisError
 Array = NDArray[np.float64]
 LARGEST_DISAGREEMENT = 0.05
 """Tables of one PUMA whose totals differ by more count different things, such as persons and households."""
+NOTHING = 1e-100
+"""What is smaller has been scaled away, and is not scaled up again."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,13 @@ class Fit:
 
 
 def fit(
-    codes: NDArray[np.int64], weight: Array, tables: PumaTables, *, tolerance: float, max_iterations: int, where: str
+    codes: NDArray[np.int64],
+    weight: Array,
+    tables: PumaTables,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    where: str,
 ) -> Fit:
     """Share out the patterns of one PUMA.
 
@@ -83,7 +91,9 @@ def fit(
     """
     if not any(c.sum() > 0 for c in tables.counts):
         raise AnalysisError(
-            f"tables, PUMA {where}", "count no household.", "Correct the tables, or leave this PUMA out of them."
+            f"tables, PUMA {where}",
+            "count no household.",
+            "Correct the tables, or leave this PUMA out of them.",
         )
     size, disagreement, scaled = _sizes(tables, float(weight.sum()), where)
     there = np.flatnonzero(size > 0)
@@ -174,10 +184,9 @@ def _completed(counts: Array, errors: Array | None, size: Array, of_level: Array
     counts = np.where(of_level > 0, counts, 0.0)
     if errors is not None and counts.any():
         counts = shrunk(counts, np.where(of_level > 0, errors, 0.0))
-    missing = counts.sum(axis=1) <= 0
-    counts = np.where(missing[:, None], size[:, None] * share, counts)
-    counts = np.where(counts.sum(axis=0) > 0, counts, size[:, None] * share)
-    return counts, int(missing.sum())
+    missing, unlisted = counts.sum(axis=1) <= 0, counts.sum(axis=0) <= 0
+    listed = counts * _factor(size * (1 - share[unlisted].sum()), counts.sum(axis=1))[:, None]
+    return np.where(missing[:, None] | unlisted, size[:, None] * share, listed), int(missing.sum())
 
 
 def _admitted(codes: NDArray[np.int64], targets: Sequence[Array]) -> NDArray[np.bool_]:
@@ -214,7 +223,8 @@ def _fitted(
         for v, target in enumerate(targets):
             x = x * _factor(target.T, incidence[v] @ x)[codes[:, v]]
         total = x.sum(axis=1)
-        lost = total <= 0  # only where tables cannot be met together, and rounds without end starve a pattern
+        # Only where tables cannot be met together do rounds starve a pattern.
+        lost = total <= NOTHING * weight
         if lost.any():
             x[lost], total[lost] = start[lost] * weight[lost, None], weight[lost]
         x = x * (weight / total)[:, None]
@@ -229,4 +239,4 @@ def _gap(x: Array, incidence: Sequence[sparse.csr_array], targets: Sequence[Arra
 
 
 def _factor(wanted: Array, found: Array) -> Array:
-    return np.divide(wanted, found, out=np.zeros_like(found), where=found > 0)
+    return np.divide(wanted, found, out=np.zeros_like(found), where=found > NOTHING)

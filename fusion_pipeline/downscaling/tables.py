@@ -117,13 +117,17 @@ def read_tables(path: Path) -> pd.DataFrame:
         If the file is not there, of another kind, or not readable.
     """
     if path.suffix not in (".csv", ".parquet") or not path.is_file():
-        raise AnalysisError(str(path), "is no .csv or .parquet file.", "Name the file of the small-area tables.")
+        raise AnalysisError(
+            str(path), "is no .csv or .parquet file.", "Name the file of the small-area tables."
+        )
     if path.suffix == ".parquet":
         return TableRef(path).to_pandas()
     try:
         frame = pd.read_csv(path, dtype="str", keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise AnalysisError(str(path), f"cannot be read ({error}).", "Write it as UTF-8 with a header.") from error
+        raise AnalysisError(
+            str(path), f"cannot be read ({error}).", "Write it as UTF-8 with a header."
+        ) from error
     for name in (COUNT, MOE):
         if name in frame:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
@@ -140,7 +144,9 @@ def puma_keys(frame: pd.DataFrame, puma: Sequence[str], where: str) -> pd.Series
     """
     for name in puma:
         if name not in frame or frame[name].isna().any():
-            what = f"is missing in {int(frame[name].isna().sum()):,} rows." if name in frame else "is not there."
+            what = (
+                f"is missing in {int(frame[name].isna().sum()):,} rows." if name in frame else "is not there."
+            )
             raise GeographyError(
                 f"{where}, column {name}", what, "Every row needs its PUMA: name its columns with `puma`."
             )
@@ -157,7 +163,9 @@ def _check_places(codes: pd.DataFrame, area: str, known: set[str], where: str) -
         first = pairs.loc[twice, area].iloc[0]
         both = " and ".join(pairs.loc[pairs[area] == first, "puma"])
         raise GeographyError(
-            f"{where}, {area} {first}", f"is in the PUMAs {both}.", "Small areas lie in one PUMA each: correct it."
+            f"{where}, {area} {first}",
+            f"is in the PUMAs {both}.",
+            "Small areas lie in one PUMA each: correct it.",
         )
     if unknown := sorted(set(pairs["puma"]) - known):
         raise GeographyError(
@@ -213,14 +221,14 @@ def _of_puma(part: pd.DataFrame, area: str, levels: dict[str, tuple[str, ...]]) 
     areas = tuple(sorted(part[area].unique()))
 
     def wide(name: str) -> tuple[NDArray[np.float64], ...]:
-        return tuple(
-            part[part[VARIABLE] == variable]
-            .pivot(index=area, columns=LEVEL, values=name)
-            .reindex(index=list(areas), columns=list(known))
-            .fillna(0.0)
-            .to_numpy(dtype=np.float64)
-            for variable, known in levels.items()
-        )
+        found = []
+        for variable, known in levels.items():
+            cells = part[part[VARIABLE] == variable]
+            table = np.zeros((len(areas), len(known)))
+            at = tuple(pd.Categorical(cells[c], list(of)).codes for c, of in ((area, areas), (LEVEL, known)))
+            table[at] = cells[name]
+            found.append(table)
+        return tuple(found)
 
     moe = wide(MOE) if MOE in part else None
     return PumaTables(areas, wide(COUNT), None if moe is None else tuple(m / Z90 for m in moe))

@@ -1,4 +1,4 @@
-"""Everyone who lives in some PUMAs of the simulated world, in tracts and block groups, so that small areas' truth is known.
+"""Everyone in some PUMAs of the simulated world, in tracts and block groups: small areas whose truth is known.
 
 Belongs here: where in its PUMA each household lives, published tables of these areas, a sample with replicate weights,
 and implicates drawn from the truth's own distribution. Does not belong here: tracts (`tracts.py`), households
@@ -49,14 +49,16 @@ class SmallAreas:
     """A sample and tables as a user has them, and the truth."""
 
     households: pd.DataFrame
-    """The sample: `hid`, `state`, `puma10`, `weight`, `rep_1` to `rep_80`, and the variables of the tables as categories."""
+    """The sample: `hid`, `state`, `puma10`, `weight`, `rep_1` to `rep_80`, the variables of the tables as categories."""
     fused: pa.Table
     """Implicates of `OUTCOMES` for the sample."""
     everyone: pd.DataFrame
     """All households: `puma` (row of `Places`), `state`, `puma10`, `tract`, `block_group`, variables and outcomes."""
     seed: int
 
-    def tables(self, area: str, variables: Sequence[str] = tuple(LEVELS), sampled: float | None = None) -> pd.DataFrame:
+    def tables(
+        self, area: str, variables: Sequence[str] = tuple(LEVELS), sampled: float | None = None
+    ) -> pd.DataFrame:
         """Count the households of each area.
 
         Parameters
@@ -78,14 +80,18 @@ class SmallAreas:
             keyed = frame[[*place, variable]].assign(count=weight)
             counts = keyed.groupby([*place, variable], observed=False)["count"].sum()
             counts = counts[counts.groupby(place).transform("sum") > 0].rename_axis([*place, "level"])
-            parts.append(counts.reset_index().assign(variable=variable, level=lambda t: t["level"].astype(str)))
+            parts.append(
+                counts.reset_index().assign(variable=variable, level=lambda t: t["level"].astype(str))
+            )
         table = pd.concat(parts, ignore_index=True)
         if sampled is not None:
             total = table.groupby(["variable", area])["count"].transform("sum")
             share = table["count"] / total
             # A share of 0 or 1 is published with a margin above zero: half a household more or less.
             held = np.clip(share, 0.5 / (total * sampled + 1), 1 - 0.5 / (total * sampled + 1))
-            table["moe"] = Z90 * total * np.sqrt((1 - sampled) * held * (1 - held) / (total * sampled).clip(1))
+            table["moe"] = (
+                Z90 * total * np.sqrt((1 - sampled) * held * (1 - held) / (total * sampled).clip(1))
+            )
         return table[[*place, "variable", "level", "count", *(["moe"] if "moe" in table else [])]]
 
     def truth(self, area: str) -> pd.DataFrame:
@@ -193,7 +199,12 @@ def _variables(homes: Households) -> dict[str, pd.Categorical]:
         "built": np.digitize(homes.built, (1960, 1980, 2000)),
         "fuel": np.select([homes.fuel == 0, homes.fuel == 2], [0, 1], 2),
     }
-    return {name: pd.Categorical.from_codes(codes[name], list(LEVELS[name])) for name in LEVELS}
+    return {
+        name: pd.Categorical.from_codes(
+            codes[name].astype(np.intp), pd.Index(list(LEVELS[name]), dtype="str")
+        )
+        for name in LEVELS
+    }
 
 
 def _outcomes(places: Places, homes: Households, habit: Array, rng: np.random.Generator) -> dict[str, Array]:
