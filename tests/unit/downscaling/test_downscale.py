@@ -20,7 +20,7 @@ PUMA = ["state", "puma10"]
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_small_areas(2, 5_000, sample=0.1, implicates=2, seed=3)
+    return draw_small_areas(2, 3_000, sample=0.1, implicates=2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -68,36 +68,51 @@ def test_sums_of_fused_variables_over_areas_are_the_pumas(world, tracts) -> None
     np.testing.assert_allclose(total, whole.loc[total.index], rtol=1e-8)
 
 
-@pytest.mark.parametrize("variable", LEVELS)
-def test_every_area_has_its_tables_share_of_each_level(world, tracts, variable) -> None:
-    placed = tracts.shares.to_pandas().merge(world.households[["hid", variable]], on="hid")
-    found = placed.groupby(["tract", variable], observed=False)["weight"].sum()
-    table = world.tables("tract").query("variable == @variable")
-    # A sample differs from the truth: the tables are scaled to the sample's weights by level, so compare odds ratios.
-    wide = table.pivot_table("count", "tract", "level")[list(LEVELS[variable])]
-    fitted = found.unstack()[list(LEVELS[variable])]
-    for puma, part in world.everyone.groupby("puma10"):
-        rows = sorted(part["tract"].unique())
-        ratio = np.log((fitted.loc[rows] + 1e-300) / wide.loc[rows].where(wide.loc[rows] > 0)).to_numpy()
-        centred = ratio - np.nanmean(ratio, axis=1, keepdims=True)
-        if not np.isnan(centred).any():
-            assert np.ptp(centred, axis=0).max() < 1e-3, puma
+def test_every_area_has_the_counts_of_its_tables() -> None:
+    """Tables whose totals are the PUMA's are met to the last household."""
+    persons = cells(("t1", "persons", "1", 32), ("t1", "persons", "2", 8), ("t2", "persons", "1", 38),
+                    ("t2", "persons", "2", 22))  # fmt: skip
+    found = fp.downscale(homes(), pd.concat([TENURE, persons]), area="tract", tolerance=1e-9)
+    placed = found.shares.to_pandas().merge(homes().drop(columns="weight"), on="hid")
+    for table in (TENURE, persons):
+        variable = table["variable"].iloc[0]
+        got = placed.assign(level=placed[variable].astype(str)).groupby(["tract", "level"])["weight"].sum()
+        wanted = table.set_index(["tract", "level"])["count"]
+        np.testing.assert_allclose(got, wanted[got.index], rtol=1e-7)
+
+
+def test_tables_of_other_totals_keep_their_odds_ratios(world, tracts) -> None:
+    """A sample's weights by level are not those of the tables: both are scaled to the PUMA's, as margins are."""
+    placed = tracts.shares.to_pandas().merge(world.households[["hid", "tenure"]], on="hid")
+    got = placed.pivot_table("weight", "tract", "tenure", aggfunc="sum", observed=False)
+    table = world.tables("tract").query("variable == 'tenure'")
+    wanted = table.pivot_table("count", "tract", "level")[list(LEVELS["tenure"])]
+    compared = 0
+    for _, part in world.everyone.groupby("puma10"):
+        rows = [t for t in sorted(part["tract"].unique()) if (wanted.loc[t] > 0).all()]
+        ratio = np.log(got.loc[rows].to_numpy() / wanted.loc[rows].to_numpy())
+        ratio -= ratio.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape), atol=1e-3)
+        compared += len(rows)
+    assert compared > 10
     assert tracts.pumas["converged"].all()
     assert tracts.areas["gap"].max() <= 1e-6
 
 
-def test_tables_bring_estimates_nearer_to_the_truth_than_the_pumas_own(world, tracts) -> None:
+def test_tables_bring_estimates_much_nearer_to_the_truth_than_the_pumas_own(world, tracts) -> None:
+    estimates = ["mean(btuel)", "mean(dollars)", "mean(area)", "proportion(insec)"]
     truth = world.truth("tract")
-    found = tracts.analyze(world.fused, world.households, estimates=["mean(btuel)"]).table.set_index("tract")
+    found = tracts.analyze(world.fused, world.households, estimates=estimates).table
     static = pa.Table.from_pandas(world.households, preserve_index=False)
-    of_puma = fp.analyze(world.fused, static, estimates=["mean(btuel)"], by=PUMA).table
-    naive = found.reset_index()[["tract", *PUMA]].merge(of_puma, on=PUMA).set_index("tract")
-    large = truth.index[truth["households"] >= 100]
+    of_puma = fp.analyze(world.fused, static, estimates=estimates, by=PUMA).table
+    naive = of_puma.merge(found[["tract", *PUMA]].drop_duplicates(), on=PUMA)
 
-    def error(table: pd.DataFrame) -> float:
-        return float((table.loc[large, "estimate"] / truth.loc[large, "btuel"] - 1).abs().median())
+    def error(table: pd.DataFrame) -> pd.Series:
+        kept = table[table["level"].isna() | (table["level"] == "Yes")]
+        wide = kept.pivot_table("estimate", "tract", "variable")
+        return (wide / truth.loc[wide.index, wide.columns] - 1).abs().median()
 
-    assert error(found) < 0.6 * error(naive)
+    assert (error(found) / error(naive)).mean() < 0.6
 
 
 def test_margins_of_error_in_the_tables_make_small_areas_better(world) -> None:
@@ -128,7 +143,7 @@ def test_the_fit_is_the_nearest_to_the_start_that_meets_tables_and_weights() -> 
 
     rules = [
         lambda y: y.reshape(4, 2).sum(axis=1) - w,
-        lambda y: [own @ y.reshape(4, 2)[:, 0] - 30, one @ y.reshape(4, 2)[:, 0] - 32],
+        lambda y: np.array([own, one, np.ones(4)]) @ y.reshape(4, 2)[:, 0] - [30, 32, 40],
     ]
     best = minimize(
         distance, start.ravel(), method="SLSQP", bounds=[(1e-6, None)] * 8,
