@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import fusion_pipeline as fp
+from fusion_pipeline.downscaling.holdout import foretold
 from fusion_pipeline.simulate.small_areas import AREAS, SmallAreas, draw_small_areas
 
 PUMA = ["state", "puma10"]
@@ -71,6 +72,14 @@ def main() -> None:
         _print(part, "variable")
     print("\nBy households in the area, tracts and block groups, all four estimates:\n")
     _print(compared, "size")
+    print("\nEach table left out (true tables): percent of households in the wrong level, and value added\n")
+    for area in AREAS:
+        found = foretold(world.households, world.tables(area), area=area, puma=PUMA)
+        parts = [
+            f"{r.variable} {100 * r.wrong:.0f} ({100 * r.wrong_puma:.0f}), {r.added:.2f}"
+            for r in found.itertuples()
+        ]
+        print(f"{area}: {'; '.join(parts)}")
 
 
 def _compared(world: SmallAreas, area: str, sampled: float) -> pd.DataFrame:

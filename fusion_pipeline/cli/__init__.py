@@ -1,5 +1,5 @@
-"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `downscale`, `inspect`, `simulate`, `fetch`, `harmony`, `doctor`,
-`new-survey`, `pull`, `summary`.
+"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `downscale`, `inspect`, `simulate`, `fetch`, `harmony`,
+`doctor`, `new-survey`, `pull`, `summary`.
 
 Belongs here: the root command, one module a command, and how results and mistakes are shown. Does not belong
 here: anything a notebook could not do with the library.

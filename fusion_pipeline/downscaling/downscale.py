@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,16 @@ from numpy.typing import NDArray
 
 from fusion_pipeline.downscaling.fitting import fit
 from fusion_pipeline.downscaling.results import (
-    AREAS, CELLS, KEYS, PUMAS, SHARES, Downscaled, PumaFound, joined, notes_on, summarised,
+    AREAS,
+    CELLS,
+    KEYS,
+    PUMAS,
+    SHARES,
+    Downscaled,
+    PumaFound,
+    joined,
+    notes_on,
+    summarised,
 )  # fmt: skip
 from fusion_pipeline.downscaling.tables import VARIABLE, AreaTables, Frame, as_frame, puma_keys
 from fusion_pipeline.errors import AnalysisError
@@ -32,7 +40,7 @@ from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, encode, write_table
 
 if TYPE_CHECKING:
-    from fusion_pipeline.inference.output import Estimates
+    pass
 
 VERSION = "1"
 """Raised when the same households and tables would give other shares."""

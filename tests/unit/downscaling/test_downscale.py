@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 
 import fusion_pipeline as fp
 from fusion_pipeline.downscaling.fitting import shrunk
+from fusion_pipeline.downscaling.holdout import foretold
 from fusion_pipeline.errors import AnalysisError, GeographyError
 from fusion_pipeline.simulate.small_areas import LEVELS, draw_small_areas
 
@@ -129,6 +130,17 @@ def test_margins_of_error_in_the_tables_make_small_areas_better(world) -> None:
     assert errors[1] < errors[0]
 
 
+def test_a_table_left_out_is_foretold_by_the_one_it_goes_with() -> None:
+    """Owners live alone, renters do not: tenure says all of persons, and the other way round."""
+    own = homes(persons=["1", "1", "2", "2"])
+    persons = TENURE.assign(variable="persons", level=TENURE["level"].map({"own": "1", "rent": "2"}))
+    found = foretold(own, pd.concat([TENURE, persons]), area="tract").set_index("variable")
+    np.testing.assert_allclose(found["wrong"], 0, atol=1e-6)
+    np.testing.assert_allclose(found["wrong_puma"], (0.4 * 0.25 + 0.6 / 6), rtol=1e-9)
+    with pytest.raises(AnalysisError, match="nothing foretells it"):
+        foretold(own, TENURE, area="tract")
+
+
 def test_the_fit_is_the_nearest_to_the_start_that_meets_tables_and_weights() -> None:
     tables = pd.concat([TENURE, cells(("t1", "persons", "1", 32), ("t1", "persons", "2", 8), ("t2", "persons", "1", 38),
                                       ("t2", "persons", "2", 22))])  # fmt: skip
@@ -221,7 +233,9 @@ def test_totals_of_tables_count_for_nothing_but_their_proportions() -> None:
     once, tenfold = (
         fp.downscale(homes(), TENURE.assign(count=TENURE["count"] * k), area="tract") for k in (1, 10)
     )
-    np.testing.assert_allclose(once.shares["share"].to_numpy(), tenfold.shares["share"].to_numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        once.shares["share"].to_numpy(), tenfold.shares["share"].to_numpy(), rtol=1e-12
+    )
     assert (once.pumas["scaled"].item(), tenfold.pumas["scaled"].item()) == pytest.approx((1.0, 0.1))
 
 
@@ -237,7 +251,8 @@ def test_counts_in_a_level_that_no_household_has_are_left_out_and_reported() -> 
 def test_households_of_a_level_that_no_area_counts_are_shared_by_size_and_reported() -> None:
     """Owners are half of the tables and of the others, so that nothing else has to move."""
     own = homes(
-        tenure=pd.Categorical(["own", "own", "rent", "free"], ["own", "rent", "free"]), weight=[25.0, 20.0, 45.0, 10.0]
+        tenure=pd.Categorical(["own", "own", "rent", "free"], ["own", "rent", "free"]),
+        weight=[25.0, 20.0, 45.0, 10.0],
     )
     found = fp.downscale(own, TENURE, area="tract")
     shares = found.shares.to_pandas().query("hid == 4")["share"]
@@ -253,7 +268,10 @@ def test_households_that_no_areas_tables_admit_are_shared_by_size_and_reported()
     assert found.pumas["nowhere"].item() == pytest.approx(0.6)
     shares = found.shares.to_pandas()
     assert shares.query("hid in [2, 3]")["share"].tolist() == pytest.approx([0.4, 0.6, 0.4, 0.6])
-    assert shares.query("hid in [1, 4]")[["hid", "tract", "share"]].values.tolist() == [[1, "t1", 1.0], [4, "t2", 1.0]]
+    assert shares.query("hid in [1, 4]")[["hid", "tract", "share"]].values.tolist() == [
+        [1, "t1", 1.0],
+        [4, "t2", 1.0],
+    ]
 
 
 def test_tables_that_cannot_be_met_together_are_reported_as_not_converged() -> None:
@@ -265,13 +283,21 @@ def test_tables_that_cannot_be_met_together_are_reported_as_not_converged() -> N
     assert found.pumas["gap"].item() > 0.01
     assert found.pumas["iterations"].item() == 100
     assert any("have not converged" in note for note in found.notes)
-    np.testing.assert_allclose(found.shares.to_pandas().groupby("hid")["weight"].sum(), homes()["weight"], rtol=1e-12)
+    np.testing.assert_allclose(
+        found.shares.to_pandas().groupby("hid")["weight"].sum(), homes()["weight"], rtol=1e-12
+    )
 
 
-def test_an_area_without_households_has_no_shares_and_one_without_a_table_gets_the_pumas_distribution() -> None:
+def test_an_area_without_households_has_no_shares_and_one_without_a_table_gets_the_pumas_distribution() -> (
+    None
+):
     persons = cells(("t2", "persons", "1", 70), ("t2", "persons", "2", 30), ("t3", "persons", "1", 0))
     found = fp.downscale(homes(), pd.concat([TENURE, persons]), area="tract")
-    assert found.areas.set_index("tract")["households"].gt(0).to_dict() == {"t1": True, "t2": True, "t3": False}
+    assert found.areas.set_index("tract")["households"].gt(0).to_dict() == {
+        "t1": True,
+        "t2": True,
+        "t3": False,
+    }
     assert found.pumas[["areas", "areas_empty", "filled"]].values.tolist() == [[3, 1, 1]]
     assert "t3" not in found.shares["tract"].to_pylist()
 
@@ -325,7 +351,11 @@ def test_tables_that_cannot_be_are_refused_by_name(tables, kind, message) -> Non
 @pytest.mark.parametrize(
     ("own", "kind", "message"),
     [
-        (homes(weight=[1.0, -1.0, 1.0, 1.0]), AnalysisError, r"weight: is missing, infinite or negative in 1"),
+        (
+            homes(weight=[1.0, -1.0, 1.0, 1.0]),
+            AnalysisError,
+            r"weight: is missing, infinite or negative in 1",
+        ),
         (homes(weight=[1.0, np.nan, 1.0, 1.0]), AnalysisError, r"weight: is missing"),
         (homes(hid=[1, 1, 2, 3]), AnalysisError, r"more than one row with \{'hid': 1\}"),
         (homes(puma=["A", None, "A", "A"]), GeographyError, r"column puma: is missing in 1"),
