@@ -101,7 +101,8 @@ def downscale(
     --------
     >>> import pandas as pd
     >>> import fusion_pipeline as fp
-    >>> homes = pd.DataFrame({"hid": [1, 2, 3], "puma": "A", "weight": [40.0, 40.0, 20.0], "tenure": ["own", "rent", "rent"]})
+    >>> homes = pd.DataFrame({"hid": [1, 2, 3], "puma": "A", "weight": [40.0, 40.0, 20.0],
+    ...                       "tenure": ["own", "rent", "rent"]})
     >>> counts = pd.DataFrame({"tract": ["t1", "t1", "t2", "t2"], "puma": "A", "variable": "tenure",
     ...                        "level": ["own", "rent"] * 2, "count": [30, 20, 10, 40]})
     >>> found = fp.downscale(homes, counts, area="tract")
@@ -191,9 +192,10 @@ def _each_puma(
         w = own[weight].to_numpy()[rows]
         patterns, pattern = np.unique(codes[rows], axis=0, return_inverse=True)
         pattern = pattern.reshape(-1)
+        of_pattern = np.bincount(pattern, w).astype(np.float64)
         result = fit(
-            patterns, np.bincount(pattern, w).astype(np.float64), of_puma, tolerance=tolerance, max_iterations=max_iterations, where=key
-        )  # fmt: skip
+            patterns, of_pattern, of_puma, tolerance=tolerance, max_iterations=max_iterations, where=key
+        )
         place = tuple(str(own[name].iloc[rows[0]]) for name in puma)
         household, at = np.nonzero(result.shares[pattern])
         share = result.shares[pattern][household, at]

@@ -218,8 +218,9 @@ def _fitted(
     max_iterations: int,
 ) -> tuple[Array, int]:
     start, x = shares, shares * weight[:, None]
-    iteration = 0
-    for iteration in range(1, max_iterations + 1):
+    rounds, met = 0, False
+    while rounds < max_iterations and not met:
+        rounds += 1
         for v, target in enumerate(targets):
             x = x * _factor(target.T, incidence[v] @ x)[codes[:, v]]
         total = x.sum(axis=1)
@@ -228,9 +229,8 @@ def _fitted(
         if lost.any():
             x[lost], total[lost] = start[lost] * weight[lost, None], weight[lost]
         x = x * (weight / total)[:, None]
-        if _gap(x, incidence, targets, size).max() <= tolerance:
-            break
-    return x / x.sum(axis=1, keepdims=True), iteration
+        met = bool(_gap(x, incidence, targets, size).max() <= tolerance)
+    return x / x.sum(axis=1, keepdims=True), rounds
 
 
 def _gap(x: Array, incidence: Sequence[sparse.csr_array], targets: Sequence[Array], size: Array) -> Array:

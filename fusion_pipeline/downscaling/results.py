@@ -50,13 +50,13 @@ class Downscaled:
     """One row a household and area with a positive share: keys of the household, the PUMA's columns, the area, `share`
     (adds up to one over the areas of a household) and `weight` = share x the household's."""
     pumas: pd.DataFrame
-    """One row a PUMA: `households`, `weight`, `areas`, `areas_empty`, `patterns` (of levels), `iterations`, `converged`,
+    """One row a PUMA: `households`, `weight`, `areas`, `areas_empty`, `patterns` of levels, `iterations`, `converged`,
     `gap` (largest of its areas), `scaled` (weight over the tables' total), `disagreement` (of the tables' totals),
     `filled` (missing tables of areas), `nobody` (share of counts in levels that no household has), `unlisted` (share
     of weight in levels that no area counts), `nowhere` (share of weight that no area's tables admit)."""
     areas: pd.DataFrame
-    """One row an area: its PUMA, `households` (its size), `effective_n` = (sum w)^2 / sum w^2 of its weights, `gap` (share
-    of its households in the wrong cell of the table that is met worst)."""
+    """One row an area: its PUMA, `households` (its size), `effective_n` = (sum w)^2 / sum w^2 of its weights, `gap`
+    (share of its households in the wrong cell of the table that is met worst)."""
     cells: pd.DataFrame
     """Levels that were left out or made up, by PUMA, variable and level: `counted` without households of that level, or
     `weight` without a count."""

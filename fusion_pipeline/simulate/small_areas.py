@@ -49,7 +49,7 @@ class SmallAreas:
     """A sample and tables as a user has them, and the truth."""
 
     households: pd.DataFrame
-    """The sample: `hid`, `state`, `puma10`, `weight`, `rep_1` to `rep_80`, the variables of the tables as categories."""
+    """The sample: `hid`, `state`, `puma10`, `weight`, `rep_1` to `rep_80`, and what tables count as categories."""
     fused: pa.Table
     """Implicates of `OUTCOMES` for the sample."""
     everyone: pd.DataFrame

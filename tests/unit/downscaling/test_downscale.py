@@ -179,13 +179,11 @@ def test_whatever_tables_say_weights_are_kept_and_shares_are_shares(seed) -> Non
             "b": rng.integers(0, 4, n),
         }
     )
-    rows = [
-        (f"t{t}", v, str(level), count)
-        for t in range(areas)
-        for v in ("a", "b")
-        for level, count in zip(sorted(own[v].unique()), rng.multinomial(40, rng.dirichlet(np.ones(own[v].nunique()) / 3)),
-                                strict=True)
-    ]  # fmt: skip
+    rows = []
+    for tract, variable in [(f"t{t}", v) for t in range(areas) for v in ("a", "b")]:
+        levels = sorted(own[variable].unique())
+        counts = rng.multinomial(40, rng.dirichlet(np.full(len(levels), 0.3)))
+        rows += [(tract, variable, str(level), count) for level, count in zip(levels, counts, strict=True)]
     found = fp.downscale(own, cells(*rows), area="tract", max_iterations=50)
     shares = found.shares.to_pandas()
     assert shares["share"].between(0, 1 + 1e-12).all()
