@@ -36,8 +36,8 @@ def foretold(
     Returns
     -------
     One row a variable: `areas`; `wrong`, the share of households in the wrong level of the table left out, mean over
-    areas by size; `wrong_puma`, the same when every area gets its PUMA's distribution; `added` = 1 - wrong / wrong_puma.
-    Sampling error of the table itself is in both.
+    areas by size; `wrong_puma`, the same when every area gets its PUMA's distribution; `added` = 1 - wrong /
+    wrong_puma. Sampling error of the table itself is in both.
 
     Raises
     ------
