@@ -116,6 +116,15 @@ def summarised(
     pattern: NDArray[np.int64],
     w: NDArray[np.float64],
 ) -> PumaFound:
+    """Summarise the fit of a PUMA.
+
+    Parameters
+    ----------
+    place : values of the PUMA's columns
+    result : the fit of its patterns
+    areas, levels, area : names of its areas, levels of all variables, name of the area's column
+    patterns, pattern, w : (K, V) levels of the patterns, (n,) pattern and (n,) weight of each household
+    """
     total = float(w.sum())
     sums, squares = (np.bincount(pattern, w**power) @ result.shares**power for power in (1, 2))
     of_area = pd.DataFrame(
@@ -153,6 +162,8 @@ def summarised(
 def joined(
     found: Sequence[PumaFound], puma: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Put the PUMAs' summaries together: `pumas`, `areas` and `cells` of `Downscaled`."""
+
     def placed(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
         rows = [
             frame.assign(**dict(zip(puma, f.place, strict=True)))
@@ -166,6 +177,7 @@ def joined(
 
 
 def notes_on(pumas: pd.DataFrame) -> list[str]:
+    """Say in sentences what did not fit, and in how many PUMAs."""
     said = {
         "have not converged: their tables cannot be met together; see `gap`": ~pumas["converged"],
         "have counts in levels that none of their households has; see `cells`": pumas["nobody"] > 0,

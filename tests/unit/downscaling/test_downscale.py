@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import fusion_pipeline as fp
+from fusion_pipeline.downscaling import estimating
 from fusion_pipeline.downscaling.fitting import shrunk
 from fusion_pipeline.downscaling.holdout import foretold
 from fusion_pipeline.errors import AnalysisError, GeographyError
@@ -203,16 +204,26 @@ def test_the_same_input_gives_the_same_bytes_and_is_read_back(world, tracts, tmp
     assert (again.puma, again.area, again.notes) == (tracts.puma, tracts.area, tracts.notes)
 
 
-def test_estimates_do_not_depend_on_how_many_pumas_are_in_memory(world, tracts) -> None:
-    whole, piecewise = (
-        tracts.analyze(world.fused, world.households, estimates=["mean(btuel)"], by=["tenure"], **limit).table
-        for limit in ({}, {"memory_limit": 100_000_000})
+def test_estimates_do_not_depend_on_how_many_pumas_are_in_memory(
+    world, tracts, tmp_path, monkeypatch
+) -> None:
+    request = {"estimates": ["mean(btuel)"], "by": ["tenure"]}
+    whole = tracts.analyze(world.fused, world.households, **request).table
+    on_disk = fp.downscale(
+        world.households, world.tables("tract"), area="tract", puma=PUMA, out=tmp_path / "tracts"
     )
-    one_by_one = tracts.analyze(
-        world.fused, world.households, estimates=["mean(btuel)"], by=["tenure"], memory_limit=60_000_000
-    ).table
-    pd.testing.assert_frame_equal(whole, piecewise)
-    pd.testing.assert_frame_equal(whole, one_by_one)
+    batches = estimating._batches
+    sizes = []
+
+    def one_by_one(found, rows):
+        for batch in batches(found, 1):
+            sizes.append(len(set(batch["puma10"].to_pylist())))
+            yield batch
+
+    monkeypatch.setattr(estimating, "_batches", one_by_one)
+    for found in (tracts, on_disk):
+        pd.testing.assert_frame_equal(whole, found.analyze(world.fused, world.households, **request).table)
+    assert sizes == [1, 1, 1, 1]
 
 
 def test_replicate_weights_are_shared_as_the_weight_is() -> None:

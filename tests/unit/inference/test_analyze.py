@@ -402,7 +402,7 @@ def test_a_household_in_two_parts_counts_in_each_with_its_weight_there():
     parts = pa.table({"hid": [7, 7, 8], "tract": ["a", "b", "b"], "weight": [3.0, 1.0, 1.0]})
     found = analyze(fused, parts, estimates=["mean(use)"], by=["tract"], parts="tract")
     assert found["estimate"].tolist() == [1.0, 2.0]
-    with pytest.raises(AnalysisError, match="more than one row with .* tells its rows apart with `parts`"):
+    with pytest.raises(AnalysisError, match=r"more than one row with .* tells its rows apart with `parts`"):
         analyze(fused, parts, estimates=["mean(use)"], by=["tract"])
     with pytest.raises(AnalysisError, match="parts county: is neither"):
         analyze(fused, parts, estimates=["mean(use)"], parts="county")

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from io import StringIO
 
 import dagster as dg
 import numpy as np
@@ -326,8 +327,9 @@ def test_downscale_prints_estimates_by_small_area_and_keeps_the_shares(run, fuse
 
 
 def test_downscale_writes_estimates_whose_sum_is_the_pumas(run, fused, tmp_path) -> None:
-    (tmp_path / "tables.csv").write_text(SMALL)
-    request = ["downscale", PAIR, "-t", str(tmp_path / "tables.csv"), "-b", "tract", "-d", "who = hid"]
+    codes = dict.fromkeys(["tract", "state", "puma10", "level"], "str")
+    pd.read_csv(StringIO(SMALL), dtype=codes).to_parquet(tmp_path / "tables.parquet")
+    request = ["downscale", PAIR, "-t", str(tmp_path / "tables.parquet"), "-b", "tract", "-d", "who = hid"]
     result = run(*request, "-e", "sum(btuel)", "--out", str(tmp_path / "tracts.csv"))
     assert result.exit_code == 0, result.output
     written = pd.read_csv(tmp_path / "tracts.csv", dtype={"tract": "str", "puma10": "str"})
