@@ -131,9 +131,9 @@ class Chain:
                 self._fused.collect(forest, fused)
             loaded.append(found)
             places.append((own, fused))
-            if self._plan.steps[position].variables[0] not in self._values:
-                variable = found[0].variable
-                self._values[variable.name] = _with_outside(found[0].classes, variable, step)
+            for one in found:
+                if one.variable.name not in self._values:
+                    self._values[one.variable.name] = _with_outside(one.classes, one.variable, step)
         self._own.finish()
         self._fused.finish()
         self._places = {name: self._place_choices(name) for name in self._values}
@@ -146,7 +146,7 @@ class Chain:
     def bytes_per_row(self) -> int:
         """Estimate of the memory one row of one implicate takes at most while it is in work."""
         programs = [p for s in self._steps for p in (*s.choosers, s.expected) if p is not None]
-        widest = max(program.outputs for program in programs)
+        widest = max((program.outputs for program in programs), default=1)
         return 2 * 8 * widest + 2 * 8 * len(self._variables) + 2 * self._fused.columns + 64
 
     def run(
@@ -232,6 +232,9 @@ class Chain:
         inside = np.ones(choice.shape, dtype=bool)
         if step.step.condition is not None:
             inside = np.array(np.broadcast_to(step.step.condition.truth(lookup)[0], choice.shape))
+        if not step.choosers and not step.pools:
+            chosen = np.where(inside, 0, -1).astype(np.int32)
+            return chosen, self._keep_constant(step, chosen, inside, lookup) if step.rules else None
         wanted = inside.copy()
         chosen = np.full(choice.shape, -1, dtype=np.int32)
         probabilities = []
@@ -266,6 +269,24 @@ class Chain:
         if watch is not None:
             watch(Drawn(step.step, step.pools, expected, active, chosen))
         return chosen, beyond
+
+    def _keep_constant(
+        self, step: _Step, chosen: np.ndarray, inside: np.ndarray, lookup: Lookup
+    ) -> _Beyond | None:
+        found = [enforcing.limits(step.rules, v, lookup, chosen.shape) for v in step.variables]
+        values = [self._values[v.name][chosen] for v in step.variables]
+        wrong = enforcing.broken(found, values, inside)
+        self._count(step, wrong)
+        if not wrong.any():
+            return None
+        lower, upper = found[0].lower, found[0].upper
+        if step.step.is_block or lower is None or upper is None:
+            raise FusingError(
+                f"recipient, rules on {step.step.name}",
+                f"forbid its only value in {int(wrong.any(axis=1).sum())} rows.",
+                "Allow it, or leave the variable out.",
+            )
+        return _Beyond(wrong, np.where(wrong, np.clip(values[0], lower, upper), 0.0))
 
     def _draw_classes_again(
         self,
@@ -406,6 +427,17 @@ def _some(values: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
 
 def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     found = models.forests(position, name)
+    variable = models.variables[name]
+    if not found:
+        only = np.array([models.constants[name]])
+        kind = (
+            np.int32
+            if variable.kind == "categorical"
+            else np.float64
+            if variable.is_exact
+            else variable.dtype
+        )
+        return _Models(variable, only.astype(kind), (), (), ())
     choosers = tuple(f for r, f in found if r.role in CHOOSERS)
     values = tuple(f for r, f in found if r.role not in CHOOSERS)
     classes = np.array(found[0][0].classes, dtype=np.int32)

@@ -113,6 +113,11 @@ class ModelSet:
         ]
 
     @property
+    def constants(self) -> dict[str, float]:
+        """Fusion variables that are the same for all donors of their step: the number, or the code of the level."""
+        return dict(self.manifest.get("constants", {}))
+
+    @property
     def bootstraps(self) -> int:
         """Number of sets of redrawn weights; 0: all implicates are drawn from the donors' own."""
         return int(self.manifest["bootstraps"])

@@ -42,7 +42,7 @@ from fusion_pipeline.fusion.modelset import (
 )
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import Task, step_tasks
-from fusion_pipeline.fusion.variables import Variable, column_names
+from fusion_pipeline.fusion.variables import Variable, column_names, values_to_draw
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
@@ -187,8 +187,8 @@ def train(
         described = {done.task.variable.name: done.task.variable for done in work}
         pools: list[dict[str, Any] | None] = []
         for i, step in enumerate(plan.steps):
-            parts = [done for done in work if done.task.step == i]
-            if step.is_block or parts[0].task.variable.kind != "categorical":
+            parts = [done for done in work if done.task.step == i and done.models]
+            if parts and (step.is_block or parts[0].task.variable.kind != "categorical"):
                 most = block_neighbours if step.is_block else neighbours
                 built = _build_pools(donors, plan, parts, quantiles, most, centres, seed)
                 pools.append(write_pools(folder, i, built))
@@ -201,6 +201,13 @@ def train(
         write_table(folder / "donors.parquet", table)
         known = plan.known_after(len(plan.steps))
         products = {name: Variable(name, "continuous", "double") for name in plan.products}
+        constants = {
+            task.variable.name: values_to_draw(donors.table[task.variable.name], task.variable)[
+                task.rows[0]
+            ].item()
+            for task in tasks
+            if not task.objectives
+        }
         write_manifest(
             folder,
             {
@@ -222,6 +229,7 @@ def train(
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
                 "pools": pools,
+                **({"constants": constants} if constants else {}),
                 "models": [asdict(record) for record in records],
             },
         )
@@ -294,6 +302,8 @@ def _fit(
     """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
 
     def fit(task: Task) -> list[FittedModel]:
+        if not task.objectives:
+            return []
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
         tuning = Tuning.for_donors(len(task.rows), **growth)

@@ -191,3 +191,28 @@ def test_integers_beyond_float64_are_the_donors_own_in_imputed_tables_too(counte
         assert whole.dtype == counted[name].dtype, name
         assert (whole[~gap] == before[~gap]).all(), name
         assert set(whole[gap]) <= set(before[~gap]), name
+
+
+def test_a_constant_is_fused_as_it_is_with_a_warning(counted, tmp_path, caplog):
+    only = pd.Categorical(["b"] * 300, ["a", "b"])
+    donor = counted.assign(same=7, kind=only, big=2**53 + 1, half=np.float32(0.5))
+    plan = fp.FusionPlan(
+        (
+            fp.FusionStep(("same",), ("x",)),
+            fp.FusionStep(("kind",), ("x", "same"), universe="x > 0", outside="a"),
+            fp.FusionStep(("serial", "big"), ("x", "kind")),
+            fp.FusionStep(("half",), ("x",), universe="x > 0"),
+        ),
+        rules=("half <= 0.25 if x > 1",),
+    )
+    models = train(donor, plan, out=tmp_path / "m", **QUICK)
+    assert "same is the same for all 300 donors of its step, and fused as it is" in caplog.text
+    drawn = fp.fuse(donor[["x"]], models, implicates=1).to_pandas()
+    inside = donor["x"] > 0
+    assert (drawn["same"] == 7).all() and drawn["same"].dtype == donor["same"].dtype
+    assert (drawn["kind"] == np.where(inside, "b", "a")).all()
+    assert (drawn["big"] == 2**53 + 1).all()
+    assert (drawn["half"] == np.where(donor["x"] > 1, 0.25, np.where(inside, 0.5, 0))).all()
+    found = fp.prepare(donor, y=["same", "rate"], x=["x", "stars"], weight=None)
+    again = train(donor, found, out=tmp_path / "again", **QUICK)
+    assert (fp.fuse(donor[["x", "stars"]], again, implicates=1).to_pandas()["same"] == 7).all()

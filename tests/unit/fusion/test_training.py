@@ -178,7 +178,6 @@ def test_local_outliers_are_not_used_as_donors(donor, tmp_path):
         ),
         ({"weight": lambda f: f.weight * 0}, {}, r"weight weight: is zero or infinite for all 300"),
         ({"group": lambda f: f.group.astype(str)}, {}, r"column group: is of type (large_)?string.*category"),
-        ({"size": lambda f: 7}, {}, r"column size: has one and the same value for all 300"),
         ({}, {"x": ["gruop"]}, r"column gruop: is missing"),
         ({}, {"quantiles": (0.5,)}, r"quantiles: are \(0.5,\)"),
         ({}, {"folds": 1}, r"train, folds: is 1"),
