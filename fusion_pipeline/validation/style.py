@@ -90,17 +90,23 @@ class Canvas:
         )
         return self.figure.add_axes(box, **options)
 
-    def png(self) -> bytes:
-        """Render to PNG; a palette is used where full colour would be too large for the event log."""
+    def png(self, *, dpi: int = DPI, most: int | None = MAX_BYTES) -> bytes:
+        """Render to PNG with a palette, because full colour would be too large for the event log.
+
+        Parameters
+        ----------
+        dpi : dots an inch
+        most : bytes it may have, which is an error otherwise; None for a figure that is not kept in the event log
+        """
         from PIL import Image
 
         buffer = io.BytesIO()
         # Without the version of matplotlib, which would change the bytes with every release.
-        self.figure.savefig(buffer, format="png", metadata={"Software": None})
+        self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         image = Image.open(buffer).convert("RGB").quantize(colors=128, dither=Image.Dither.NONE)
         small = io.BytesIO()
         image.save(small, format="PNG", optimize=True)
-        if small.tell() >= MAX_BYTES:
+        if most is not None and small.tell() >= most:
             raise ValueError(f"figure {self.title!r} takes {small.tell():,} bytes; draw fewer items")
         return small.getvalue()
 
