@@ -4,7 +4,7 @@ Belongs here: what boundaries are, the columns of the cartographic boundary file
 shapefile format (`shapefile.py`), tiles in place of boundaries (`tiles.py`), which files a pair has (`finding.py`).
 
 Source: Census Bureau, cartographic boundary files (`cb_2019_us_puma10_500k.zip`, `cb_2020_us_puma20_500k.zip`,
-`cb_2020_us_state_20m.zip`), NAD83 degrees. Their columns end in the census year where the areas belong to one.
+`cb_2020_us_state_500k.zip`), NAD83 degrees. Their columns end in the census year where the areas belong to one.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ Row = tuple[Mapping[str, str], Array]
 """Attributes and the one ring of an area, clockwise."""
 _MOVED = 0.12
 """Standard deviation of a state's middle, in degrees."""
+_LONGEST = 0.4
+"""Degrees of a side."""
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 """Time of every member of an archive: same seed, same bytes."""
 _POLYGON = 5
@@ -53,10 +55,11 @@ def state_cells(places: Places, seed: int) -> list[Array]:
     cells = dict(
         zip(together, _cells(np.array(known["shores"]["contiguous"]), middles[together]), strict=True)
     )
+    shores = {name: np.array(known["shores"][name]) for name in own}
     return [
-        np.array(known["shores"][name], dtype=float) + middles[k] - known["middles"][name] if name in own else cells[k]
+        _dense(shores[name] + middles[k] - known["middles"][name] if name in own else cells[k])
         for k, name in enumerate(usps)
-    ]  # fmt: skip
+    ]
 
 
 def puma_cells(places: Places, states: Sequence[Array], seed: int) -> list[Array]:
@@ -70,6 +73,15 @@ def puma_cells(places: Places, states: Sequence[Array], seed: int) -> list[Array
             middles = np.array([_centroid(cell) for cell in _cells(ring, middles)])
         found += _cells(ring, middles)
     return found
+
+
+def _dense(ring: Array) -> Array:
+    """Divide long sides, which on a projected map are arcs."""
+    sides = np.roll(ring, -1, axis=0) - ring
+    parts = np.ceil(np.abs(sides).max(axis=1) / _LONGEST).astype(int)
+    start = np.repeat(np.arange(len(ring)), parts)
+    share = (np.arange(len(start)) - (np.cumsum(parts) - parts)[start]) / parts[start]
+    return ring[start] + share[:, None] * sides[start]
 
 
 def _inside(ring: Array, count: int, rng: np.random.Generator) -> Array:
