@@ -127,9 +127,14 @@ def _map(found: Any, file: Path, layout: Layout, pairs: Sequence[str]) -> Path:
     known = {name: words for pair in pairs for name, words in words_of(pair).items()}
     # A share, a ratio or a regression has another unit than its variables.
     plain = str(found.table["estimand"].iloc[0]).startswith(("mean(", "median(", "quantile("))
-    unit = known[variable].unit if plain and variable in known else ""
+    about = known.get(variable) if plain else None
+    words = (
+        {"title": f"{about.description}: {found.table['estimand'].iloc[0]}", "unit": about.unit}
+        if about
+        else {}
+    )
     source = f"{' + '.join(pairs)}, {layout.origin} data, {found.implicates} implicates"
-    return found.map(file, boundaries=boundaries_at_hand(layout, found.by[-1]), unit=unit, source=source)
+    return found.map(file, boundaries=boundaries_at_hand(layout, found.by[-1]), source=source, **words)
 
 
 def _definitions(texts: Sequence[str]) -> dict[str, str]:

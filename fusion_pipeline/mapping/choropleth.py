@@ -26,7 +26,7 @@ from fusion_pipeline.text import as_text
 Array = np.ndarray
 ESTIMATE_COLOURS = ("#ffffcc", "#c7e9b4", "#7fcdbb", "#41b6c4", "#2c7fb8", "#253494")
 MARGIN_COLOURS = ("#fef0d9", "#fdd49e", "#fdbb84", "#fc8d59", "#e34a33", "#b30000")
-MARGIN_BREAKS = (5.0, 10.0, 20.0, 35.0, 50.0)
+MARGIN_BREAKS = (5.0, 10.0, 20.0, 40.0, 80.0)
 """Percent of the estimate; always the same, so that maps compare."""
 PLACES = ("state", *PUMAS)
 TOTAL = "(all)"
@@ -83,7 +83,7 @@ class Choropleth:
     areas: tuple[Area, ...]
     sheet: Sheet
     outlines: Sheet | None
-    """States, where the areas are PUMAs."""
+    """States."""
     labels: tuple[tuple[float, float, str], ...]
     """Text on the sheet, where it is one of tiles: x, y, postal code."""
     estimate: Layer
@@ -162,8 +162,9 @@ def choropleth(
     heading = title or estimand + ("" if pd.isna(category) else f" = {category}")
     kind = "states" if boundaries.column == "state" else f"PUMAs of 20{boundaries.column[-2:]}"
     known = int((~np.isnan(estimate)).sum())
-    outlines = boundaries.outlines if boundaries.column != "state" else ()
-    everything = [*areas, *(outline for outline in outlines if outline.state in _states_of(areas))]
+    there = {area.state for area in areas}
+    states_shown = boundaries.areas if boundaries.column == "state" else boundaries.outlines
+    everything = [*areas, *(outline for outline in states_shown if outline.state in there)]
     sheet = lay_out(everything, degrees=boundaries.degrees)
     return Choropleth(
         title=heading,
@@ -171,7 +172,7 @@ def choropleth(
         source=". ".join(part for part in (source, f"Map: {boundaries.source}" if boundaries.source else "") if part),
         areas=tuple(areas),
         sheet=replace(sheet, rings=sheet.rings[: len(areas)]),
-        outlines=replace(sheet, rings=sheet.rings[len(areas) :]) if outlines else None,
+        outlines=replace(sheet, rings=sheet.rings[len(areas) :]) if states_shown else None,
         labels=() if boundaries.degrees else _labels(everything, sheet),
         estimate=Layer("estimate", "Estimate", unit, estimate, _breaks(estimate), ESTIMATE_COLOURS),
         margin=Layer("margin", "Margin of error", "% of the estimate", relative, MARGIN_BREAKS, MARGIN_COLOURS),
@@ -211,10 +212,6 @@ def _shown(frame: pd.DataFrame, boundaries: Boundaries) -> list[Area]:
     inside = [area for area in boundaries.areas if area.state in covered]
     others = [area for area in boundaries.outlines if area.state not in covered]
     return inside if len(covered) == 1 else inside + others
-
-
-def _states_of(areas: list[Area]) -> set[str]:
-    return {area.state for area in areas}
 
 
 def _labels(areas: list[Area], sheet: Sheet) -> tuple[tuple[float, float, str], ...]:

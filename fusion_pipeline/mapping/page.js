@@ -41,7 +41,7 @@
     }
     const list = document.createElement("dl");
     line(list, "Estimate", estimate);
-    line(list, "Margin", margin === "" ? "none" : `± ${margin}${share === "" ? "" : ` (${share} %)`}`);
+    line(list, "Margin", margin === "" ? "none" : `± ${margin}${share === "" ? "" : ` (${share}\u00a0%)`}`);
     if (facts.unit !== "") line(list, "Unit", facts.unit);
     line(list, "n", n);
     about.replaceChildren(heading, list);

@@ -86,7 +86,7 @@ def pair_maps(
         charts.append(chart)
         asked = text if pd.isna(level) else f"mean({one.table['variable'].iloc[0]} = '{level}')"
         how = _TEXT.format(pair=pair, estimate=asked, by=" ".join(f"-b {name}" for name in by))
-        sections.append(Section(f"Map: {title}", how, figure=draw(chart)))
+        sections.append(Section(f"Map: {title}", how, figure=draw(chart, width=8.4)))
     return PairMaps(sections, _small(charts))
 
 
@@ -110,6 +110,9 @@ def _one(found: Estimates, text: str) -> Estimates:
         return rows.only(level="Yes")
     means = rows.table.groupby("level", observed=True)["estimate"].mean()
     return rows.only(level=str(means.idxmax()))
+
+
+"""Areas of which a map still fits."""
 
 
 def _small(charts: Sequence[Choropleth]) -> tuple[bytes, ...]:

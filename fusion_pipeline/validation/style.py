@@ -103,7 +103,12 @@ class Canvas:
         buffer = io.BytesIO()
         # Without the version of matplotlib, which would change the bytes with every release.
         self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        image = Image.open(buffer).convert("RGB").quantize(colors=128, dither=Image.Dither.NONE)
+        # Maximum coverage keeps the colours of small patches, such as a legend's.
+        image = (
+            Image.open(buffer)
+            .convert("RGB")
+            .quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        )
         small = io.BytesIO()
         image.save(small, format="PNG", optimize=True)
         if most is not None and small.tell() >= most:

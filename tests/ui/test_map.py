@@ -81,9 +81,11 @@ def test_the_margin_is_shown_on_demand(opened: Page) -> None:
 def test_an_area_is_found_by_name_and_zoomed_to(opened: Page) -> None:
     opened.get_by_label("Find an area").fill("Delaware, area")
     expect(about(opened)).to_contain_text("Delaware")
-    whole = opened.locator("path.chosen").bounding_box()["width"]
+    scale = "path => path.getScreenCTM().a"
+    whole = opened.locator("path.chosen").evaluate(scale)
     opened.get_by_label("Zoom in").click()
-    assert opened.locator("path.chosen").bounding_box()["width"] > 1.8 * whole
+    assert opened.locator("path.chosen").evaluate(scale) == pytest.approx(2 * whole)
+    expect(opened.locator("path.chosen")).to_be_in_viewport()
 
 
 def test_nothing_is_wider_than_the_window(opened: Page) -> None:

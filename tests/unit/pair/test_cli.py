@@ -197,7 +197,7 @@ def test_analyze_draws_a_map_by_state_of_what_it_estimates(run, fused, tmp_path)
     assert f"{PAIR}, simulated data, 2 implicates" in page
     assert '["Delaware", "21", "' in page
     # The unit is the codebook's.
-    assert '"unit": "1000 Btu"' in page or '"unit": "thousand Btu"' in page
+    assert '"unit": "thousand Btu"' in page
 
 
 @pytest.mark.parametrize(
