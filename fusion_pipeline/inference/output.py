@@ -187,8 +187,8 @@ class Estimates:
             raise AnalysisError(
                 "estimates",
                 f"cannot be {verb}: {len(kinds)} estimands and levels, groups {', '.join(self.by) or 'none'}.",
-                "Choose one with `only(estimand, level)`, of an analysis by groups; of a category ask for one level, such as "
-                "mean(x = 'Yes').",
+                "Choose one with `only(estimand, level)`, of an analysis by groups; of a category ask "
+                "for one level, such as mean(x = 'Yes').",
             )
 
     def _caption(self) -> str:

@@ -80,11 +80,13 @@ def _panel(axes: Axes, chart: Choropleth, layer: Layer) -> None:
         handles.append(Patch(fc=NOTHING, ec=HATCH, hatch="/////", lw=0.5))
         texts = [*texts, layer.without]
     axes.legend(
-        handles, texts, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=4, fontsize=7.5, handlelength=1.5,
+        handles, texts, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=3 if max(map(len, texts)) > _WIDE else 4, fontsize=7.5, handlelength=1.5,
         columnspacing=1.2, handletextpad=0.5, borderaxespad=0, labelcolor=MUTED,
     )  # fmt: skip
 
 
+_WIDE = 12
+"""Signs of a legend's text beyond which three stand in a row, not four."""
 _HALO = {"boxstyle": "round,pad=0.12", "fc": "#ffffffcc", "ec": "none"}
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.output import Estimates
+from fusion_pipeline.mapping.boundaries import Boundaries
 from fusion_pipeline.mapping.choropleth import Choropleth, choropleth
 from fusion_pipeline.mapping.finding import boundaries_of
 from fusion_pipeline.mapping.png import draw
@@ -26,6 +27,8 @@ MOST = 3
 """Maps in a report."""
 ENOUGH = 30
 """Households that PUMAs have on average; with fewer a map by PUMA shows noise, and states are shown."""
+SMALL = 600
+"""Areas of which a map still fits the event log; of more the small map is one of states."""
 _TEXT = (
     "Left: the estimate over all implicates. Right: its margin of error at 90 % in percent of it. Areas without an "
     "estimate are hatched. The interactive page: fusion analyze {pair} -e \"{estimate}\" {by} --map map.html"
@@ -70,24 +73,29 @@ def pair_maps(
     if by is None:
         return PairMaps()
     chosen = list(texts)[:MOST]
-    found = estimate_pair(pair, layout, chosen, by, implicates=implicates, **bounds)
+    options: dict[str, Any] = {"implicates": implicates, **bounds}
+    found = estimate_pair(pair, layout, chosen, by, **options)
     boundaries = boundaries_of(raw, concordance, by[-1])
-    sections = []
-    charts = []
+    sections, charts = [], []
     for text in chosen:
         one = _one(found, text)
-        about = words[str(one.table["variable"].iloc[0])]
+        charts.append(_chart(one, boundaries, words, source))
         level = one.table["level"].iloc[0]
-        answer = "" if pd.isna(level) or level == "Yes" else f": {level}"
-        title = f"{about.description}{answer}, by {'state' if by[-1] == 'state' else 'PUMA'}"
-        chart = choropleth(
-            one.table, boundaries, title=title, unit=about.unit, level=one.level, source=source
-        )
-        charts.append(chart)
         asked = text if pd.isna(level) else f"mean({one.table['variable'].iloc[0]} = '{level}')"
         how = _TEXT.format(pair=pair, estimate=asked, by=" ".join(f"-b {name}" for name in by))
-        sections.append(Section(f"Map: {title}", how, figure=draw(chart, width=8.4)))
-    return PairMaps(sections, _small(charts))
+        sections.append(Section(f"Map: {charts[-1].title}", how, figure=draw(charts[-1], width=8.4)))
+    first = charts[0]
+    if len(first.areas) > SMALL:
+        one = _one(estimate_pair(pair, layout, chosen[:1], ["state"], **options), chosen[0])
+        first = _chart(one, boundaries_of(raw, concordance, "state"), words, source)
+    return PairMaps(sections, (draw(first, width=7.2, small=True),))
+
+
+def _chart(one: Estimates, boundaries: Boundaries, words: Mapping[str, Words], source: str) -> Choropleth:
+    about, level = words[str(one.table["variable"].iloc[0])], one.table["level"].iloc[0]
+    answer = "" if pd.isna(level) or level == "Yes" else f": {level}"
+    title = f"{about.description}{answer}, by {'state' if boundaries.column == 'state' else 'PUMA'}"
+    return choropleth(one.table, boundaries, title=title, unit=about.unit, level=one.level, source=source)
 
 
 def area_columns(households: TableRef) -> list[str] | None:
@@ -113,11 +121,3 @@ def _one(found: Estimates, text: str) -> Estimates:
 
 
 """Areas of which a map still fits."""
-
-
-def _small(charts: Sequence[Choropleth]) -> tuple[bytes, ...]:
-    """Draw the first map as small as figures in the event log have to be; of too many areas it would not fit."""
-    return tuple(draw(chart, width=7.2, small=True) for chart in charts[:1] if len(chart.areas) <= _SMALL)
-
-
-_SMALL = 600

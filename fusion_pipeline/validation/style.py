@@ -91,7 +91,7 @@ class Canvas:
         return self.figure.add_axes(box, **options)
 
     def png(self, *, dpi: int = DPI, most: int | None = MAX_BYTES) -> bytes:
-        """Render to PNG with a palette, because full colour would be too large for the event log.
+        """Render to PNG; with a palette where full colour would be too large for the event log.
 
         Parameters
         ----------
@@ -103,15 +103,12 @@ class Canvas:
         buffer = io.BytesIO()
         # Without the version of matplotlib, which would change the bytes with every release.
         self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        # Maximum coverage keeps the colours of small patches, such as a legend's.
-        image = (
-            Image.open(buffer)
-            .convert("RGB")
-            .quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        )
+        if most is None:
+            return buffer.getvalue()
+        image = Image.open(buffer).convert("RGB").quantize(colors=128, dither=Image.Dither.NONE)
         small = io.BytesIO()
         image.save(small, format="PNG", optimize=True)
-        if most is not None and small.tell() >= most:
+        if small.tell() >= most:
             raise ValueError(f"figure {self.title!r} takes {small.tell():,} bytes; draw fewer items")
         return small.getvalue()
 

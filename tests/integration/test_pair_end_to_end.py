@@ -1,6 +1,7 @@
 """A fusion pair through the graph, on simulated surveys: what must be there, and be true, at the end."""
 
 import hashlib
+import re
 import shutil
 from html.parser import HTMLParser
 
