@@ -41,7 +41,8 @@ def draw(chart: Choropleth, *, width: float = 10.0, small: bool = False) -> byte
         for layer, left in zip(chart.layers, (_SIDE, _SIDE + sheet + _GAP), strict=True):
             axes = canvas.axes(left=left, right=width - left - sheet, top=_TOP, bottom=_BOTTOM)
             _panel(axes, chart, layer)
-        return canvas.png() if small else canvas.png(dpi=200, most=None)
+        legend = [colour for layer in chart.layers for colour in layer.shades]
+        return canvas.png(keep=legend) if small else canvas.png(dpi=200, logged=False)
 
 
 def _panel(axes: Axes, chart: Choropleth, layer: Layer) -> None:
@@ -79,8 +80,9 @@ def _panel(axes: Axes, chart: Choropleth, layer: Layer) -> None:
     if empty:
         handles.append(Patch(fc=NOTHING, ec=HATCH, hatch="/////", lw=0.5))
         texts = [*texts, layer.without]
+    columns = 3 if max(map(len, texts)) > _WIDE else 4
     axes.legend(
-        handles, texts, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=3 if max(map(len, texts)) > _WIDE else 4, fontsize=7.5, handlelength=1.5,
+        handles, texts, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=columns, fontsize=7.5, handlelength=1.5,
         columnspacing=1.2, handletextpad=0.5, borderaxespad=0, labelcolor=MUTED,
     )  # fmt: skip
 
