@@ -248,8 +248,8 @@ def _add_county_facts(frame: pd.DataFrame, paths: Mapping[str, Path], left_out: 
         areas = _areas(paths[role])
         # A county that the file has not lies in no area; of changed ones that lie in several, which is not known.
         outside = ~ground(frame["county"]).isin(ground(areas.index.to_series()))
-        for name, known in ((role, areas["cbsa"]), (f"cbsatype{year}", areas["type"])):
-            frame[name] = facts(frame["county"], known).where(~outside, "None")
+        for name, fact in ((role, areas["cbsa"]), (f"cbsatype{year}", areas["type"])):
+            frame[name] = facts(frame["county"], fact).where(~outside, "None")
     if not cbsa:
         left_out["cbsa"] = "of delineations"
     if "climate" not in paths:

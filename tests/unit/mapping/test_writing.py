@@ -6,8 +6,10 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -83,8 +85,6 @@ def test_an_unknown_ending_is_an_error(by_state, tmp_path):
 
 
 def test_one_of_several_estimands_is_chosen_by_name_and_boundaries_by_file(by_state, files, tmp_path):
-    import pandas as pd
-
     both = pd.concat([by_state, by_state.assign(estimand="sum(btuel)", estimate=1e6)])
     found = Estimates(both, ("state",), 0.9, "rubin", 5)
     with pytest.raises(AnalysisError, match="Choose one"):
@@ -94,3 +94,16 @@ def test_one_of_several_estimands_is_chosen_by_name_and_boundaries_by_file(by_st
     )
     facts = json.loads(Elements(written.read_text()).facts)
     assert {row[1] for row in facts["areas"]} == {"1,000,000", ""}
+
+
+def test_the_example_of_the_documents_draws_both_kinds_of_map(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[3] / "docs" / "inference.md").read_text()
+    [example] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        if ".map(" in block and "rng" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/inference.md", "exec"), {})
+    assert (tmp_path / "electricity.html").read_text().count("<path data-estimate") == 51
+    assert (tmp_path / "electricity.png").read_bytes().startswith(b"\x89PNG")
