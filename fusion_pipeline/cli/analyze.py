@@ -83,7 +83,7 @@ def analyze(
     settings = load_settings()
     options = {
         "where": where,
-        "derive": _definitions(derive),
+        "derive": definitions(derive),
         "totals": totals,
         "rule": rule,
         "level": level,
@@ -100,7 +100,7 @@ def analyze(
             f"± margin of error at {100 * level:g} %",
             soft_wrap=True,
         )
-        console.print(_estimates_table(found.table, by))
+        console.print(estimates_table(found.table, by))
     if map_file is not None:
         written = _map(found, map_file, Layout(settings.root), pairs)
         console.print(f"map → {written}", soft_wrap=True)
@@ -137,7 +137,8 @@ def _map(found: Any, file: Path, layout: Layout, pairs: Sequence[str]) -> Path:
     return found.map(file, boundaries=boundaries_at_hand(layout, found.by[-1]), source=source, **words)
 
 
-def _definitions(texts: Sequence[str]) -> dict[str, str]:
+def definitions(texts: Sequence[str]) -> dict[str, str]:
+    """Read definitions of the form "name = expression"."""
     found = {}
     for text in texts:
         name, mark, expression = text.partition("=")
@@ -169,7 +170,7 @@ def _estimates(
     )
 
 
-def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
+def estimates_table(frame: Any, by: Sequence[str]) -> Table:
     """Lay estimates out so that a narrow screen folds words and never cuts a number."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]
