@@ -124,9 +124,9 @@ def test_report_has_maps_and_the_asset_a_small_one(small_run) -> None:
     text = small_run.layout.report(PAIR).read_text()
     # 1,500 households are too few for a map by PUMA.
     assert len(re.findall(r"<h2>Map: [^<]+, by state</h2>\n<p>[^<]+</p>\n<img ", text)) == 3
-    [publish] = [run for run in small_run.outcomes if run.job == "publish_pair"]
-    events = small_run.outcomes[publish].asset_materializations_for_node("quality__report")
-    assert events[0].metadata["estimates"].value.count("data:image/png;base64,") == 4
+    made = [m for outcome in small_run.outcomes.values() for m in outcome.materialized]
+    [report] = [m for m in made if m.asset_key.path == ["quality", "report"]]
+    assert report.metadata["estimates"].value.count("data:image/png;base64,") == 4
 
 
 def test_lost_implicate_is_drawn_again_with_the_same_bytes_and_the_others_are_kept(
