@@ -107,11 +107,16 @@ class Chain:
         self._lock = Lock()
         self._sets = set_numbers(models.bootstraps)
         self._weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in self._sets]
-        # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
+        # What a draw can give, and what is outside the universe at the end: a draw not made has the number -1.
         self._values = {
-            name: _with_zero(_values(models.donors[name], models.variables[name]))
-            for name in models.donors.column_names
-            if name != DONOR_WEIGHT
+            name: _with_outside(
+                variables.values_to_draw(models.donors[name], self._variables[name]),
+                self._variables[name],
+                step,
+            )
+            for step in self._plan.steps
+            for name in step.variables
+            if name in models.donors.column_names
         }
         self._own, self._fused = Placement(), Placement()
         self._fused_feature = {name: j for j, name in enumerate(models.variables)}
@@ -127,7 +132,8 @@ class Chain:
             loaded.append(found)
             places.append((own, fused))
             if self._plan.steps[position].variables[0] not in self._values:
-                self._values[found[0].variable.name] = _with_outside(found[0], step)
+                variable = found[0].variable
+                self._values[variable.name] = _with_outside(found[0].classes, variable, step)
         self._own.finish()
         self._fused.finish()
         self._places = {name: self._place_choices(name) for name in self._values}
@@ -193,12 +199,13 @@ class Chain:
                 for column, places in self._places[variable.name]:
                     fused[:, column] = places[chosen]
                 if beyond is not None:
-                    drawn[variable.name] = np.where(beyond.where, beyond.value, drawn[variable.name])
-                    self._fused.place(self._fused_feature[variable.name], drawn[variable.name], fused)
+                    value = beyond.value if variable.is_exact else variable.hold(beyond.value)
+                    drawn[variable.name] = np.where(beyond.where, value, drawn[variable.name])
+                    self._place(variable.name, drawn[variable.name], fused)
             for product in step.products:
                 first, second = self._plan.products[product]
                 drawn[product] = drawn[first].astype(np.float64) * drawn[second]
-                self._fused.place(self._fused_feature[product], drawn[product], fused)
+                self._place(product, drawn[product], fused)
         columns = {name: np.ascontiguousarray(drawn[name].T) for name in self._plan.variables}
         return [
             {name: self._variables[name].to_arrow(column[i]) for name, column in columns.items()}
@@ -277,7 +284,6 @@ class Chain:
         if not wrong.any():
             return
         uniform = again(step.step.name)[0]
-        classes = codes if step.step.outside is None else codes[:-1]
         for predicted, columns in probabilities:
             mine = np.zeros_like(wrong)
             mine[:, columns] = wrong[:, columns]
@@ -285,7 +291,7 @@ class Chain:
                 spread = np.zeros((*predicted.shape[:2], wrong.shape[1]))
                 spread[:, :, columns] = predicted
                 predicted = spread
-            chosen[mine] = enforcing.draw_allowed_classes(limit, classes, predicted, mine, uniform[mine])
+            chosen[mine] = enforcing.draw_allowed_classes(limit, codes[:-1], predicted, mine, uniform[mine])
 
     def _draw_donors_again(
         self,
@@ -337,18 +343,21 @@ class Chain:
         lower, upper = found[0].lower, found[0].upper
         assert lower is not None
         assert upper is not None
-        return _Beyond(nobody, np.clip(before, lower, upper))
+        return _Beyond(nobody, np.where(nobody, np.clip(before, lower, upper), 0.0))
 
     def _count(self, step: _Step, wrong: np.ndarray) -> None:
         if count := int(wrong.sum()):
             with self._lock:
                 self.enforced["`, `".join(rule.text for rule in step.rules)] += count
 
+    def _place(self, name: str, values: np.ndarray, codes: np.ndarray) -> None:
+        self._fused.place(self._fused_feature[name], values.astype(np.float64, copy=False), codes)
+
     def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
         """Return the columns that later steps read a variable in, each with the position of every possible value."""
         values = self._values[name][:, None]
         codes = np.empty((len(values), self._fused.columns, 1), dtype=np.uint16)
-        self._fused.place(self._fused_feature[name], values, codes)
+        self._place(name, values, codes)
         columns = self._fused.columns_of(self._fused_feature[name])
         return [(column, np.ascontiguousarray(codes[:, column, 0])) for column in columns]
 
@@ -405,16 +414,9 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     return _Models(models.variables[name], classes, choosers, values, redrawn)
 
 
-def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
-    return variables.codes(column, variable) if variable.kind == "categorical" else variables.numbers(column)
-
-
-def _with_outside(models: _Models, step: FusionStep) -> np.ndarray:
-    """Return the classes that can be drawn, and at the end the one outside the universe: no draw has the number -1."""
-    if step.outside is None:
-        return models.classes
-    return np.append(models.classes, np.int32(level_position(models.variable, step.outside)))
-
-
-def _with_zero(values: np.ndarray) -> np.ndarray:
-    return np.append(values, np.zeros(1, values.dtype))
+def _with_outside(values: np.ndarray, variable: Variable, step: FusionStep) -> np.ndarray:
+    """Append to what can be drawn what there is outside the universe: a draw that is not made has the number -1."""
+    last = 0
+    if variable.kind == "categorical" and step.outside is not None:
+        last = level_position(variable, step.outside)
+    return np.append(values, np.array([last], values.dtype))

@@ -26,8 +26,9 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.arguments import whole
 from fusion_pipeline.fusion.donors import Donors, load_donors
-from fusion_pipeline.fusion.specification import FusionPlan, FusionStep, blocks
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep, blocks, harmonized
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
@@ -108,7 +109,11 @@ def prepare(
     >>> plan.steps[0].predictors
     ('group', 'income')
     """
+    variables.column_names(donor, "donor", TrainingError)
+    seed = whole("prepare, seed", seed, 0, TrainingError)
+    max_predictors = whole("prepare, max_predictors", max_predictors, 1, TrainingError)
     steps = blocks(y)
+    x = harmonized(x, steps)
     plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in steps), weight)
     if unknown := [name for name in forced if name not in x]:
         raise TrainingError("prepare, forced", f"names {unknown[0]}, which is not in x.", "Add it to x.")
