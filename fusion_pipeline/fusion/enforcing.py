@@ -1,7 +1,8 @@
-"""Obeying rules: values that break one are drawn again among those that do not.
+"""Obeying rules: values of a step that break one are drawn again among those that do not.
 
-Belongs here: finding what breaks a rule and drawing it again. Does not belong here: the language of rules
-(`rules.py`), first draws (`drawing.py`, `chain.py`).
+Belongs here: which values of a step are drawn again, from what, and what happens where nothing is allowed. Does not
+belong here: the language of rules (`rule_language.py`), what rules allow (`limits.py`), the draws (`drawing.py`,
+`redrawing.py`).
 
 A value is first drawn as if there were no rule. If it obeys it stays, else it is drawn again, once, from the same
 distribution cut to what is allowed. Both together are a draw from the distribution cut to what is allowed (rejection
@@ -14,220 +15,159 @@ from one donor, and none can be made up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fusion_pipeline.errors import FusingError
-from fusion_pipeline.fusion.drawing import PoolDraw
-from fusion_pipeline.fusion.rules import Lookup, Rule
-from fusion_pipeline.fusion.variables import Variable
-
-_AT_ONCE = 4096
-"""Values drawn again at a time: bounds memory, changes nothing else."""
+from fusion_pipeline.fusion.limits import Limits, broken, limits
+from fusion_pipeline.fusion.loading import LoadedStep
+from fusion_pipeline.fusion.proper import shared
+from fusion_pipeline.fusion.redrawing import draw_allowed_classes, draw_allowed_donors
+from fusion_pipeline.fusion.rules import Lookup
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What the rules allow one variable of a block of rows: bounds of a number, or classes of a category."""
+class FirstDraw:
+    """What a step of a block of n rows and m implicates drew as if there were no rules.
 
-    variable: Variable
-    lower: np.ndarray | None
-    upper: np.ndarray | None
-    classes: np.ndarray | None
-
-    def allow(self, values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Say which values (k, ...) the rows and implicates (k,) they are for may have."""
-        shape = (-1, *(1,) * (values.ndim - 1))
-        if self.classes is not None:
-            known = self.classes[rows, columns]
-            return known[np.arange(len(rows)).reshape(shape), values]
-        assert self.lower is not None
-        assert self.upper is not None
-        lower, upper = (b[rows, columns].reshape(shape) for b in (self.lower, self.upper))
-        return (values >= lower) & (values <= upper)
-
-
-def limits(rules: Sequence[Rule], variable: Variable, lookup: Lookup, shape: tuple[int, int]) -> Limits:
-    """Put the rules on a variable together.
-
-    Parameters
-    ----------
-    rules : of this variable
-    lookup : of the columns they read
-    shape : (rows, implicates)
-
-    Raises
-    ------
-    FusingError
-        If they leave a row no value; the message names the rules and counts the rows.
+    `chosen` (n, m) are donors or classes, -1 outside the universe and for zeros; `inside` (n, m) says who is in the
+    universe. `probabilities` of classes or zero come with the columns of implicates that they are for. `expected`
+    (n, c, m or 1) is what donors were matched on, of those `active` (n,) says.
     """
-    mine = [rule for rule in rules if rule.variable == variable.name]
-    if variable.kind == "categorical":
-        classes = np.ones((*shape, variable.classes), dtype=bool)
-        for rule in mine:
-            applies = np.broadcast_to(rule.applies(lookup), shape)
-            classes[applies] &= rule.allowed(variable)
-        empty = np.asarray(~classes.any(axis=2))
-        found = Limits(variable, None, None, classes)
-    else:
-        lower, upper = np.full(shape, -np.inf), np.full(shape, np.inf)
-        for rule in mine:
-            low, high = rule.bounds(lookup, variable)
-            np.maximum(lower, low, out=lower)
-            np.minimum(upper, high, out=upper)
-        # An infinite bound on the wrong side: beyond the largest number of the type.
-        empty = (lower > upper) | (lower == np.inf) | (upper == -np.inf)
-        found = Limits(variable, lower, upper, None)
-    if empty.any():
-        texts = ", ".join(f"`{rule.text}`" for rule in mine)
-        raise FusingError(
-            f"recipient, rules {texts}",
-            f"leave {variable.name} no value in {len(np.unique(np.nonzero(empty)[0]))} of {shape[0]} rows of a block.",
-            "Correct the bounds, or the rules.",
-        )
-    return found
+
+    chosen: np.ndarray
+    inside: np.ndarray
+    active: np.ndarray
+    probabilities: Sequence[tuple[np.ndarray, np.ndarray | slice]] = ()
+    expected: np.ndarray | None = None
 
 
-def broken(found: Sequence[Limits], values: Sequence[np.ndarray], among: np.ndarray) -> np.ndarray:
-    """Return where (n, m) values of any of the variables break their rules, `among` those that rules bind."""
-    wrong = np.zeros(among.shape, dtype=bool)
-    rows, columns = np.nonzero(among)
-    for limit, value in zip(found, values, strict=True):
-        wrong[rows, columns] |= ~limit.allow(value[rows, columns], rows, columns)
-    return wrong
+@dataclass(frozen=True)
+class Beyond:
+    """Numbers that no donor has: `value` (n, m) counts where `where` is true."""
+
+    where: np.ndarray
+    value: np.ndarray
 
 
-def draw_allowed_classes(
-    limit: Limits, classes: np.ndarray, probabilities: np.ndarray, wrong: np.ndarray, uniform: np.ndarray
-) -> np.ndarray:
-    """Draw classes again.
+def enforce(
+    step: LoadedStep,
+    values: Mapping[str, np.ndarray],
+    first: FirstDraw,
+    lookup: Lookup,
+    sets: Mapping[int, np.ndarray],
+    again: Callable[[], np.ndarray],
+) -> tuple[int, Beyond | None]:
+    """Draw again, in `first.chosen`, what breaks a rule.
 
     Parameters
     ----------
-    limit : Limits
-    classes : (c,) codes of the model's classes
-    probabilities : (n, c or 1, m or 1) float64, as `drawing.draw_classes` takes them
-    wrong : (n, m) bool
-    uniform : (k,) float64
-        For the values that are wrong, in the order of `np.nonzero`.
+    step : LoadedStep
+    values : mapping of str to array
+        What draws can give, as in `LoadedSteps`.
+    first : FirstDraw
+    lookup : of the columns that rules read
+    sets : as `proper.columns_by_set` gives them
+    again : function without arguments
+        Gives (2, n, m) uniform random numbers; called only where something breaks a rule.
 
     Returns
     -------
-    (k,) int32 positions in `classes`.
+    How many values broke a rule, and what no donor gives.
 
     Raises
     ------
     FusingError
-        If the levels allowed occur with no donor.
+        If rules leave rows no value; the message names them and counts the rows.
     """
-    rows, columns = np.nonzero(wrong)
-    chance = probabilities[rows, :, columns if probabilities.shape[2] > 1 else 0]
-    if chance.shape[1] == 1:
-        chance = np.hstack([1 - chance, chance])
-    allowed = limit.allow(np.broadcast_to(classes, chance.shape), rows, columns)
-    if not allowed.any(axis=1).all():
+    found = [limits(step.rules, variable, lookup, first.chosen.shape) for variable in step.variables]
+    possible = [values[variable.name] for variable in step.variables]
+    wrong = broken(found, [value[first.chosen] for value in possible], first.inside)
+    beyond = None
+    if wrong.any():
+        if step.pools:
+            beyond = _draw_donors(step, found, possible, first, wrong, sets, again())
+        elif step.choosers:
+            _draw_classes(found[0], possible[0], first, wrong, again()[0])
+        else:
+            beyond = _keep_constant(step, found[0], possible[0][first.chosen], wrong)
+    return int(wrong.sum()), beyond
+
+
+def _keep_constant(step: LoadedStep, limit: Limits, value: np.ndarray, wrong: np.ndarray) -> Beyond:
+    if step.step.is_block or limit.lower is None or limit.upper is None:
         raise FusingError(
-            f"recipient, rules on {limit.variable.name}",
-            f"leave {int((~allowed.any(axis=1)).sum())} rows only levels that no donor has.",
-            "Allow a level that donors have.",
+            f"recipient, rules on {step.step.name}",
+            f"forbid its only value in {int(wrong.any(axis=1).sum())} rows.",
+            "Allow it, or leave the variable out.",
         )
-    # Never quite zero: a level that is allowed is drawn even where the model gives it no chance.
-    cumulative = np.cumsum(np.where(allowed, np.maximum(chance, 1e-300), 0.0), axis=1)
-    return np.argmax(cumulative > uniform[:, None] * cumulative[:, -1:], axis=1).astype(np.int32)
+    return _next_bound(limit, value, wrong)
 
 
-def draw_allowed_donors(
-    pools: PoolDraw,
+def _draw_classes(
+    limit: Limits, codes: np.ndarray, first: FirstDraw, wrong: np.ndarray, uniform: np.ndarray
+) -> None:
+    for predicted, columns in first.probabilities:
+        mine = _only(wrong, columns)
+        if predicted.shape[2] > 1:
+            spread = np.zeros((*predicted.shape[:2], wrong.shape[1]))
+            spread[:, :, columns] = predicted
+            predicted = spread
+        first.chosen[mine] = draw_allowed_classes(limit, codes[:-1], predicted, mine, uniform[mine])
+
+
+def _draw_donors(
+    step: LoadedStep,
     found: Sequence[Limits],
     values: Sequence[np.ndarray],
-    expectations: np.ndarray,
-    zero: np.ndarray | None,
-    at: tuple[np.ndarray, ...],
+    first: FirstDraw,
+    wrong: np.ndarray,
+    sets: Mapping[int, np.ndarray],
     uniform: np.ndarray,
-) -> np.ndarray:
-    """Draw donors again.
-
-    Parameters
-    ----------
-    pools : PoolDraw
-    found, values : sequence of Limits, and of the donors' (donors + 1,) values, one per variable of the step
-    expectations : (k, c) float64
-        Unscaled.
-    zero : (k,) float64, optional
-        Probability of zero, for a zero-inflated variable.
-    at : rows and implicates (k,) of the values
-    uniform : (2, k) float64
-
-    Returns
-    -------
-    (k,) int32 donors; -1: zero; -2: no donor is allowed.
-    """
-    rows, columns = at
-    drawn = np.full(len(rows), -2, dtype=np.int32)
-    points = pools.place(expectations)
-    for start in range(0, len(rows), _AT_ONCE):
-        left = np.arange(start, min(start + _AT_ONCE, len(rows)))
-        if zero is not None:
-            donors, weight = _pool(pools, found, values, points, left, at, 1)
-            share = weight.sum(axis=1) / np.maximum(
-                pools.pool(_nearest(pools, points[left], 1))[1].sum(axis=1), 1e-300
+) -> Beyond | None:
+    assert first.expected is not None
+    chosen, expected, zero = first.chosen, first.expected, None
+    before = values[0][chosen]
+    if first.probabilities:
+        zero = np.empty(chosen.shape)
+        for predicted, columns in first.probabilities:
+            zero[:, columns] = predicted[:, 0]
+    for pools, columns in shared(step.pools, sets):
+        mine = _only(wrong, columns)
+        at = np.nonzero(mine)
+        if len(at[0]):
+            chosen[mine] = draw_allowed_donors(
+                pools,
+                found,
+                values,
+                expected[at[0], :, at[1] if expected.shape[2] > 1 else 0],
+                None if zero is None else zero[mine],
+                at,
+                uniform[:, at[0], at[1]],
             )
-            none = found[0].allow(np.zeros(len(left)), rows[left], columns[left])
-            chance = zero[left] * none
-            is_zero = none & (uniform[0, left] * (chance + (1 - zero[left]) * share) < chance)
-            is_zero |= none & (share == 0)
-            drawn[left[is_zero]] = -1
-            left = left[~is_zero]
-        for rank in range(1, len(pools.sizes) + 1):
-            if not len(left):
-                break
-            donors, weight = _pool(pools, found, values, points, left, at, rank)
-            cumulative = np.cumsum(weight, axis=1)
-            has = cumulative[:, -1] > 0
-            pick = np.argmax(cumulative > uniform[1, left, None] * cumulative[:, -1:], axis=1)
-            drawn[left[has]] = donors[has, pick[has]]
-            left = left[~has]
-            if rank == 1 and len(left):
-                left = left[_anybody(found, values, pools, rows[left], columns[left])]
-    return drawn
+    nobody = chosen == -2
+    if not nobody.any():
+        return None
+    if step.step.is_block:
+        raise FusingError(
+            f"recipient, rules on {step.step.name}",
+            f"are obeyed by no donor for {int(nobody.any(axis=1).sum())} rows; a block comes from one donor.",
+            "Widen the bounds, or fuse its variables one by one.",
+        )
+    chosen[nobody] = -1
+    return _next_bound(found[0], before, nobody)
 
 
-def _nearest(pools: PoolDraw, points: np.ndarray, rank: int) -> np.ndarray:
-    return pools.tree.query(points, [rank])[1][:, 0]
+def _next_bound(limit: Limits, value: np.ndarray, where: np.ndarray) -> Beyond:
+    assert limit.lower is not None
+    assert limit.upper is not None
+    return Beyond(where, np.where(where, np.clip(value, limit.lower, limit.upper), 0.0))
 
 
-def _pool(
-    pools: PoolDraw,
-    found: Sequence[Limits],
-    values: Sequence[np.ndarray],
-    points: np.ndarray,
-    left: np.ndarray,
-    at: tuple[np.ndarray, ...],
-    rank: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the donors of the pools `rank`-th nearest, with weight 0 for those who are not allowed."""
-    donors, weight = pools.pool(_nearest(pools, points[left], rank))
-    for limit, value in zip(found, values, strict=True):
-        weight = np.where(limit.allow(value[donors], at[0][left], at[1][left]), weight, 0.0)
-    return donors, weight
-
-
-def _anybody(
-    found: Sequence[Limits],
-    values: Sequence[np.ndarray],
-    pools: PoolDraw,
-    rows: np.ndarray,
-    columns: np.ndarray,
-) -> np.ndarray:
-    """Say for which values any pool holds a donor who may be allowed, by the numbers alone."""
-    some = np.ones(len(rows), dtype=bool)
-    members = pools.members
-    for limit, value in zip(found, values, strict=True):
-        if limit.lower is not None and limit.upper is not None:
-            known = np.sort(value[members])
-            low = np.searchsorted(known, limit.lower[rows, columns], side="left")
-            high = np.searchsorted(known, limit.upper[rows, columns], side="right")
-            some &= high > low
-    return some
+def _only(wrong: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
+    """Return (n, m) what is wrong in some columns."""
+    mine = np.zeros_like(wrong)
+    mine[:, columns] = wrong[:, columns]
+    return mine

@@ -11,9 +11,12 @@ another population that could have given these donors (Rubin 1981), and implicat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+_T = TypeVar("_T")
 
 
 def set_numbers(bootstraps: int) -> tuple[int, ...]:
@@ -37,3 +40,20 @@ def columns_by_set(implicates: Sequence[int], sets: int) -> dict[int, np.ndarray
     """
     position = (np.asarray(implicates) - 1) % sets
     return {int(k): np.flatnonzero(position == k) for k in np.unique(position)}
+
+
+def shared(things: Sequence[_T], sets: Mapping[int, np.ndarray]) -> Iterator[tuple[_T, np.ndarray | slice]]:
+    """Pair what draws with its implicates' columns: one thing with all, or every set's with its own.
+
+    Parameters
+    ----------
+    things : sequence
+        None, one for all sets, or one for each.
+    sets : mapping
+        As `columns_by_set` gives them.
+    """
+    if len(things) == 1:
+        yield things[0], slice(None)
+    elif things:
+        for position, columns in sets.items():
+            yield things[position], columns
