@@ -105,7 +105,7 @@ class FusionPair(Model):
     fuse: tuple[Key | Block, ...] = Field(min_length=1)
     prices: tuple[PriceStep, ...] = ()
     rules: tuple[str, ...] = ()
-    """What must be true of every fused household, in the language of `fusion/rules.py`."""
+    """What must be true of every fused household, in the language of `fusion/rule_language.py`."""
 
     @property
     def variables(self) -> tuple[str, ...]:

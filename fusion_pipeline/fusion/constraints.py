@@ -1,6 +1,6 @@
 """Constraints of a plan: rules added to it and checked against a donor before anything is trained.
 
-Belongs here: `constrain`. Does not belong here: the language (`rules.py`), obeying rules (`enforcing.py`).
+Belongs here: `constrain`. Does not belong here: the language (`rule_language.py`), obeying rules (`enforcing.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
 from fusion_pipeline.fusion.arguments import listed
-from fusion_pipeline.fusion.rules import broken, parse_rule, table_lookup
+from fusion_pipeline.fusion.rule_language import parse_rule
+from fusion_pipeline.fusion.rules import broken, table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
 
@@ -31,7 +32,8 @@ def constrain(
     ----------
     plan : FusionPlan
     rules : sequence of str
-        In the language of `fusion.rules`: structural zeros, bounds (constants or columns of the recipient), levels.
+        In the language of `fusion.rule_language`: structural zeros, bounds (constants or columns of the recipient),
+        levels.
     donor : frame, table or handle
         The donor that the plan is for. Columns that only the recipient has are checked when it is fused.
 

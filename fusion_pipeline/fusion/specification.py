@@ -17,7 +17,8 @@ from typing import Any
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.arguments import listed
-from fusion_pipeline.fusion.rules import Condition, Rule, parse_condition, parse_rule
+from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule
+from fusion_pipeline.fusion.rules import Condition, Rule
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class FusionStep:
     predictors : tuple of str
         Harmonized and spatial predictors, and fusion variables of earlier steps.
     universe : str, optional
-        A condition (`rules.py`) on columns of the recipient and fusion variables of earlier steps, such as ``"fuel"``
-        (it is positive) or ``'tenure == "rent"'``: the step is trained and fused only where it is true. Elsewhere a
-        number is 0. What is missing is not known to be true.
+        A condition (`rule_language.py`) on columns of the recipient and fusion variables of earlier steps, such as
+        ``"fuel"`` (it is positive) or ``'tenure == "rent"'``: the step is trained and fused only where it is true.
+        Elsewhere a number is 0. What is missing is not known to be true.
     outside : str, optional
         The level that a category (every category of a block) has outside its universe.
     outliers_by : str, optional
@@ -82,8 +83,8 @@ class FusionPlan:
     internal : tuple of str
         Fusion variables that are not written out, such as ``price_dollarel``.
     rules : tuple of str
-        What must be true of every fused record, in the language of `rules.py`: bounds, levels, structural zeros.
-        They change no model and no draw that obeys them (`constraints.constrain` checks them against a donor).
+        What must be true of every fused record, in the language of `rule_language.py`: bounds, levels, structural
+        zeros. They change no model and no draw that obeys them (`constraints.constrain` checks them against a donor).
 
     Raises
     ------

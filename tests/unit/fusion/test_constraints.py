@@ -14,7 +14,7 @@ import fusion_pipeline as fp
 from fusion_pipeline.errors import FusingError, TrainingError
 from fusion_pipeline.examples import make_population
 from fusion_pipeline.fusion.fusing import fuse
-from fusion_pipeline.fusion.rules import parse_condition, parse_rule
+from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion import screening
+from fusion_pipeline.fusion import correlations, lasso, screening
+from fusion_pipeline.fusion.donors import load_donors
 from fusion_pipeline.fusion.screening import prepare
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 
@@ -120,29 +121,27 @@ def test_rank_correlations_are_those_of_households_repeated_by_their_weight():
     random = np.random.default_rng(2)
     values, weight = random.integers(0, 6, 300), random.integers(1, 9, 300)
     repeated = pd.Series(np.repeat(values, weight)).rank(pct=True).to_numpy()
-    ours = np.repeat(screening._ranks(values, weight.astype(float)), weight)
+    ours = np.repeat(correlations._ranks(values, weight.astype(float)), weight)
     # Shares of weight below and half at a value are the mid-ranks, less half a household.
     np.testing.assert_allclose(ours, repeated - 0.5 / weight.sum(), atol=1e-6)
 
 
 def test_weights_decide_which_columns_are_candidates(survey, monkeypatch):
-    monkeypatch.setattr(screening, "LEAST_CANDIDATES", 1)
+    monkeypatch.setattr(lasso, "LEAST_CANDIDATES", 1)
     random = np.random.default_rng(3)
     heavy = random.random(len(survey)) < 0.5
     frame = survey.assign(
         target=np.where(heavy, survey.noise_1, survey.noise_2),
         weight=np.where(heavy, 1.0, 0.002),
     )
-    design = screening._Design.build(
-        screening.load_donors(
-            frame, FusionPlan((FusionStep(("target",), ("noise_1", "noise_2")),), "weight"), None
-        ),
+    found = correlations.Correlations.build(
+        load_donors(frame, FusionPlan((FusionStep(("target",), ("noise_1", "noise_2")),), "weight"), None),
         [("target",)],
         ["noise_1", "noise_2"],
     )
-    target = design.targets["target"][0][0]
-    assert design.ranks[target, design.columns["noise_1"][0]] > 0.95
-    assert abs(design.ranks[target, design.columns["noise_2"][0]]) < 0.05
+    target = found.targets["target"][0][0]
+    assert found.ranks[target, found.columns["noise_1"][0]] > 0.95
+    assert abs(found.ranks[target, found.columns["noise_2"][0]]) < 0.05
 
 
 def test_a_lasso_path_that_is_cut_off_is_reported_by_name(survey, caplog):
