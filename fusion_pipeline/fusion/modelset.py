@@ -1,7 +1,7 @@
 """The fitted model set of a fusion pair, as a directory: everything fusing needs, readable by anything.
 
-Belongs here: layout, manifest, checksums, loading. Does not belong here: fitting (`training.py`), use
-(`fusing.py`).
+Belongs here: layout, manifest, checksums, loading. Does not belong here: fitting (`training.py`), writing
+(`saving.py`), use (`fusing.py`).
 
     manifest.json            plan, variables, predictors, settings, versions, per-model report, sha256 of all files
     manifest.sha256          sha256 of the manifest
@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from fusion_pipeline.fusion.forest import Forest, read_forest
 from fusion_pipeline.fusion.matching import DonorPools, Scaling
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
-from fusion_pipeline.storage.tables import read_table, write_table
+from fusion_pipeline.storage.tables import read_table
 
 FORMAT = 2
 """Raised whenever a directory written before could no longer be read."""
@@ -185,42 +185,6 @@ def weight_column(number: int) -> str:
     return f"{DONOR_WEIGHT} {number}" if number else DONOR_WEIGHT
 
 
-def write_pools(folder: Path, step: int, pools: DonorPools) -> dict[str, Any]:
-    """Write the pools of a step and return their entry in the manifest."""
-    names = {
-        "centres": f"pools/{step + 1:02d}-centres.parquet",
-        "donors": f"pools/{step + 1:02d}-donors.parquet",
-    }
-    points = pa.table({f"coordinate {j + 1}": pools.centres[:, j] for j in range(pools.centres.shape[1])})
-    lists = pa.ListArray.from_arrays(pa.array(pools.offsets.astype(np.int32)), pa.array(pools.donors))
-    write_table(folder / names["centres"], points)
-    write_table(folder / names["donors"], pa.table({"donors": lists}))
-    return names | {
-        "centre": pools.scaling.centre.tolist(),
-        "scale": pools.scaling.scale.tolist(),
-        "median size": float(np.median(pools.sizes)),
-    }
-
-
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Complete a model set: hash every file and write the manifest."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    hashes = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
-    content = {"format": _format(manifest["plan"]), **manifest, "files": hashes}
-    # Settings may have been given as numbers of NumPy.
-    text = json.dumps(content, indent=1, default=lambda number: number.item()) + "\n"
-    (folder / "manifest.json").write_text(text)
-    (folder / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
-
-
-def _format(plan: Mapping[str, Any]) -> int:
-    drawn = {*plan["products"], *(variable for step in plan["steps"] for variable in step["variables"])}
-    news = "rules" in plan or any(
-        "outside" in step or step["universe"] not in (None, *drawn) for step in plan["steps"]
-    )
-    return CONSTRAINED_FORMAT if news else FORMAT
-
-
 def load_model_set(path: Path) -> ModelSet:
     """Open a model set and check every file against the manifest.
 
@@ -268,7 +232,7 @@ def load_model_set(path: Path) -> ModelSet:
     for name, expected in files.items():
         if not (path / name).is_file():
             raise StorageError(str(path / name), "is missing from the model set.", remedy)
-        if _sha256(path / name) != expected:
+        if sha256(path / name) != expected:
             raise StorageError(str(path / name), "is damaged: its SHA-256 is not the manifest's.", remedy)
     return ModelSet(path, manifest, hashlib.sha256(content).hexdigest())
 
@@ -282,6 +246,7 @@ def versions(
     return {name: version(name) for name in names}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as the manifest has it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

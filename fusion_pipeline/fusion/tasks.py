@@ -1,7 +1,7 @@
 """Which models a step needs: labels, donors, folds and objectives, before anything is fitted.
 
 Belongs here: turning a step of a plan into tasks, with the checks that belong to them. Does not belong here: fitting
-(`boosting.py`), the order of work (`training.py`).
+(`fitting.py`), the order of work (`training.py`).
 
 Method: Ummel et al. 2024, "General strategy": a category needs one model of class probabilities; a number needs
 its mean and its quantiles; a zero-inflated number a model of zero first, then mean and quantiles of the rest.

@@ -1,8 +1,7 @@
 """Training: from donor microdata and a plan to a model set.
 
-Belongs here: the order of work, putting the model set together. Does not belong here: the donor table
-(`donors.py`), which models a step needs (`tasks.py`), how a model is fitted (`boosting.py`) or a pool is chosen
-(`matching.py`).
+Belongs here: the order of work. Does not belong here: the donor table (`donors.py`), which models a step needs
+(`tasks.py`), fitting them (`fitting.py`), donor pools (`pooling.py`), what is written (`saving.py`).
 
 Method: Ummel et al. 2024, "General strategy" and "Modeling details". Models use the donor's observed values of
 earlier fusion variables, so all can be fitted at the same time; each is fitted on one thread, and nothing depends
@@ -12,45 +11,28 @@ on how many run beside it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion import boosting, matching
+from fusion_pipeline.fusion import matching
 from fusion_pipeline.fusion.arguments import whole
-from fusion_pipeline.fusion.boosting import FittedModel
-from fusion_pipeline.fusion.calibration import observed_levels
-from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
-from fusion_pipeline.fusion.growing import Search, Tuning
-from fusion_pipeline.fusion.matching import DonorPools
-from fusion_pipeline.fusion.modelset import (
-    ModelRecord,
-    ModelSet,
-    load_model_set,
-    model_file,
-    versions,
-    weight_column,
-    write_manifest,
-    write_pools,
-)
+from fusion_pipeline.fusion.donors import bayesian_bootstrap, load_donors
+from fusion_pipeline.fusion.fitting import fit_tasks
+from fusion_pipeline.fusion.growing import Search
+from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.pooling import pool_donors
+from fusion_pipeline.fusion.saving import save_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
-from fusion_pipeline.fusion.tasks import Task, step_tasks
-from fusion_pipeline.fusion.variables import Variable, column_names, values_to_draw
-from fusion_pipeline.randomness import stream
-from fusion_pipeline.storage.atomic import atomic_directory
-from fusion_pipeline.storage.tables import TableRef, write_table
+from fusion_pipeline.fusion.tasks import step_tasks
+from fusion_pipeline.fusion.variables import column_names
+from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "5"
 """Raised when the same donor and settings would give another model set."""
-REDRAWN = ("classes", "zero")
-"""Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
 log = logging.getLogger(__name__)
 
 
@@ -177,86 +159,24 @@ def train(
     ]
     models = sum(len(task.objectives) for task in tasks)
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
-    work = [
-        _Fitted(task, fit)
-        for task, fit in zip(tasks, _fit(donors, plan, tasks, growth, threads, redrawn), strict=True)
-    ]
-    with atomic_directory(Path(out)) as folder:
-        (folder / "models").mkdir()
-        records = [record for done in work for record in _write_models(folder, done)]
-        described = {done.task.variable.name: done.task.variable for done in work}
-        pools: list[dict[str, Any] | None] = []
-        for i, step in enumerate(plan.steps):
-            parts = [done for done in work if done.task.step == i and done.models]
-            if parts and (step.is_block or parts[0].task.variable.kind != "categorical"):
-                most = block_neighbours if step.is_block else neighbours
-                built = _build_pools(donors, plan, parts, quantiles, most, centres, seed)
-                pools.append(write_pools(folder, i, built))
-            else:
-                pools.append(None)
-        matched = [v for i, step in enumerate(plan.steps) for v in step.variables if pools[i] is not None]
-        table = donors.table.select(matched)
-        for number, weight_of_set in enumerate([donors.weight, *redrawn]):
-            table = table.append_column(weight_column(number), pa.array(weight_of_set))
-        write_table(folder / "donors.parquet", table)
-        known = plan.known_after(len(plan.steps))
-        products = {name: Variable(name, "continuous", "double") for name in plan.products}
-        constants = {
-            task.variable.name: values_to_draw(donors.table[task.variable.name], task.variable)[
-                task.rows[0]
-            ].item()
-            for task in tasks
-            if not task.objectives
-        }
-        write_manifest(
-            folder,
-            {
-                "engine": VERSION,
-                "versions": versions(),
-                "settings": {
-                    "seed": seed,
-                    "groups": groups,
-                    "quantiles": list(quantiles),
-                    "neighbours": neighbours,
-                    "block_neighbours": block_neighbours,
-                    "centres": centres,
-                    "folds": folds,
-                    **growth,
-                },
-                "donors": donors.count,
-                "bootstraps": bootstraps,
-                "plan": plan.to_dict(),
-                "variables": [(described | products)[name].to_json() for name in known],
-                "predictors": [donors.describe(name).to_json() for name in plan.predictors],
-                "pools": pools,
-                **({"constants": constants} if constants else {}),
-                "models": [asdict(record) for record in records],
-            },
-        )
+    fitted = fit_tasks(donors, plan, tasks, growth, threads, redrawn)
+    pools = []
+    for i, step in enumerate(plan.steps):
+        parts = [done for done in fitted if done.task.step == i]
+        pools.append(pool_donors(donors, step, parts, quantiles, neighbours, block_neighbours, centres, seed))
+    settings = {
+        "seed": seed,
+        "groups": groups,
+        "quantiles": list(quantiles),
+        "neighbours": neighbours,
+        "block_neighbours": block_neighbours,
+        "centres": centres,
+        "folds": folds,
+        **growth,
+    }
+    save_model_set(Path(out), donors, plan, fitted, pools, redrawn, VERSION, settings)
     log.info("model set written to %s", out)
     return load_model_set(Path(out))
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """A task done, with features no longer held."""
-
-    task: Task
-    models: list[FittedModel]
-
-    def expectations(self, donors: Donors, predictors: Sequence[str]) -> np.ndarray:
-        """Return (everyone, models or classes): out-of-fold, or plain for donors no model has seen."""
-        task = self.task
-        known = np.column_stack([m.out_of_fold for m in self.models])
-        if len(task.rows) == len(task.everyone):
-            return known
-        unseen = np.setdiff1d(task.everyone, task.rows, assume_unique=True)
-        features, _ = donors.features(predictors, unseen)
-        plain = np.column_stack([np.asarray(m.booster.predict(features, num_threads=1)) for m in self.models])
-        result = np.empty((len(task.everyone), known.shape[1]))
-        result[np.searchsorted(task.everyone, task.rows)] = known
-        result[np.searchsorted(task.everyone, unseen)] = plain
-        return result
 
 
 def _check(
@@ -289,114 +209,3 @@ def _check(
     if patience is not None:
         whole("train, patience", patience, 1, TrainingError)
     return [whole(f"train, {name}", value, least, TrainingError) for name, (value, least) in counts.items()]
-
-
-def _fit(
-    donors: Donors,
-    plan: FusionPlan,
-    tasks: Sequence[Task],
-    growth: Mapping[str, Any],
-    threads: int,
-    redrawn: Sequence[np.ndarray],
-) -> list[list[FittedModel]]:
-    """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
-
-    def fit(task: Task) -> list[FittedModel]:
-        if not task.objectives:
-            return []
-        features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
-        weight = donors.weight[task.rows]
-        tuning = Tuning.for_donors(len(task.rows), **growth)
-        # In a block they place donors, as means do: see Notes of `train`.
-        drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
-        again = [w[task.rows] for w in redrawn] if drawn_from else []
-        return boosting.fit_models(
-            features, nominal, task.label, weight, task.fold, task.objectives, tuning, again
-        )
-
-    results: list[list[FittedModel]] = [[] for _ in tasks]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        order = sorted(range(len(tasks)), key=lambda i: -tasks[i].cost)
-        futures = {pool.submit(fit, tasks[i]): i for i in order}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                i = futures[future]
-                results[i] = future.result()
-                rounds = ", ".join(f"{m.role} {m.rounds} x {m.leaves}" for m in results[i])
-                log.info(
-                    "fitted %s (trees x leaves: %s): %d of %d",
-                    tasks[i].variable.name,
-                    rounds,
-                    done,
-                    len(tasks),
-                )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return results
-
-
-def _build_pools(
-    donors: Donors,
-    plan: FusionPlan,
-    parts: Sequence[_Fitted],
-    quantiles: Sequence[float],
-    neighbours: int,
-    centres: int,
-    seed: int,
-) -> DonorPools:
-    """Place the donors of a step among each other and choose their pools."""
-    step = plan.steps[parts[0].task.step]
-    solo = None if step.is_block else parts[-1]
-    used = parts if solo is None else [solo]
-    columns, is_probability = [], []
-    for part in used:
-        expected = (
-            part.expectations(donors, step.predictors)
-            if solo is None
-            else np.column_stack([m.out_of_fold for m in part.models])
-        )
-        if part.task.part == "value":
-            expected[:, 1:] = np.sort(expected[:, 1:], axis=1)
-        columns.append(expected)
-        is_probability += [part.task.part != "value"] * expected.shape[1]
-    rows = used[0].task.everyone if solo is None else solo.task.rows
-    levels = tuple(quantiles)
-    if solo is not None:
-        levels = observed_levels(columns[0][:, 1:], solo.task.label, donors.weight[rows], levels)
-    return matching.build_pools(
-        np.column_stack(columns),
-        is_probability,
-        rows,
-        donors.weight[rows],
-        values=None if solo is None else solo.task.label,
-        levels=levels,
-        neighbours=neighbours,
-        centres=centres,
-        seed=int(stream(seed, "centres", step.name).integers(1 << 31)),
-    )
-
-
-def _write_models(folder: Path, done: _Fitted) -> list[ModelRecord]:
-    records = []
-    for model in done.models:
-        for number, booster in enumerate([model.booster, *model.redrawn]):
-            name = model_file(done.task.step, done.task.variable.name, model.role, number)
-            (folder / name).write_text(booster.model_to_string())
-            records.append(
-                ModelRecord(
-                    step=done.task.step,
-                    variable=done.task.variable.name,
-                    role=model.role,
-                    set=number,
-                    file=name,
-                    donors=len(done.task.rows),
-                    classes=done.task.classes,
-                    loss=model.loss,
-                    rounds=model.rounds,
-                    leaves=model.leaves,
-                    losses={str(leaves): loss for leaves, loss in model.losses.items()},
-                    importance=tuple(float(g) for g in booster.feature_importance("gain")),
-                )
-            )
-    return records
