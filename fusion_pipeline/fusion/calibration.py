@@ -1,7 +1,7 @@
 """Calibration: what out-of-fold predictions show to be wrong on average is put right.
 
 Belongs here: corrections of class probabilities and of the levels of quantiles, fitted on donors that the models have
-not seen. Does not belong here: fitting models (`boosting.py`), their use (`boosting.py`, `pooling.py`).
+not seen. Does not belong here: fitting models (`boosting.py`), donor pools (`donor_pools.py`).
 
 Boosted probabilities are too timid or too bold as a whole, and their mean is not the share of the class where growth
 stopped early. One slope and one shift per class correct both (Guo et al. 2017, "On calibration of modern neural

@@ -1,7 +1,7 @@
 """Training: from donor microdata and a plan to a model set.
 
 Belongs here: the order of work. Does not belong here: the donor table (`donors.py`), which models a step needs
-(`tasks.py`), fitting them (`fitting.py`), donor pools (`pooling.py`), what is written (`saving.py`).
+(`tasks.py`), fitting them (`fitting.py`), donor pools (`donor_pools.py`), what is written (`saving.py`).
 
 Method: Ummel et al. 2024, "General strategy" and "Modeling details". Models use the donor's observed values of
 earlier fusion variables, so all can be fitted at the same time; each is fitted on one thread, and nothing depends
@@ -24,7 +24,7 @@ from fusion_pipeline.fusion.donors import bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.fitting import fit_tasks
 from fusion_pipeline.fusion.growing import Search
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
-from fusion_pipeline.fusion.pooling import pool_donors
+from fusion_pipeline.fusion.donor_pools import pool_donors
 from fusion_pipeline.fusion.saving import save_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import step_tasks
