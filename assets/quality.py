@@ -93,7 +93,7 @@ def quality_area_error(
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
     },
-    deps=[dg.AssetKey(["quality", "area_error"])],
+    deps=[dg.AssetKey(["quality", "area_error"]), dg.AssetKey(["quality", "external"])],
 )
 @reusable(recipes.report)
 def quality_report(
@@ -108,6 +108,7 @@ def quality_report(
     """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
     pair = context.partition_key
     store.fetch("quality/area_error", pair)
+    external = store.table(dg.AssetKey(["quality", "external"]), pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,
@@ -128,7 +129,7 @@ def quality_report(
             "provenance": dg.MetadataValue.json(
                 provenance(
                     context,
-                    [microdata, prepared, harmonized, households],
+                    [microdata, prepared, harmonized, households, external],
                     {
                         f"fusion/plan[{pair}]": store.plan_version(pair),
                         f"quality/area_error[{pair}]": store.area_error_version(pair),

@@ -30,9 +30,10 @@ from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.pair_external import external_sections
 from fusion_pipeline.validation.report import Section, write_report
 
-VERSION = "3"
+VERSION = "4"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -134,6 +135,7 @@ def write_pair_report(
             figure=None,
             table=marginals,
         ),
+        *external_sections(pair, layout, source),
         Section(
             "Similarity of the harmonized predictors",
             "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
