@@ -15,7 +15,11 @@ from resources.compute import Compute
 from resources.store import FusionStore
 
 MOST_PANELS = 4
-"""Benchmarks in the asset's figure; the report has all."""
+"""Benchmarks in the asset's figure; the report has more."""
+DATASETS_USED = sorted(
+    {b.figures.dataset for b in load_published().benchmarks if isinstance(b.figures, FromDataset)}
+)
+"""Spatial datasets whose raw files hold published figures."""
 
 
 @dg.asset(
@@ -29,7 +33,9 @@ MOST_PANELS = 4
         "microdata": dg.AssetIn(["fusion", "microdata"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "raw": dg.AssetIn(["spatial", "raw"], partition_mapping=dg.AllPartitionMapping()),
+        "raw": dg.AssetIn(
+            ["spatial", "raw"], partition_mapping=dg.SpecificPartitionsPartitionMapping(DATASETS_USED)
+        ),
     },
     deps=[dg.AssetKey(["quality", "area_error"])],
     check_specs=[
@@ -50,8 +56,9 @@ def quality_external(
     """Fused estimates by area beside figures that others published: prices, sales, bills, survey reports."""
     pair = context.partition_key
     store.fetch("quality/area_error", pair)
-    used = {b.figures.dataset for b in load_published().benchmarks if isinstance(b.figures, FromDataset)}
-    files = {name: {file.role: verify(file) for file in from_table(raw[name].read())} for name in sorted(used)}
+    files = {
+        name: {file.role: verify(file) for file in from_table(table.read())} for name, table in raw.items()
+    }
     implicates = store.implicates(pair, IMPLICATES.chunks)
     found = pair_external.pair_external(
         pair,
@@ -64,12 +71,14 @@ def quality_external(
         memory_limit=compute.memory_limit,
         threads=compute.threads,
     )
-    drawn = pair_external.figure(found.table, most=MOST_PANELS, source=f"{pair}, {len(implicates)} implicates")
+    drawn = pair_external.figure(
+        found.table, most=MOST_PANELS, source=f"{pair}, {len(implicates)} implicates"
+    )
     amiss = pair_external.findings(found.table)
     return publish(
         context,
         found.table,
-        inputs=[microdata, prepared, households, *(raw[name] for name in sorted(used))],
+        inputs=[microdata, prepared, households, *raw.values()],
         versions={
             f"fusion/plan[{pair}]": store.plan_version(pair),
             f"quality/area_error[{pair}]": store.area_error_version(pair),

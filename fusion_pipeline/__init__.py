@@ -2,8 +2,9 @@
 
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
-``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+``compare`` holds estimates against published figures, ``sensitivity`` repeats an analysis across two donors over what no
+survey tells, and a ``Statistic`` is an estimand of the user's own. ``diagnose`` says how well donor and recipient go
+together, ``impute`` fills the gaps of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.external import compare
 
 __all__ = [
     "FusionPlan",
     "FusionStep",
     "Statistic",
     "analyze",
+    "compare",
     "constrain",
     "diagnose",
     "example_tables",
@@ -53,6 +56,7 @@ _HOMES = {
     "FusionStep": "fusion.specification",
     "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
+    "compare": "validation.external",
     "constrain": "fusion.constraints",
     "diagnose": "fusion.diagnostics",
     "example_tables": "examples",

@@ -91,7 +91,9 @@ def weekly_validation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.schedule(
-    cron_schedule="0 6 * * 0", target=next(j for j in JOBS if j.name == "compare_pair"), execution_timezone="UTC"
+    cron_schedule="0 6 * * 0",
+    target=next(j for j in JOBS if j.name == "compare_pair"),
+    execution_timezone="UTC",
 )
 def weekly_comparison(context: dg.ScheduleEvaluationContext) -> Any:
     """Hold the estimates of every published pair against published figures; what is as it was is reused."""

@@ -1,7 +1,7 @@
 """Facts about states: energy prices, energy use and degree-day normals.
 
-Belongs here: the layouts of EIA's `pr_all.csv` and `use_all_btu.csv` (State Energy Data System) and NOAA's 1981-2010 annual normals. Does not
-belong here: the places themselves (`place.py`), facts about smaller areas (`neighbourhoods.py`).
+Belongs here: the layouts of EIA's `pr_all.csv` and `use_all_btu.csv` (State Energy Data System) and NOAA's 1981-2010 annual
+normals. Does not belong here: the places themselves (`place.py`), facts about smaller areas (`neighbourhoods.py`).
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def write_prices(places: Places, seed: int, file: Path) -> None:
 def write_use(places: Places, seed: int, file: Path) -> None:
     """Write the residential use of four fuels in every state and the nation, 1960 to 2019: the truth.
 
-    Households of every PUMA are drawn anew, in no survey's sample, and count for those there are. Years are alike, as they
-    are in the households of this world.
+    Households of every PUMA are drawn anew, in no survey's sample, and count for those there are. Years are alike, as
+    they are for the households of this world.
     """
     rng = stream(seed, "simulate", "seds use")
     place = np.repeat(np.arange(len(places)), USE_HOUSEHOLDS)

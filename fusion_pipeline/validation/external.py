@@ -104,7 +104,9 @@ def compare(
     margin = np.hypot(both["margin"], both["published_margin"].fillna(0.0))
     both["relative_error"] = np.where(both["published"] != 0, difference / both["published"].abs(), np.nan)
     both["inside"] = pd.Series(np.where(margin.isna(), None, difference.abs() <= margin), dtype="boolean")
-    agreement = agreement_of(both, only_estimated=len(left) - len(both), only_published=len(right) - len(both))
+    agreement = agreement_of(
+        both, only_estimated=len(left) - len(both), only_published=len(right) - len(both)
+    )
     keys = pd.DataFrame(both.pop(_KEY).tolist(), columns=list(on), index=both.index)
     return Comparison(pd.concat([keys, both], axis=1), agreement)
 
@@ -118,7 +120,9 @@ def agreement_of(table: pd.DataFrame, *, only_estimated: int = 0, only_published
     return Agreement(
         areas=len(table),
         correlation=_correlation(x, y, w),
-        rank_correlation=_correlation(*(table[n].rank().to_numpy() for n in ("published", "estimate")), np.ones(len(x))),
+        rank_correlation=_correlation(
+            *(table[n].rank().to_numpy() for n in ("published", "estimate")), np.ones(len(x))
+        ),
         median_error=float(error.median()) if len(error) else np.nan,
         bias=float((w * y).sum()) / whole - 1 if whole else np.nan,
         inside=float(inside.mean()) if len(inside) else np.nan,
@@ -130,11 +134,17 @@ def agreement_of(table: pd.DataFrame, *, only_estimated: int = 0, only_published
 _KEY = "(area)"
 
 
-def _areas(frame: pd.DataFrame, what: str, on: Sequence[str], value: str, further: Sequence[str]) -> pd.DataFrame:
+def _areas(
+    frame: pd.DataFrame, what: str, on: Sequence[str], value: str, further: Sequence[str]
+) -> pd.DataFrame:
     """Columns `_KEY` (a tuple), the value and further ones, NaN where there are none; areas without value are left out."""
     if missing := [name for name in (*on, value) if name not in frame]:
-        raise AnalysisError(what, f"have no column {', '.join(missing)}.", f"There are {', '.join(frame.columns)}.")
-    found = pd.DataFrame({_KEY: list(frame[list(on)].itertuples(index=False, name=None)) if on else [()] * len(frame)})
+        raise AnalysisError(
+            what, f"have no column {', '.join(missing)}.", f"There are {', '.join(frame.columns)}."
+        )
+    found = pd.DataFrame(
+        {_KEY: list(frame[list(on)].itertuples(index=False, name=None)) if on else [()] * len(frame)}
+    )
     for name in (value, *further):
         found[name] = frame[name].to_numpy(np.float64) if name in frame else np.nan
     if (twice := found[_KEY].duplicated()).any():

@@ -22,6 +22,8 @@ Panel = tuple[str, str, "Comparison"]
 WIDTH, PANEL_HEIGHT, TOP, BOTTOM = 7.2, 2.75, 0.62, 0.35
 MOST_WHISKERS = 60
 """More areas are drawn as points alone."""
+MOST_POINTS = 500
+"""More are drawn small."""
 
 
 def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
@@ -52,10 +54,14 @@ def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
                 bottom=BOTTOM + 0.3 + (rows - 1 - row) * PANEL_HEIGHT,
             )
             _panel(axes, comparison)
-            where = {"transform": axes.transAxes, "ha": "left", "va": "bottom", "clip_on": False}
+            where = {"transform": axes.transAxes, "ha": "left"}
             if len(panels) > 1:
-                axes.text(0, 1.12, shortened(title, 46), color=INK, size=9, weight="bold", **where)
-            axes.text(0, 1.02, shortened(f"{unit}; {_in_words(comparison.agreement)}", 62), color=MUTED, size=7.5, **where)
+                axes.text(
+                    0, 1.11, shortened(title, 42), color=INK, size=9, weight="bold", va="bottom", **where
+                )
+            axes.text(0, 1.02, shortened(unit, 60), color=MUTED, size=7.5, va="bottom", **where)
+            words = "\n".join(_in_words(comparison.agreement))
+            axes.text(0.03, 0.97, words, color=MUTED, size=7.5, va="top", linespacing=1.4, zorder=4, **where)
         return canvas.png()
 
 
@@ -68,7 +74,7 @@ def _panel(axes: Axes, comparison: Comparison) -> None:
     if len(table) <= MOST_WHISKERS:
         margins = {"yerr": np.nan_to_num(table["margin"]), "xerr": np.nan_to_num(table["published_margin"])}
         axes.errorbar(x, y, **margins, fmt="none", ecolor=WHISKER, elinewidth=1.1)
-    size = 20 if len(table) <= MOST_WHISKERS else 7
+    size = 20 if len(table) <= MOST_WHISKERS else 7 if len(table) <= MOST_POINTS else 2
     axes.scatter(x, y, s=size, c=np.where(outside, ALERT, FUSED).tolist(), linewidths=0, zorder=3)
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
@@ -80,15 +86,15 @@ def _panel(axes: Axes, comparison: Comparison) -> None:
         axis.set_major_formatter(_tick)
 
 
-def _in_words(agreement: Agreement) -> str:
-    told = [f"{agreement.areas} area{'s' if agreement.areas != 1 else ''}"]
+def _in_words(agreement: Agreement) -> list[str]:
+    told = [f"{agreement.areas:,} area{'s' if agreement.areas != 1 else ''}"]
     if np.isfinite(agreement.correlation):
-        told += [f"r {agreement.correlation:.2f}", f"ranks {agreement.rank_correlation:.2f}"]
+        told.append(f"r {agreement.correlation:.2f}, ranks {agreement.rank_correlation:.2f}")
     if np.isfinite(agreement.median_error):
         told.append(f"error {100 * agreement.median_error:.0f} %")
     if np.isfinite(agreement.inside):
         told.append(f"inside {100 * agreement.inside:.0f} %")
-    return ", ".join(told)
+    return told
 
 
 def _tick(value: float, _: object) -> str:

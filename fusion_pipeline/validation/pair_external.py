@@ -37,6 +37,15 @@ from fusion_pipeline.validation.report import Section
 
 VERSION = "1"
 INDEPENDENT, PREDICTOR, DONOR = "independent", "also a predictor", "the donor's own report"
+MOST_PANELS = 6
+"""In a figure of the report; its table has all benchmarks."""
+AREAS = {
+    "nation": "nation",
+    "region": "Census region",
+    "division": "Census division",
+    "state": "state",
+    "puma": "PUMA",
+}
 _TEXTS = ("benchmark", "area", "independence")
 _NUMBERS = ("estimate", "margin", "published", "published_margin", "weight", "relative_error")
 CHECKS = {
@@ -138,7 +147,9 @@ def comparisons(table: pa.Table) -> dict[str, Comparison]:
     """Give the comparison of every benchmark in the table, in the order in which they are declared."""
     frame = table.to_pandas()
     there = set(frame["benchmark"])
-    rows = {b.name: frame[frame["benchmark"] == b.name] for b in load_published().benchmarks if b.name in there}
+    rows = {
+        b.name: frame[frame["benchmark"] == b.name] for b in load_published().benchmarks if b.name in there
+    }
     return {name: Comparison(rows[name], agreement_of(rows[name])) for name in rows}
 
 
@@ -155,7 +166,15 @@ def summary(table: pa.Table) -> pd.DataFrame:
              "independence": comparison.table["independence"].iloc[0],
              "source": f"{b.source.publisher}, {b.source.title} ({b.source.date})"}
         )  # fmt: skip
-    columns = ("benchmark", "area", "estimand", "unit", *Agreement.__dataclass_fields__, "independence", "source")
+    columns = (
+        "benchmark",
+        "area",
+        "estimand",
+        "unit",
+        *Agreement.__dataclass_fields__,
+        "independence",
+        "source",
+    )
     return pd.DataFrame(rows, columns=[c for c in columns if not c.startswith("only_")])
 
 
@@ -175,10 +194,15 @@ def findings(table: pa.Table) -> dict[str, list[str]]:
     return told
 
 
-def figure(table: pa.Table, *, most: int | None = None, source: str = "") -> bytes | None:
-    """Draw the benchmarks of the table, those of most areas first if there are too many; None if there are none."""
+def figure(
+    table: pa.Table, *, area: str | None = None, most: int | None = None, source: str = ""
+) -> bytes | None:
+    """Draw the benchmarks of the table, or those of one kind of area; of too many, those with most areas.
+
+    None if there is nothing to draw.
+    """
     declared = {b.name: b for b in load_published().benchmarks}
-    found = comparisons(table)
+    found = {name: c for name, c in comparisons(table).items() if area in (None, declared[name].area)}
     chosen = sorted(found, key=lambda name: -found[name].agreement.areas)[:most]
     panels = [(declared[name].title, declared[name].unit, found[name]) for name in found if name in chosen]
     return against_published(panels, source=source) if panels else None
@@ -191,18 +215,28 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
         return []
     table = TableRef(path).read()
     if not table.num_rows:
-        return [Section("Fused against published", "No published figure is of the fusion variables and areas of this pair.")]
+        return [
+            Section(
+                "Fused against published",
+                "No published figure is of the fusion variables and areas of this pair.",
+            )
+        ]
     there = set(table["benchmark"].to_pylist())
-    caveats = dict.fromkeys(f"{b.title}: {b.caveat}" for b in load_published().benchmarks if b.name in there)
+    applied = [b for b in load_published().benchmarks if b.name in there]
     text = (
-        "Estimates by area beside figures that somebody else published. Correlations and bias are weighted by households; "
-        "ranks and errors are not. Inside: within the 90 % margin of both."
+        "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and prices "
+        "are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
     )
-    return [
-        Section(
-            "Fused against published", "\n\n".join([text, *caveats]), figure=figure(table, source=source), table=summary(table)
-        )
-    ]
+    sections = [Section("Fused against published", text, table=summary(table))]
+    for area in dict.fromkeys(b.area for b in applied):
+        caveats = dict.fromkeys(f"{b.title}: {b.caveat}" for b in applied if b.area == area)
+        sections.append(
+            Section(
+                f"Fused against published, by {AREAS[area]}", "\n\n".join(caveats),
+                figure=figure(table, area=area, most=MOST_PANELS, source=source),
+            )
+        )  # fmt: skip
+    return sections
 
 
 def _together(benchmark: Benchmark) -> tuple[str, str]:
@@ -215,7 +249,11 @@ def _estimands(benchmark: Benchmark) -> list[str]:
 
 
 def _figures(
-    benchmark: Benchmark, pair: str, origin: str, households: TableRef, files: Mapping[str, Mapping[str, Path]]
+    benchmark: Benchmark,
+    pair: str,
+    origin: str,
+    households: TableRef,
+    files: Mapping[str, Mapping[str, Path]],
 ) -> pd.DataFrame | str:
     """Columns `area` and `published`, or why there are none; what recipients answered is estimated later."""
     figures = benchmark.figures
@@ -282,7 +320,9 @@ def _as_table(parts: list[pd.DataFrame]) -> pa.Table:
     empty = pd.DataFrame({name: pd.Series(dtype=object) for name in (*_TEXTS, *_NUMBERS, "inside")})
     order = [b.name for b in load_published().benchmarks]
     frame = pd.concat(parts, ignore_index=True) if parts else empty
-    frame = frame.sort_values(["benchmark", "area"], key=lambda c: c.map(order.index) if c.name == "benchmark" else c)
+    frame = frame.sort_values(
+        ["benchmark", "area"], key=lambda c: c.map(order.index) if c.name == "benchmark" else c
+    )
     columns: dict[str, pa.Array] = {}
     for name in _TEXTS:
         levels = list(dict.fromkeys(frame[name]))

@@ -174,7 +174,9 @@ def dataset_figures(figures: FromDataset, year: int, files: Mapping[str, Path]) 
     table = dataset.tables[figures.table]
     if str(year) not in dataset.vintages:
         return f"{figures.dataset} is not published for {year}"
-    wanted = SpatialVariable(name="published", of=figures.column, table=figures.table, positive=figures.positive)
+    wanted = SpatialVariable(
+        name="published", of=figures.column, table=figures.table, positive=figures.positive
+    )
     narrowed: SpatialDataset = dataset.model_copy(
         update={
             "variables": (wanted,),

@@ -101,13 +101,22 @@ def test_pooled_estimates_are_those_of_mice(pooled) -> None:
     else:
         found = rubin(q, u, pooled["complete_df"])
         assert found.missing_information == pytest.approx(pooled["missing_information"], rel=1e-9)
-    for ours_, theirs in (("estimate", "estimate"), ("variance", "variance"), ("between", "between"), ("df", "df")):
+    for ours_, theirs in (
+        ("estimate", "estimate"),
+        ("variance", "variance"),
+        ("between", "between"),
+        ("df", "df"),
+    ):
         assert getattr(found, ours_) == pytest.approx(pooled[theirs], rel=1e-9), ours_
 
 
-@pytest.mark.parametrize("pooled", [p for p in R["pooled"] if p["rule"] == "rubin1987"], ids=lambda p: p["design"])
+@pytest.mark.parametrize(
+    "pooled", [p for p in R["pooled"] if p["rule"] == "rubin1987"], ids=lambda p: p["design"]
+)
 def test_analysis_of_implicates_is_survey_then_mice(pooled) -> None:
-    found = ours(pooled["design"], "barnard-rubin" if pooled["complete_df"] else "rubin").loc[("mean(fused)", "")]
+    found = ours(pooled["design"], "barnard-rubin" if pooled["complete_df"] else "rubin").loc[
+        ("mean(fused)", "")
+    ]
     expected = pooled["estimate"], np.sqrt(pooled["variance"]), pooled["df"], pooled["missing_information"]
     names = ["estimate", "standard_error", "df", "missing_information"]
     np.testing.assert_allclose(found[names].astype(float), expected, rtol=2e-6)

@@ -425,9 +425,17 @@ def test_missing_values_leave_every_estimand_that_needs_them_and_no_other(world)
     income = np.array(fused["income"])
     income[::4] = np.nan
     fused = _with(fused, "income", income)
-    texts = ["mean(income)", "ratio(income, rooms)", "correlation(income, rooms)", "linear(rooms ~ income)", "gini(income)"]
+    texts = [
+        "mean(income)",
+        "ratio(income, rooms)",
+        "correlation(income, rooms)",
+        "linear(rooms ~ income)",
+        "gini(income)",
+    ]
     found = analyze(fused, static, estimates=[*texts, "mean(rooms)"]).table.groupby("estimand")["n"].first()
-    known = analyze(fused, static, estimates=texts, where="income > -1").table.groupby("estimand")["n"].first()
+    known = (
+        analyze(fused, static, estimates=texts, where="income > -1").table.groupby("estimand")["n"].first()
+    )
     assert (found[texts] == 45).all()
     assert (found[texts] == known[texts]).all()
     assert found["mean(rooms)"] == 60
