@@ -1,7 +1,8 @@
 """Facts about states: energy prices, energy use and degree-day normals.
 
-Belongs here: the layouts of EIA's `pr_all.csv` and `use_all_btu.csv` (State Energy Data System) and NOAA's 1981-2010 annual
-normals. Does not belong here: the places themselves (`place.py`), facts about smaller areas (`neighbourhoods.py`).
+Belongs here: the layouts of EIA's `pr_all.csv` and `use_all_btu.csv` (State Energy Data System) and NOAA's 1981-2010
+annual normals. Does not belong here: the places themselves (`place.py`), facts about smaller areas
+(`neighbourhoods.py`).
 """
 
 from __future__ import annotations

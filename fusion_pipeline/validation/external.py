@@ -3,8 +3,8 @@
 Belongs here: the comparison, usable on any two tables. Does not belong here: which figures are published
 (`published.py`), the estimates of a pair (`pair_external.py`), how it is drawn (`external_figures.py`).
 
-As in Ummel et al. 2024, "External validation" and Fig. 6: correlation of the figures and of their ranks; and what the paper
-leaves out: relative error, bias, and how many figures lie inside the margin of error.
+As in Ummel et al. 2024, "External validation" and Fig. 6: correlation of the figures and of their ranks; and what the
+paper leaves out: relative error, bias, and how many figures lie inside the margin of error.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Comparison:
     """Estimates beside published figures, and how well they agree."""
 
     table: pd.DataFrame
-    """One row an area in both: the columns compared on, `estimate`, `margin`, `published`, `published_margin`, `weight`,
-    `relative_error` and `inside` (missing where there is no margin)."""
+    """One row an area in both: the columns compared on, `estimate`, `margin`, `published`, `published_margin`,
+    `weight`, `relative_error` and `inside` (missing where there is no margin)."""
     agreement: Agreement
 
     def plot(self, *, title: str = "", unit: str = "", source: str = "") -> bytes:
@@ -70,8 +70,8 @@ def compare(
     estimates : Estimates or DataFrame
         One estimand: columns `on`, `estimate` and, if known, `margin` (half width).
     published : DataFrame
-        Columns `on`, `published` and, if known, `published_margin` (of the same level) and `weight` (what an area counts
-        for in correlation and bias, such as its households; 1 for totals, which are weighed by their size already).
+        Columns `on`, `published` and, if known, `published_margin` (of the same level) and `weight` (what an area
+        counts for in correlation and bias, such as its households; 1 for totals, which are weighed by their size).
     on : sequence of str
         Columns that name an area; none for the nation.
     factor : float
@@ -101,9 +101,9 @@ def compare(
             "Name areas by the same codes, as text.",
         )
     difference = both["estimate"] - both["published"]
-    margin = np.hypot(both["margin"], both["published_margin"].fillna(0.0))
+    margin = np.hypot(both["margin"].to_numpy(), both["published_margin"].fillna(0.0).to_numpy())
     both["relative_error"] = np.where(both["published"] != 0, difference / both["published"].abs(), np.nan)
-    both["inside"] = pd.Series(np.where(margin.isna(), None, difference.abs() <= margin), dtype="boolean")
+    both["inside"] = (difference.abs() <= margin).astype("boolean").mask(np.isnan(margin))
     agreement = agreement_of(
         both, only_estimated=len(left) - len(both), only_published=len(right) - len(both)
     )
@@ -117,12 +117,11 @@ def agreement_of(table: pd.DataFrame, *, only_estimated: int = 0, only_published
     inside = table["inside"].dropna()
     error = table["relative_error"].abs().dropna()
     whole = float((w * x).sum())
+    ranks = table["published"].rank().to_numpy(), table["estimate"].rank().to_numpy()
     return Agreement(
         areas=len(table),
         correlation=_correlation(x, y, w),
-        rank_correlation=_correlation(
-            *(table[n].rank().to_numpy() for n in ("published", "estimate")), np.ones(len(x))
-        ),
+        rank_correlation=_correlation(*ranks, np.ones(len(x))),
         median_error=float(error.median()) if len(error) else np.nan,
         bias=float((w * y).sum()) / whole - 1 if whole else np.nan,
         inside=float(inside.mean()) if len(inside) else np.nan,
@@ -137,7 +136,7 @@ _KEY = "(area)"
 def _areas(
     frame: pd.DataFrame, what: str, on: Sequence[str], value: str, further: Sequence[str]
 ) -> pd.DataFrame:
-    """Columns `_KEY` (a tuple), the value and further ones, NaN where there are none; areas without value are left out."""
+    """Give columns `_KEY` (a tuple), the value and further ones, NaN where there are none; no areas without value."""
     if missing := [name for name in (*on, value) if name not in frame]:
         raise AnalysisError(
             what, f"have no column {', '.join(missing)}.", f"There are {', '.join(frame.columns)}."

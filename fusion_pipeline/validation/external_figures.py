@@ -6,7 +6,7 @@ Belongs here: how comparisons are drawn. Does not belong here: the numbers (`ext
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     heading = panels[0][0] if len(panels) == 1 else "Fused against published"
-    subtitle = "up: fused, with 90 % margin; right: published; an area a point, red where the figure is outside the margin"
+    subtitle = "up: fused, with 90 % margin; right: published; an area a point, red if the figure is outside the margin"
     with Canvas(heading, subtitle, source, width=WIDTH, height=TOP + rows * PANEL_HEIGHT + BOTTOM) as canvas:
         wide = WIDTH / columns
         for number, (title, unit, comparison) in enumerate(panels):
@@ -54,7 +54,7 @@ def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
                 bottom=BOTTOM + 0.3 + (rows - 1 - row) * PANEL_HEIGHT,
             )
             _panel(axes, comparison)
-            where = {"transform": axes.transAxes, "ha": "left"}
+            where: dict[str, Any] = {"transform": axes.transAxes, "ha": "left"}
             if len(panels) > 1:
                 axes.text(
                     0, 1.11, shortened(title, 42), color=INK, size=9, weight="bold", va="bottom", **where

@@ -37,6 +37,8 @@ from fusion_pipeline.validation.report import Section
 
 VERSION = "1"
 INDEPENDENT, PREDICTOR, DONOR = "independent", "also a predictor", "the donor's own report"
+FEWEST_AREAS = 10
+"""Over fewer, a low correlation is no finding."""
 MOST_PANELS = 6
 """In a figure of the report; its table has all benchmarks."""
 AREAS = {
@@ -110,7 +112,7 @@ def pair_external(
         else:
             published[benchmark.name] = figures
             applicable.append(benchmark)
-    weights = _weights(households)
+    weights = whole_areas(households)
     parts = []
     for (area, where), group in groupby(sorted(applicable, key=_together), key=_together):
         together = list(group)
@@ -189,7 +191,8 @@ def findings(table: pa.Table) -> dict[str, list[str]]:
             ("error", expected.error, agreement.median_error, np.greater),
             ("inside", expected.inside, agreement.inside, np.less),
         ):
-            if wanted is not None and is_amiss(got, wanted):
+            too_few = check == "correlation" and agreement.areas < FEWEST_AREAS
+            if wanted is not None and not too_few and is_amiss(got, wanted):
                 told[check].append(f"{name}: {got:.2f}, expected {wanted:g}")
     return told
 
@@ -208,6 +211,24 @@ def figure(
     return against_published(panels, source=source) if panels else None
 
 
+def whole_areas(households: TableRef) -> dict[str, pd.DataFrame]:
+    """Households of every area that the recipient covers wholly: columns `area`, `weight`."""
+    puma = puma_column(households.columns, "recipient")
+    frame = add_areas(households.read(["state", puma, "weight"])).to_pandas()
+    frame["state"] = frame["state"].astype(str)
+    frame["puma"] = frame["state"] + frame[puma].astype(str)
+    frame["nation"] = NATION
+    here, weights = set(frame["state"]), {}
+    for kind in ("nation", "region", "division", "state", "puma"):
+        sums = frame.groupby(frame[kind].astype(str))["weight"].sum().rename_axis("area").reset_index()
+        if kind in ("nation", "region", "division"):
+            partial = {NATION if kind == "nation" else getattr(state, kind)
+                       for fips, state in states().items() if fips not in here}  # fmt: skip
+            sums = sums[~sums["area"].isin(partial)]
+        weights[kind] = sums[sums["weight"] > 0]
+    return weights
+
+
 def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     """Give the report's section on published figures; none if they were not compared."""
     path = layout.table(("quality", "external"), pair)
@@ -224,8 +245,8 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     there = set(table["benchmark"].to_pylist())
     applied = [b for b in load_published().benchmarks if b.name in there]
     text = (
-        "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and prices "
-        "are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
+        "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and "
+        "prices are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
     )
     sections = [Section("Fused against published", text, table=summary(table))]
     for area in dict.fromkeys(b.area for b in applied):
@@ -284,24 +305,6 @@ def _names(frame: pd.DataFrame, by: list[str]) -> pd.Series:
     if not by:
         return pd.Series([NATION] * len(frame), index=frame.index)
     return frame[by].astype(str).agg("".join, axis=1)
-
-
-def _weights(households: TableRef) -> dict[str, pd.DataFrame]:
-    """Households of every area that the recipient covers wholly: columns `area`, `weight`."""
-    puma = puma_column(households.columns, "recipient")
-    frame = add_areas(households.read(["state", puma, "weight"])).to_pandas()
-    frame["state"] = frame["state"].astype(str)
-    frame["puma"] = frame["state"] + frame[puma].astype(str)
-    frame["nation"] = NATION
-    here, weights = set(frame["state"]), {}
-    for kind in ("nation", "region", "division", "state", "puma"):
-        sums = frame.groupby(frame[kind].astype(str))["weight"].sum().rename_axis("area").reset_index()
-        if kind in ("nation", "region", "division"):
-            partial = {NATION if kind == "nation" else getattr(state, kind)
-                       for fips, state in states().items() if fips not in here}  # fmt: skip
-            sums = sums[~sums["area"].isin(partial)]
-        weights[kind] = sums[sums["weight"] > 0]
-    return weights
 
 
 def _independence(benchmark: Benchmark, predictors: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion_pipeline import compare
@@ -61,6 +61,7 @@ def test_a_weight_counts_an_area_as_often() -> None:
     assert found.bias == pytest.approx(expected.bias)
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.floats(0.001, 1_000), st.floats(0.001, 1_000))
 def test_units_mean_nothing(factor: float, unit: float) -> None:
     estimates, published = world(25)
