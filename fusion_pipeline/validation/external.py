@@ -87,6 +87,18 @@ def compare(
     ------
     AnalysisError
         If a column is missing, an area is in a table twice, or no area is in both.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import fusion_pipeline as fp
+    >>> fused = pd.DataFrame({"state": ["01", "02", "04"], "estimate": [11.0, 19.0, 33.0], "margin": [2.0, 2.0, 2.0]})
+    >>> known = pd.DataFrame({"state": ["01", "02", "04"], "published": [10.0, 20.0, 30.0]})
+    >>> found = fp.compare(fused, known, ["state"])
+    >>> found.table["inside"].tolist()
+    [True, True, False]
+    >>> round(found.agreement.median_error, 2)
+    0.1
     """
     frame = estimates.table if isinstance(estimates, Estimates) else estimates
     left = _areas(frame, "estimates", on, "estimate", ["margin"])
