@@ -248,12 +248,16 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
         "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and "
         "prices are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
     )
-    sections = [Section("Fused against published", text, table=summary(table))]
+    sections = [Section("Fused against published", text, table=summary(table).drop(columns="source"))]
     for area in dict.fromkeys(b.area for b in applied):
-        caveats = dict.fromkeys(f"{b.title}: {b.caveat}" for b in applied if b.area == area)
+        told = {
+            f"{b.title}: {b.source.publisher}, {b.source.title} ({b.source.date}). {b.caveat}": None
+            for b in applied
+            if b.area == area
+        }
         sections.append(
             Section(
-                f"Fused against published, by {AREAS[area]}", "\n\n".join(caveats),
+                f"Fused against published, by {AREAS[area]}", "\n\n".join(told),
                 figure=figure(table, area=area, most=MOST_PANELS, source=source),
             )
         )  # fmt: skip
