@@ -248,19 +248,21 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
         "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and "
         "prices are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
     )
-    sections = [Section("Fused against published", text, table=summary(table).drop(columns="source"))]
+    if layout.origin == "simulated":
+        text += " The figures of this run are those of the simulated world, laid out as their sources publish them."
+    shown = summary(table).drop(columns=["estimand", "unit", "source"]).round(2)
+    sections = [Section("Fused against published", text, table=shown)]
     for area in dict.fromkeys(b.area for b in applied):
-        told = {
-            f"{b.title}: {b.source.publisher}, {b.source.title} ({b.source.date}). {b.caveat}": None
-            for b in applied
-            if b.area == area
-        }
+        together: dict[str, list[str]] = {}
+        for b in applied:
+            if b.area == area:
+                about = f"{b.source.publisher}, {b.source.title} ({b.source.date}). {b.caveat}"
+                together.setdefault(about, []).append(b.title)
+        words = [f"{', '.join(titles)}: {about}" for about, titles in together.items()]
+        drawn = figure(table, area=area, most=MOST_PANELS, source=source)
         sections.append(
-            Section(
-                f"Fused against published, by {AREAS[area]}", "\n\n".join(told),
-                figure=figure(table, area=area, most=MOST_PANELS, source=source),
-            )
-        )  # fmt: skip
+            Section(f"Fused against published, by {AREAS[area]}", "\n\n".join(words), figure=drawn)
+        )
     return sections
 
 
