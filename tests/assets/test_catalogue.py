@@ -74,8 +74,8 @@ GRAPH = {
         ),
         "quality/report": (
             PAIRS,
-            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error",
-             "quality/external"],
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "geography/concordance",
+             "geography/raw", "quality/area_error", "quality/external"],
         ),
     },
 }  # fmt: skip
@@ -255,7 +255,7 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                 if parent.path[0] in ("survey", "pool"):
                     known = REGISTRY.pools if parent.path[0] == "pool" else REGISTRY.surveys
                     assert keys == sorted(donor for donor in entry.donors if donor in known)
-                elif parent.path == ["geography", "concordance"]:
+                elif parent.path in (["geography", "concordance"], ["geography", "raw"]):
                     assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]
