@@ -3,8 +3,9 @@
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
 ``compare`` holds estimates against published figures, ``sensitivity`` repeats an analysis across two donors over what
-no survey tells, and a ``Statistic`` is an estimand of the user's own. ``downscale`` reaches below the PUMA by published
-tables of small areas. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+no survey tells, and a ``Statistic`` is an estimand of the user's own. ``downscale`` reaches below the PUMA by
+published tables of small areas. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps
+of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
