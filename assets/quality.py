@@ -95,7 +95,7 @@ def quality_area_error(
         "places_raw": dg.AssetIn(["geography", "raw"], partition_mapping=PUMAS_TO_PAIR),
         "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
     },
-    deps=[dg.AssetKey(["quality", "area_error"])],
+    deps=[dg.AssetKey(["quality", "area_error"]), dg.AssetKey(["quality", "external"])],
 )
 @reusable(recipes.report)
 def quality_report(
@@ -112,6 +112,7 @@ def quality_report(
     """The pair's report, one HTML file: estimates with margins, maps, fused against donor, similarity of predictors."""
     pair = context.partition_key
     store.fetch("quality/area_error", pair)
+    external = store.table(dg.AssetKey(["quality", "external"]), pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,
@@ -134,7 +135,7 @@ def quality_report(
             "provenance": dg.MetadataValue.json(
                 provenance(
                     context,
-                    [microdata, prepared, harmonized, households, places_raw, concordance],
+                    [microdata, prepared, harmonized, households, external, places_raw, concordance],
                     {
                         f"fusion/plan[{pair}]": store.plan_version(pair),
                         f"quality/area_error[{pair}]": store.area_error_version(pair),

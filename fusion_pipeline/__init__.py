@@ -2,9 +2,10 @@
 
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
-``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``downscale`` reaches below the PUMA by published tables of small areas. ``diagnose`` says how well
-donor and recipient go together, ``impute`` fills the gaps of one table.
+``compare`` holds estimates against published figures, ``sensitivity`` repeats an analysis across two donors over what
+no survey tells, and a ``Statistic`` is an estimand of the user's own. ``downscale`` reaches below the PUMA by
+published tables of small areas. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps
+of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.external import compare
 
 __all__ = [
     "Downscaled",
@@ -38,6 +40,7 @@ __all__ = [
     "FusionStep",
     "Statistic",
     "analyze",
+    "compare",
     "constrain",
     "diagnose",
     "downscale",
@@ -59,6 +62,7 @@ _HOMES = {
     "FusionStep": "fusion.specification",
     "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
+    "compare": "validation.external",
     "constrain": "fusion.constraints",
     "diagnose": "fusion.diagnostics",
     "downscale": "downscaling.downscale",

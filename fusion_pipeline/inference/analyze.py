@@ -306,7 +306,9 @@ def _tidy(
         parts.append(part.assign(_position=position))
     if not parts:
         raise AnalysisError(
-            "estimates", "no group has a record with weight and value.", "Check weights and filter."
+            "estimates",
+            "no group has a record with weight and value, or what a relation is between is the same everywhere.",
+            "Check weights, filter and variables.",
         )
     return pd.concat(parts, ignore_index=True)
 

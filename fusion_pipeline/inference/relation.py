@@ -78,14 +78,21 @@ class FusedRelation:
         Raises
         ------
         AnalysisError
-            If their numbers have a gap, or nests have different implicates.
+            If their numbers have a gap, a record has none, or nests have different implicates.
         """
         names = [NEST, IMPLICATE] if NEST in self.columns else [IMPLICATE]
         listed = ", ".join(f"i.{quoted(name)}" for name in names)
         found = []
         for k, source in enumerate(self.fused):
             sql = f"SELECT DISTINCT {listed.replace('i.', f'{_alias(k)}.')} FROM {source} ORDER BY ALL"
-            found.append([tuple(int(v) for v in row) for row in self.query(sql).to_numpy()])
+            numbers = self.query(sql)
+            if numbers.isna().to_numpy().any():
+                raise AnalysisError(
+                    f"implicates, column {' or '.join(names)}",
+                    "has records without a number.",
+                    "Give every record that of its implicate.",
+                )
+            found.append([tuple(int(v) for v in row) for row in numbers.to_numpy()])
         for members in found:
             _check_numbers(members)
         common = sorted(set(found[0]).intersection(*found))

@@ -29,11 +29,12 @@ from fusion_pipeline.storage.tables import LEFT_OUT, TableRef
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.pair_external import external_sections
 from fusion_pipeline.validation.pair_maps import pair_maps
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "4"
+VERSION = "5"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -143,6 +144,7 @@ def write_pair_report(
             figure=None,
             table=marginals,
         ),
+        *external_sections(pair, layout, source),
         Section(
             "Similarity of the harmonized predictors",
             "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
@@ -190,7 +192,7 @@ def estimate_by(households: TableRef) -> str:
     """Census division; the state where the recipient covers one division only, the PUMA where it covers one state."""
     places = add_areas(households.read(["state"]))
     for area in ("division", "state"):
-        if places[area].nunique() > 1:
+        if len(places[area].unique()) > 1:
             return area
     return puma_column(households.columns, "recipient")
 

@@ -68,10 +68,14 @@ GRAPH = {
             ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
              "geography/predictors", "spatial/summaries"],
         ),
+        "quality/external": (
+            PAIRS,
+            ["acs/households", "fusion/microdata", "fusion/prepared", "quality/area_error", "spatial/raw"],
+        ),
         "quality/report": (
             PAIRS,
             ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "geography/concordance",
-             "geography/raw", "quality/area_error"],
+             "geography/raw", "quality/area_error", "quality/external"],
         ),
     },
 }  # fmt: skip
@@ -93,7 +97,11 @@ JOBS = {
         ["fusion/harmonized", "fusion/located", "fusion/models", "fusion/plan", "fusion/prepared"],
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
-    "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
+    "publish_pair": (
+        PAIRS,
+        ["fusion/microdata", "quality/area_error", "quality/external", "quality/report"],
+    ),
+    "compare_pair": (PAIRS, ["quality/external"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -124,6 +132,7 @@ WARNING = {
     "fusion/models": {"common_support", "budget"},
     "fusion/implicates": {"budget"},
     "fusion/microdata": {"marginals", "budget"},
+    "quality/external": {"correlation", "error", "inside"},
 }
 
 ACS_YEARS = [
