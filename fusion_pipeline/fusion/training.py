@@ -20,11 +20,11 @@ import pyarrow as pa
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import matching
 from fusion_pipeline.fusion.arguments import whole
+from fusion_pipeline.fusion.donor_pools import pool_donors
 from fusion_pipeline.fusion.donors import bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.fitting import fit_tasks
 from fusion_pipeline.fusion.growing import Search
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
-from fusion_pipeline.fusion.donor_pools import pool_donors
 from fusion_pipeline.fusion.saving import save_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import step_tasks
