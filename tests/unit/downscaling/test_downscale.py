@@ -166,7 +166,7 @@ def test_the_fit_is_the_nearest_to_the_start_that_meets_tables_and_weights() -> 
     np.testing.assert_allclose(x.ravel(), best.x, atol=1e-3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_whatever_tables_say_weights_are_kept_and_shares_are_shares(seed) -> None:
     rng = np.random.default_rng(seed)

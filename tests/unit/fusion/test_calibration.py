@@ -21,7 +21,7 @@ def log_loss(p: np.ndarray, label: np.ndarray) -> float:
     return float(-np.log(p[np.arange(len(p)), label]).mean())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.booleans())
 def test_mean_probabilities_become_the_weighted_shares_of_classes(seed, classes, skewed):
     p, label, weight = make_classes(500, classes, seed)

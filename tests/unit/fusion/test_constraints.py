@@ -166,7 +166,7 @@ def test_a_draw_under_a_rule_has_the_distribution_cut_to_what_is_allowed(tmp_pat
     assert cut[cut > 0].mean() == pytest.approx(allowed[allowed > 0].mean(), abs=0.06)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["size", "fuel"]),
     st.sampled_from(["<=", ">=", "<", ">"]),
@@ -297,7 +297,7 @@ def test_what_is_missing_obliges_to_nothing():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bound=st.floats(-60_000, 60_000), sign=st.sampled_from(["<=", "<", ">=", ">"]))
 def test_a_value_put_on_a_bound_keeps_to_it_in_the_columns_own_type(dtype, bound, sign):
     from fusion_pipeline.fusion.variables import Variable

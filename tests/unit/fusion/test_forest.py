@@ -78,7 +78,7 @@ def predict(boosters: list[lgb.Booster], rows: np.ndarray, fused: list[int]) -> 
     return np.broadcast_to(found, (*found.shape[:2], rows.shape[1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     objective=st.sampled_from(OBJECTIVES),

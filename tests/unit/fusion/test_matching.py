@@ -23,7 +23,7 @@ def divergence(x, w, mean, quantiles, levels):
     return total
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.booleans())
 def test_k_star_is_the_minimum_of_the_papers_divergence(seed, weighted):
     random = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ rows = st.lists(
 
 
 @given(donors=rows, others=rows)
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_distances_follow_gowers_definition_with_missing_answers_left_out(donors, others):
     numbers = [n for n, _ in donors + others if n is not None]
     width = max(numbers) - min(numbers) if numbers else 0

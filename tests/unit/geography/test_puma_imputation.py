@@ -54,7 +54,7 @@ zone_lists = st.lists(st.sampled_from(["cold", "hot", "mild", None]), min_size=1
 
 
 @given(zones=zone_lists, seed=st.integers(0, 3))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_every_donor_gets_one_puma_within_its_disclosed_location(categories, concordance, zones, seed):
     inside = {
         "cold": {("10", "00001"), ("10", "00002"), ("24", "00001")},
@@ -71,7 +71,7 @@ def test_every_donor_gets_one_puma_within_its_disclosed_location(categories, con
 
 
 @given(seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_the_order_of_rows_does_not_matter(categories, concordance, seed):
     donor = donors(categories, ["cold", "hot", None, "mild"] * 10)
     recipient = recipients(categories)

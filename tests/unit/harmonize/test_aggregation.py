@@ -21,7 +21,7 @@ def persons_of(homes, seed):
 
 
 @given(homes=homes, seed=st.integers(0, 5), how=st.sampled_from(sorted(PLAIN)))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_aggregates_equal_those_of_each_household_by_itself_in_any_order(homes, seed, how):
     rows = persons_of(homes, seed)
     hid, pid, values = (np.array(column) for column in zip(*rows, strict=True))
@@ -31,7 +31,7 @@ def test_aggregates_equal_those_of_each_household_by_itself_in_any_order(homes, 
 
 
 @given(homes=homes, seed=st.integers(0, 5))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_reference_person_speaks_for_the_household(homes, seed):
     hid, pid, values = (np.array(column) for column in zip(*persons_of(homes, seed), strict=True))
     members = match_members(np.array(list(homes)), hid, pid, "test")

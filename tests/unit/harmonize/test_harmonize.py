@@ -150,7 +150,7 @@ def test_chunked_columns_with_different_dictionaries_give_the_same():
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_row_is_lost_and_no_recipient_value_is_missing_whatever_the_households(data) -> None:
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=12))
     count = len(sizes)

@@ -193,7 +193,7 @@ def test_levels_are_told_apart_by_words_not_by_capitals_and_written_levels_go_be
 
 
 @given(harmony=st.sampled_from(list(all_harmonies())), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_level_and_every_number_of_a_harmony_belongs_to_exactly_one_group(harmony, data) -> None:
     entry = data.draw(st.sampled_from(list(harmony.entries.values())))
     for side in (entry.donor, entry.recipient):

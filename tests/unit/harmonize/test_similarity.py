@@ -55,7 +55,7 @@ def test_ids_weights_and_places_are_not_compared():
     right=st.lists(st.integers(0, 2), min_size=1, max_size=20),
     factor=st.floats(0.1, 100),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_similarity_is_at_most_1_and_ignores_the_scale_of_weights(left, right, factor):
     both = {"codes": left, "numbers": [float(v) for v in left]}
     other = {"codes": right, "numbers": [float(v) for v in right]}

@@ -114,7 +114,7 @@ def _assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     assert found["M"].tolist() == expected["M"].tolist()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), n=st.integers(40, 90), implicates=st.integers(2, 5))
 def test_means_by_group_are_those_worked_out_record_by_record(seed, n, implicates):
     fused, static = _population(seed, n, implicates)
@@ -124,7 +124,7 @@ def test_means_by_group_are_those_worked_out_record_by_record(seed, n, implicate
     _assert_same(found, expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), replicated=st.booleans())
 def test_proportions_are_means_of_indicators(seed, replicated):
     fused, static = _population(seed, n=90)
@@ -141,7 +141,7 @@ def test_proportions_are_means_of_indicators(seed, replicated):
         _assert_same(found[found["level"] == level], expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_all_replicates_count_in_every_implicate(seed):
     fused, static = _population(seed)
@@ -159,7 +159,7 @@ def test_the_replicate_scale_scales_the_variance_within():
     np.testing.assert_allclose(scaled, 2 * default)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
 def test_the_order_of_rows_means_nothing(seed):
     fused, static = _population(seed)

@@ -24,7 +24,7 @@ def test_records_may_be_a_part_of_everyone() -> None:
     assert h == pytest.approx([0.3**2 + 0.2**2 + 0.5**2])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 6))
 def test_concentration_lies_between_nothing_and_two(seed: int, groups: int, areas: int) -> None:
     random = np.random.default_rng(seed)

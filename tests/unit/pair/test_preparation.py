@@ -52,7 +52,7 @@ def test_price_is_expenditure_per_unit_and_zero_where_nothing_is_used(donors) ->
     assert made["price_bill"].to_pylist() == [0.5, 0.0, 2.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(st.floats(0.01, 1e6), st.one_of(st.just(0.0), st.floats(1e-6, 1e6))),

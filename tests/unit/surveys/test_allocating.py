@@ -63,7 +63,7 @@ def test_trade_in_of_a_new_car_counts_as_its_price_and_against_used_ones() -> No
     assert shares["vehusd"][label] == -1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", "c"]), st.integers(-900, 900)), min_size=1

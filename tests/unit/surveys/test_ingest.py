@@ -240,7 +240,7 @@ CELLS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(CELLS, min_size=1, max_size=40), block=st.integers(128, 2048))
 def test_the_table_does_not_depend_on_how_the_file_is_cut_into_blocks(toy, toy_file, rows, block):
     part = toy_file({}, *rows)
@@ -252,7 +252,7 @@ def test_the_table_does_not_depend_on_how_the_file_is_cut_into_blocks(toy, toy_f
     assert cut_report == whole_report
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(CELLS, min_size=1, max_size=40))
 def test_every_row_read_is_kept_or_counted_as_dropped_and_kept_weights_are_unchanged(toy, toy_file, rows):
     part = toy_file({}, *rows)

@@ -236,7 +236,7 @@ CORRUPTIONS = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(CORRUPTIONS, max_size=3),
     income=st.lists(st.sampled_from(["01", "5", "11", "-7", "-8", "-9"]), min_size=DONORS, max_size=DONORS),

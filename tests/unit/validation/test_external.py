@@ -61,7 +61,7 @@ def test_a_weight_counts_an_area_as_often() -> None:
     assert found.bias == pytest.approx(expected.bias)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.001, 1_000), st.floats(0.001, 1_000))
 def test_units_mean_nothing(factor: float, unit: float) -> None:
     estimates, published = world(25)

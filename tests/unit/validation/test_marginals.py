@@ -67,7 +67,7 @@ def _estimates(table: pa.Table, w: np.ndarray) -> tuple[list[float], list[float]
     return [centre, np.sqrt(square), zero], [variance, of_square / (4 * square), of_zero]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
 def test_numeric_marginals_are_those_of_all_implicates_together(seed):
     rng = np.random.default_rng(seed)
@@ -197,7 +197,7 @@ def test_the_three_kinds_of_donor_table_agree(tmp_path):
         pd.testing.assert_frame_equal(compare_marginals(same, fused, static, ["btung", "cooltype"]), expected)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
 def test_bins_hold_every_record_once_and_zeros_by_themselves(seed):
     rng = np.random.default_rng(seed)
