@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fusion_pipeline.harmonize.definitions import Entry, Harmony, Interval, Side
+from fusion_pipeline.page import html_page, page_style
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.text import as_text
 
@@ -21,13 +22,8 @@ VERSION = "1"
 _LEVELS_SHOWN = 12
 """Levels beyond these fold away."""
 
-_STYLE = """
-:root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --accent: #0b6e99; --soft: #f2f8fb; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 76rem; color: var(--ink);
-  font: 15px/1.5 Helvetica Neue, Helvetica, Arial, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+_STYLE = page_style(
+    """
 .search + h2 { border: 0; margin-top: .6rem; }
 .source { color: var(--muted); margin: 0 0 1.2rem; }
 .search { position: sticky; top: 0; z-index: 1; display: flex; gap: 1rem; align-items: center; padding: .8rem 0;
@@ -49,7 +45,12 @@ details summary { color: var(--accent); cursor: pointer; }
 .harmonies th:nth-child(1) { width: 14%; } .harmonies tr.head td { background: var(--soft); padding-left: .6rem; }
 .none { display: none; }
 @media print { .search { display: none; } body { max-width: none; padding: 0; } }
-""".strip()
+""",
+    width="76rem",
+    text="15px/1.5",
+    below_title=".4rem",
+    colours="--soft: #f2f8fb; ",
+)
 
 _SEARCH = """
 const box = document.querySelector('input'), told = document.querySelector('output');
@@ -95,30 +96,17 @@ def page_of(title: str, source: str, dictionary: pa.Table, harmonies: Sequence[H
     records: dict[str, list[Mapping[str, object]]] = {}
     for row in dictionary.to_pylist():
         records.setdefault(row["record"], []).append(row)
-    body = [_variables(kind, rows) for kind, rows in records.items()]
-    body += [_harmony(harmony) for harmony in harmonies]
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
+    parts = [_variables(kind, rows) for kind, rows in records.items()]
+    parts += [_harmony(harmony) for harmony in harmonies]
+    body = f"""<h1>{escape(title)}</h1>
 <p class="source">{escape(source)}</p>
 <div class="search"><input type="search" aria-label="Search" placeholder="Search names, descriptions, levels"
  autofocus><output></output></div>
-{chr(10).join(body)}
+{chr(10).join(parts)}
 <script>
 {_SEARCH}
-</script>
-</body>
-</html>
-"""
+</script>"""
+    return html_page(title, _STYLE, body)
 
 
 def _variables(kind: str, rows: Sequence[Mapping[str, object]]) -> str:

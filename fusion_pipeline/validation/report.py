@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from fusion_pipeline.geography.pumas import PUMAS
+from fusion_pipeline.page import html_page, page_style
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.text import as_text
 
@@ -27,13 +28,8 @@ CAUTION = (
 )
 _IDENTIFIERS = frozenset({"year", "hid", "pid", "state", *PUMAS, "implicate"})
 
-_STYLE = """
-:root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --accent: #0b6e99; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 56rem; color: var(--ink);
-  font: 16px/1.55 Helvetica Neue, Helvetica, Arial, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1.5rem; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+_STYLE = page_style(
+    """
 p { margin: .6rem 0; max-width: 44rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem 1.5rem; margin: 0; }
 dt { color: var(--muted); font-size: .8rem; }
@@ -48,7 +44,11 @@ th { text-align: left; color: var(--muted); font-weight: 600; border-bottom: 2px
 th, td { padding: .32rem 1.1rem .32rem 0; white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); } .number { text-align: right; }
 @media print { body { max-width: none; padding: 0; } section { break-inside: avoid; } nav { display: none; } }
-""".strip()
+""",
+    width="56rem",
+    text="16px/1.55",
+    below_title="1.5rem",
+)
 
 
 @dataclass(frozen=True)
@@ -101,19 +101,8 @@ def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]
     )
     first = {s.title: i for i, s in reversed(list(enumerate(sections, 1)))}
     links = "\n".join(f'<a href="#s{i}">{escape(t)}</a>' for t, i in sorted(first.items(), key=itemgetter(1)))
-    body = "\n".join(_section(i, s) for i, s in enumerate(sections, 1))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<header>
+    parts = "\n".join(_section(i, s) for i, s in enumerate(sections, 1))
+    body = f"""<header>
 <h1>{escape(title)}</h1>
 <dl>
 {facts}
@@ -124,11 +113,9 @@ def _page(title: str, summary: Mapping[str, object], sections: Sequence[Section]
 </nav>
 </header>
 <main>
-{body}
-</main>
-</body>
-</html>
-"""
+{parts}
+</main>"""
+    return html_page(title, _STYLE, body)
 
 
 def _section(number: int, section: Section) -> str:
