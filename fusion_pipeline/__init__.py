@@ -3,7 +3,7 @@
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
 ``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+the user's own. ``validate`` holds implicates against what the same households answered. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.internal import validate
 
 __all__ = [
     "FusionPlan",
@@ -46,6 +47,7 @@ __all__ = [
     "read_fused",
     "sensitivity",
     "train",
+    "validate",
 ]
 
 _HOMES = {
@@ -65,6 +67,7 @@ _HOMES = {
     "read_fused": "fusion.reading",
     "sensitivity": "inference.sensitivity",
     "train": "fusion.training",
+    "validate": "validation.internal",
 }
 
 
