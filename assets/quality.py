@@ -93,7 +93,7 @@ def quality_area_error(
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
     },
-    deps=[dg.AssetKey(["quality", "area_error"])],
+    deps=[dg.AssetKey(["quality", "area_error"]), dg.AssetKey(["quality", "internal"])],
 )
 @reusable(recipes.report)
 def quality_report(
@@ -107,7 +107,8 @@ def quality_report(
 ) -> dg.MaterializeResult:
     """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
     pair = context.partition_key
-    store.fetch("quality/area_error", pair)
+    for beside in ("quality/area_error", "quality/internal"):
+        store.fetch(beside, pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,
@@ -132,6 +133,7 @@ def quality_report(
                     {
                         f"fusion/plan[{pair}]": store.plan_version(pair),
                         f"quality/area_error[{pair}]": store.area_error_version(pair),
+                        f"quality/internal[{pair}]": store.internal_version(pair),
                     },
                 )
             ),

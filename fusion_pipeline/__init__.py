@@ -3,7 +3,8 @@
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
 ``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``validate`` holds implicates against what the same households answered. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+the user's own. ``cross_fit`` fuses donors from each other, and ``validate`` holds implicates against what the same
+households answered. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.cross_fitting import cross_fit
     from fusion_pipeline.validation.internal import validate
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Statistic",
     "analyze",
     "constrain",
+    "cross_fit",
     "diagnose",
     "example_tables",
     "fuse",
@@ -56,6 +59,7 @@ _HOMES = {
     "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
     "constrain": "fusion.constraints",
+    "cross_fit": "validation.cross_fitting",
     "diagnose": "fusion.diagnostics",
     "example_tables": "examples",
     "fuse": "fusion.fusing",

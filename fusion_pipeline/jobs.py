@@ -84,5 +84,10 @@ JOBS = [
         _keys("fusion/microdata", "quality/area_error", "quality/report"),
         "Check that all implicates of a pair are there, compare them with the donor, measure area errors, report.",
     ),
+    _chain(
+        "validate_pair",
+        _keys("quality/internal"),
+        "Fuse a pair's donors from each other and hold them against what they answered.",
+    ),
     validate_store,
 ]

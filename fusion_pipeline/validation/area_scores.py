@@ -70,7 +70,8 @@ def accuracy(table: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Formulas in `metrics.py`. Groups without a donor have no direct estimate and count as an error of the grand mean's size: value added 0.
+    Formulas in `metrics.py`. Groups without a donor have no direct estimate and count as an error of the grand mean's
+    size: value added 0.
     """
     rows = []
     for (level, variable), part in table.groupby(["level", "variable"], sort=False):

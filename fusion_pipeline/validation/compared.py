@@ -134,7 +134,7 @@ def bring_together(
     if "hid" not in keys:
         raise AnalysisError("observed, column hid", "is missing.", "Add the household ids that were fused.")
     if ours.duplicated(keys).any():
-        row = ours.loc[ours.duplicated(keys).idxmax(), keys]
+        row = ours.loc[ours.duplicated(keys), keys].iloc[0]
         raise AnalysisError("observed", f"has {row.to_dict()} more than once.", "Give one row a household.")
     static = pa.Table.from_pandas(ours[keys], preserve_index=False)
     with open_fused(table, static, memory_limit=memory_limit, threads=threads) as relation:
@@ -292,7 +292,7 @@ def _weight(frame: pd.DataFrame, weight: str | None) -> NDArray[np.float64]:
 
 
 def _plain(column: pd.Series, like: pd.Series) -> pd.Series:
-    """Make a number float64 (a truth value too), and all else a category, with the observed table's levels if stated."""
+    """Make a number or truth value float64, and all else a category, with the observed table's levels if stated."""
     if isinstance(like.dtype, pd.CategoricalDtype):
         return column.astype(like.dtype)
     if pd.api.types.is_numeric_dtype(like.dtype):

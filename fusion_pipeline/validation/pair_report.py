@@ -30,9 +30,10 @@ from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 
-VERSION = "3"
+VERSION = "4"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -140,6 +141,7 @@ def write_pair_report(
             figure=figures.similarity(alike, source=source),
             table=alike,
         ),
+        *validation_sections(pair, layout.internal(pair)),
         left_out_section(pair, harmonized.donor, prepared.donor),
     ]
     summary = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,7 @@ def _estimated(
     wanted: Rows,
     crossing: Crossing,
     drawn: _Drawn,
-    about: dict[str, object],
+    about: dict[str, Any],
     level: float,
 ) -> pd.DataFrame:
     """Estimate one variable in the subsets of one crossing: rows by subset, then level."""

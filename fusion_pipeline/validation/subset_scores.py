@@ -100,7 +100,7 @@ def by_size(scores: pd.DataFrame) -> pd.DataFrame:
         `variable` (all variables, then each), `method`, `metric`, `households`, `value`.
     """
     ends = np.quantile(scores["households"], [0.02, 0.98])
-    at = np.unique(np.geomspace(*ends, POINTS).round())
+    at = np.unique(np.geomspace(ends[0], ends[1], POINTS).round())
     parts = []
     for variable in (EVERYTHING, *scores["variable"].unique()):
         of_variable = scores if variable == EVERYTHING else scores[scores["variable"] == variable]

@@ -68,9 +68,11 @@ GRAPH = {
             ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
              "geography/predictors", "spatial/summaries"],
         ),
+        "quality/internal": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "quality/report": (
             PAIRS,
-            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error"],
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error",
+             "quality/internal"],
         ),
     },
 }  # fmt: skip
@@ -93,6 +95,7 @@ JOBS = {
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
     "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
+    "validate_pair": (PAIRS, ["quality/internal"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -123,6 +126,7 @@ WARNING = {
     "fusion/models": {"common_support", "budget"},
     "fusion/implicates": {"budget"},
     "fusion/microdata": {"marginals", "budget"},
+    "quality/internal": {"coverage", "real_or_fused", "subset_error"},
 }
 
 ACS_YEARS = [
