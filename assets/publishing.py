@@ -64,8 +64,8 @@ def provenance(
 ) -> dict[str, Any]:
     """Say which inputs, in which versions, and which code made an artefact. No times: same input, same bytes.
 
-    Tables know their versions; `versions` names those of inputs that are no tables, such as a model set; None is that of
-    one which need not be there and is not.
+    Tables know their versions; `versions` names those of inputs that are no tables, such as a model set; None is that
+    of one which need not be there and is not.
     """
     flat = [t for i in inputs for t in ((i.donor, i.recipient) if isinstance(i, PairTables) else (i,))]
     recorded = [table.provenance for table in flat]

@@ -156,7 +156,7 @@ class InternalValidation(Model):
     error_ratio: float = Field(gt=0)
     """Median error of fused subset estimates over that of the donors' own: no more than this."""
     coverage: tuple[float, float]
-    """Share of the observed estimates within 90 % margins: from, to."""
+    """Share of the observed estimates within 90 % margins from the variance between implicates alone: from, to."""
     auc: float = Field(ge=0.5, le=1)
     """Area under the curve of a classifier of real and fused: no more than this."""
 
@@ -164,7 +164,7 @@ class InternalValidation(Model):
     @classmethod
     def _is_a_band(cls, coverage: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= coverage[0] < coverage[1] <= 1:
-            raise ValueError("coverage is a band of shares, such as [0.88, 1.0]")
+            raise ValueError("coverage is a band of shares, such as [0.8, 0.97]")
         return coverage
 
 

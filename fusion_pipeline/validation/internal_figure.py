@@ -28,6 +28,8 @@ PANELS = {
     "value_added": "value added (1: no error)",
     "relative_uncertainty": "margin / estimate, fused over observed",
 }
+CEILINGS = {"value_added": 1.0}
+GUIDES = {"relative_uncertainty": 1.0}
 _WIDTH, _LEFT, _GAP = 9.6, 0.55, 0.5
 
 
@@ -52,7 +54,7 @@ def internal_figure(sizes: pd.DataFrame, variable: str = EVERYTHING, *, source: 
         for number, (metric, label) in enumerate(PANELS.items()):
             left = _LEFT + number * (wide + _GAP)
             axes = canvas.axes(left=left, right=_WIDTH - left - wide, top=1.2, bottom=0.8)
-            _panel(axes, sizes[sizes["metric"] == metric], variable)
+            _panel(axes, sizes[sizes["metric"] == metric], variable, CEILINGS.get(metric), GUIDES.get(metric))
             axes.set_title(label, loc="left", fontsize=9, color=MUTED)
             axes.set_xlabel("households in the subset")
             if number == 0:
@@ -67,7 +69,9 @@ def internal_figure(sizes: pd.DataFrame, variable: str = EVERYTHING, *, source: 
         return canvas.png()
 
 
-def _panel(axes: Axes, lines: pd.DataFrame, variable: str) -> None:
+def _panel(
+    axes: Axes, lines: pd.DataFrame, variable: str, ceiling: float | None, guide: float | None
+) -> None:
     if variable == EVERYTHING:
         single = lines[(lines["method"] == "fused") & (lines["variable"] != EVERYTHING)]
         for _, line in single.groupby("variable", sort=False):
@@ -87,7 +91,9 @@ def _panel(axes: Axes, lines: pd.DataFrame, variable: str) -> None:
                 zorder=4 if method == "fused" else 3,
             )
     top = float(np.nanmax(shown["value"])) if len(shown) else 1.0
-    axes.set_ylim(0, 1.15 * max(top, 1e-9))
+    axes.set_ylim(0, ceiling or 1.15 * max(top, 1e-9))
+    if guide:
+        axes.axhline(guide, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=2)
     axes.set_xscale("log")
     _sizes(axes, lines["households"].to_numpy(np.float64))
 

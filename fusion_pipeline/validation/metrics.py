@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+NOTHING = 1e-12
+"""Part of an estimate below which a difference or margin is rounding."""
 SPAN = 0.3
 """Part of the estimates that a smoothed point looks at."""
 FEWEST = 15
@@ -32,7 +34,7 @@ def value_added(estimate: ArrayLike, truth: ArrayLike, grand: ArrayLike) -> Arra
     """
     e, t, g = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (estimate, truth, grand)))
     gap = np.abs(g - t)
-    lost = np.divide(np.abs(e - t), gap, out=np.full(e.shape, np.nan), where=gap > 0)
+    lost = np.divide(np.abs(e - t), gap, out=np.full(e.shape, np.nan), where=gap > NOTHING * np.abs(t))
     return np.maximum(0, 1 - lost)
 
 
@@ -41,7 +43,7 @@ def relative_uncertainty(
 ) -> Array:
     """(margin / |estimate|) / (truth_margin / |truth|); undefined (NaN) where one of the four is zero."""
     e, m, t, u = (np.abs(np.asarray(x, dtype=np.float64)) for x in (estimate, margin, truth, truth_margin))
-    known = (e > 0) & (m > 0) & (t > 0) & (u > 0)
+    known = (m > NOTHING * e) & (u > NOTHING * t) & (e > 0) & (t > 0)
     return np.divide(m * t, e * u, out=np.full(e.shape, np.nan), where=known)
 
 

@@ -21,7 +21,7 @@ from fusion_pipeline.validation.subset_scores import EVERYTHING
 
 CHECKS = {
     "subset_error": "Median error of fused subset estimates against that of the donors' own direct estimates.",
-    "coverage": "Share of observed subset estimates within the 90 % margins of the fused ones.",
+    "coverage": "Share of observed subset estimates within 90 % margins from the variance between implicates alone.",
     "real_or_fused": "How well a classifier tells fused households from real ones.",
 }
 
@@ -92,7 +92,7 @@ def verdicts(summary: dict[str, float], settings: InternalValidation) -> dict[st
     A figure that is not defined, such as the ratio to direct estimates that have no error, warns.
     """
     low, high = settings.coverage
-    ratio, coverage, auc = summary["error_ratio"], summary["coverage"], summary["auc"]
+    ratio, coverage, auc = summary["error_ratio"], summary["coverage_between"], summary["auc"]
     return {
         "subset_error": Verdict(ratio <= settings.error_ratio, ratio, f"at most {settings.error_ratio:g}"),
         "coverage": Verdict(low <= coverage <= high, coverage, f"{low:g} to {high:g}"),
@@ -116,10 +116,12 @@ def validation_sections(pair: str, folder: Path) -> list[Section]:
     table = fused.drop(columns="method").merge(found.variables, on="variable")
     text = (
         f"Donors fused from each other in {found.estimates['fold'].nunique()} folds, so that none meets itself, and "
-        "compared with what they answered, in subsets by groups and pairs of groups. The median error of fused estimates is "
+        "compared with what they answered, in subsets by groups and pairs of groups. The median error of fused "
+        "estimates is "
         f"{figures['error_percent']:.1f} %, {figures['error_ratio']:.2f} times that of the other donors of the same "
         f"subset; value added is {figures['value_added']:.2f} on average; 90 % margins reach "
-        f"{100 * figures['coverage']:.0f} % of the observed estimates. Correlations among fused variables are "
+        f"{100 * figures['coverage']:.0f} % of the observed estimates, those from the variance between implicates "
+        f"alone {100 * figures['coverage_between']:.0f} %. Correlations among fused variables are "
         f"{figures['fused_fused_slope']:.2f} times the observed ones, with predictors "
         f"{figures['fused_predictor_slope']:.2f} times; a classifier tells fused from real households with an area "
         f"under its curve of {figures['auc']:.2f} (0.5: not at all)."

@@ -84,12 +84,13 @@ def subset_estimates(
     table : `COLUMNS`; methods that need donors are NaN where there are none
     left_out : number of subsets with fewer households, or of no weight
     """
+    made = list(crossings(data.frame, groups))
     drawn = _donors(data, predictors, seed)
     n, left_out = data.households, 0
     base = pd.factorize(data.fold[:n], sort=True)[0]
     share = data.weight[:n] / np.bincount(base, weights=data.weight[:n])[base]
     parts = []
-    for crossing in crossings(data.frame, groups):
+    for crossing in made:
         codes, count = crossing.codes, len(crossing.labels)
         cells = base * count + codes[:n]
         cells[data.weight[:n] <= 0] = -1

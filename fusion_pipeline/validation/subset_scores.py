@@ -52,11 +52,11 @@ def scored(estimates: pd.DataFrame) -> pd.DataFrame:
                 estimate, estimates["margin"], estimates["observed"], estimates["observed_margin"]
             )
             off = (estimate - estimates["observed"]).abs()
+            # A level that nobody of the subset has, observed or fused, is no estimate that could miss.
+            asked = (estimates["observed"] != 0) | (estimate != 0)
             for name in ("margin", "margin_between"):
-                known = estimates[name].notna()
-                part[name.replace("margin", "covered")] = (
-                    (off <= estimates[name] * (1 + 1e-9)).where(known).astype(float)
-                )
+                reached = (off <= estimates[name]).where(asked & estimates[name].notna())
+                part[name.replace("margin", "covered")] = reached.astype(float)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

@@ -80,7 +80,7 @@ def _grouped(values: pd.Series) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     owner = np.arange(len(distinct))
     if cut and len(distinct) > CUT_INTO:
         owner = _natural_breaks(distinct.astype(np.float64), counts)
-    texts = [names[int(value)] if names else f"{value:g}" for value in distinct]
+    texts = [names[int(value)] if names else f"{value:.4g}" for value in distinct]
     groups = [np.flatnonzero(owner == group) for group in range(int(owner.max(initial=-1)) + 1)]
     labels = [texts[g[0]] if len(g) == 1 else f"{texts[g[0]]} to {texts[g[-1]]}" for g in groups]
     codes = np.full(len(x), len(labels), dtype=np.int64)
