@@ -1,4 +1,4 @@
-"""Cut the documents' figures out of the demo: `make images`, after `make demo` and `fusion validate PAIR --simulate`."""
+"""Cut the documents' figures out of the demo: `make images`, after `make demo` and `fusion validate`."""
 
 import base64
 import re
