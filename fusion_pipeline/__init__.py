@@ -3,8 +3,9 @@
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
 ``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``cross_fit`` fuses donors from each other, and ``validate`` holds implicates against what the same
-households answered. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+the user's own. ``downscale`` reaches below the PUMA by published tables of small areas. ``cross_fit`` fuses donors from
+each other, and ``validate`` holds implicates against what the same households answered. ``diagnose`` says how well
+donor and recipient go together, ``impute`` fills the gaps of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -14,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusion_pipeline.downscaling.downscale import downscale
+    from fusion_pipeline.downscaling.results import Downscaled
     from fusion_pipeline.examples import example_tables
     from fusion_pipeline.fusion.constraints import constrain
     from fusion_pipeline.fusion.diagnostics import diagnose
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from fusion_pipeline.validation.internal import validate
 
 __all__ = [
+    "Downscaled",
     "FusionPlan",
     "FusionStep",
     "Statistic",
@@ -40,6 +44,7 @@ __all__ = [
     "constrain",
     "cross_fit",
     "diagnose",
+    "downscale",
     "example_tables",
     "fuse",
     "importance",
@@ -54,6 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Downscaled": "downscaling.results",
     "FusionPlan": "fusion.specification",
     "FusionStep": "fusion.specification",
     "Statistic": "inference.estimands",
@@ -61,6 +67,7 @@ _HOMES = {
     "constrain": "fusion.constraints",
     "cross_fit": "validation.cross_fitting",
     "diagnose": "fusion.diagnostics",
+    "downscale": "downscaling.downscale",
     "example_tables": "examples",
     "fuse": "fusion.fusing",
     "importance": "fusion.importance",

@@ -71,7 +71,7 @@ def analyze(
     settings = load_settings()
     options = {
         "where": where,
-        "derive": _definitions(derive),
+        "derive": definitions(derive),
         "totals": totals,
         "rule": rule,
         "level": level,
@@ -88,12 +88,13 @@ def analyze(
             f"± margin of error at {100 * level:g} %",
             soft_wrap=True,
         )
-        console.print(_estimates_table(found.table, by))
+        console.print(estimates_table(found.table, by))
     for note in found.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
 
 
-def _definitions(texts: Sequence[str]) -> dict[str, str]:
+def definitions(texts: Sequence[str]) -> dict[str, str]:
+    """Read definitions of the form "name = expression"."""
     found = {}
     for text in texts:
         name, mark, expression = text.partition("=")
@@ -125,7 +126,7 @@ def _estimates(
     )
 
 
-def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
+def estimates_table(frame: Any, by: Sequence[str]) -> Table:
     """Lay estimates out so that a narrow screen folds words and never cuts a number."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]

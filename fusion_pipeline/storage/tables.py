@@ -144,6 +144,14 @@ class TableRef:
             table = _restore_levels(pa.Table.from_batches([batch]), file.schema_arrow)
             yield table.select(list(columns)) if columns is not None else table
 
+    def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read the row groups, as the writer made them, in order."""
+        file = self._open()
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=list(columns) if columns is not None else None)
+            table = _restore_levels(table, file.schema_arrow)
+            yield table.select(list(columns)) if columns is not None else table
+
     def _open(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.path)
