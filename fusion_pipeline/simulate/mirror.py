@@ -19,7 +19,7 @@ from typing import Any
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.raw.entries import RawFile
 from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
-from fusion_pipeline.simulate import neighbourhoods, tracts
+from fusion_pipeline.simulate import boundaries, neighbourhoods, tracts
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.ahs import write_ahs
 from fusion_pipeline.simulate.cei import YEARS as CEI_YEARS
@@ -171,6 +171,7 @@ def _write_spatial(places: Places, seed: int, registry: Registry, folder: Path) 
     of_role = tracts.writers(places, areas)
     known: dict[str, Callable[[Path], None]] = {
         **neighbourhoods.writers(places, areas, seed),
+        **boundaries.writers(places, seed),
         "eia/prices": lambda file: write_prices(places, seed, file),
         "noaa/heating": lambda file: write_degree_days(places, seed, "hdd", file),
         "noaa/cooling": lambda file: write_degree_days(places, seed, "cdd", file),

@@ -71,8 +71,8 @@ GRAPH = {
         "quality/internal": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "quality/report": (
             PAIRS,
-            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error",
-             "quality/internal"],
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "geography/concordance",
+             "geography/raw", "quality/area_error", "quality/internal"],
         ),
     },
 }  # fmt: skip
@@ -249,7 +249,7 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                 if parent.path[0] in ("survey", "pool"):
                     known = REGISTRY.pools if parent.path[0] == "pool" else REGISTRY.surveys
                     assert keys == sorted(donor for donor in entry.donors if donor in known)
-                elif parent.path == ["geography", "concordance"]:
+                elif parent.path in (["geography", "concordance"], ["geography", "raw"]):
                     assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]

@@ -185,9 +185,36 @@ def test_analyze_takes_conditions_derived_variables_and_totals(run, fused) -> No
 def test_analyze_formats_and_totals_are_those_of_the_library() -> None:
     from fusion_pipeline.cli import analyze
     from fusion_pipeline.inference import cells, output
+    from fusion_pipeline.mapping import writing
 
     module = sys.modules[analyze.callback.__module__]
     assert (module.FORMATS, module.TOTALS) == (output.FORMATS, cells.TOTALS)
+    assert module.MAPS == writing.FORMATS
+
+
+def test_analyze_draws_a_map_by_state_of_what_it_estimates(run, fused, tmp_path) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--map", str(tmp_path / "map.html"))
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "map.html").read_text()
+    assert f"{PAIR}, simulated data, 2 implicates" in page
+    assert '["Delaware", "21", "' in page
+    # The unit is the codebook's.
+    assert '"unit": "thousand Btu"' in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--map", "map.pdf"), "ends in none of .png, .html"),
+        (("--map", "map.png", "-b", "tenure"), "Analyze by state, or by state and PUMA"),
+        (("--map", "map.png", "-b", "puma10"), "which is unique within its state only"),
+        (("--map", "map.png", "-e", "sum(btuel)"), "a map shows one estimate"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_is_refused_before_anything_is_computed(run, arguments, message) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", *arguments)
+    assert result.exit_code > 0
+    assert message in " ".join(result.output.replace("│", " ").split())
 
 
 def test_analyze_before_the_pair_is_made_says_how_to_make_it(run) -> None:
