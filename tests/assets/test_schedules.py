@@ -147,7 +147,10 @@ def test_report_follows_its_inputs_though_its_pair_was_not_validated_which_nothi
     pair, definitions = "RECS_2015__ACS_2015", build_defs()
     report, validated = (dg.AssetKey(["quality", name]) for name in ("report", "internal"))
     inputs = ("fusion/harmonized", "fusion/prepared", "fusion/plan", "fusion/microdata", "quality/area_error")
-    made(instance, ("acs/households", "2015"), *((name, pair) for name in (*inputs, "quality/report")))
+    made(
+        instance, ("acs/households", "2015"), ("geography/raw", "puma10"), ("geography/concordance", "puma10")
+    )
+    made(instance, *((name, pair) for name in (*inputs, "quality/report")))
 
     def asked(cursor=None):
         found = dg.evaluate_automation_conditions(
