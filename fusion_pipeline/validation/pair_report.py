@@ -85,7 +85,7 @@ def write_pair_report(
 
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
-    by = _grouping(households)
+    by = estimate_by(households)
     by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds).table
     maps = pair_maps(
         pair,
@@ -188,16 +188,19 @@ def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Sec
     )
 
 
-def _grouping(households: TableRef) -> str:
-    """Census division; the PUMA where the recipient covers one division only."""
-    divisions = add_areas(households.read(["state"]))["division"].unique()
-    return "division" if len(divisions) > 1 else puma_column(households.columns, "recipient")
+def estimate_by(households: TableRef) -> str:
+    """Census division; the state where the recipient covers one division only, the PUMA where it covers one state."""
+    places = add_areas(households.read(["state"]))
+    for area in ("division", "state"):
+        if places[area].nunique() > 1:
+            return area
+    return puma_column(households.columns, "recipient")
 
 
 def _estimate_figures(
     frame: pd.DataFrame, by: str, words: Mapping[str, Words], source: str
 ) -> list[tuple[str, bytes, pd.DataFrame]]:
-    place = "Census division" if by == "division" else "PUMA"
+    place = {"division": "Census division", "state": "state"}.get(by, "PUMA")
     parts = []
     for variable, rows in frame.groupby("variable", sort=False):
         about = words[str(variable)]
