@@ -192,7 +192,7 @@ def estimate_by(households: TableRef) -> str:
     """Census division; the state where the recipient covers one division only, the PUMA where it covers one state."""
     places = add_areas(households.read(["state"]))
     for area in ("division", "state"):
-        if places[area].nunique() > 1:
+        if len(places[area].unique()) > 1:
             return area
     return puma_column(households.columns, "recipient")
 
