@@ -63,7 +63,7 @@ lock:            ## resolve pyproject.toml into requirements.lock (names, versio
 	uv pip compile pyproject.toml --extra dev --extra production --extra ray --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --no-strip-extras --python-version 3.11 --output-file requirements.lock
 
-images: install  ## the README's figure, from the demo's report
+images: install  ## the documents' figures, from the demo and its validation
 	$(BIN)/python docs/make_images.py
 
 clean:           ## drop everything that was made, the environment included

@@ -60,11 +60,12 @@ def publish(
 def provenance(
     context: dg.AssetExecutionContext,
     inputs: Iterable[Input] = (),
-    versions: Mapping[str, str] | None = None,
+    versions: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Say which inputs, in which versions, and which code made an artefact. No times: same input, same bytes.
 
-    Tables know their versions; `versions` names those of inputs that are no tables, such as a model set.
+    Tables know their versions; `versions` names those of inputs that are no tables, such as a model set; None is that
+    of one which need not be there and is not.
     """
     flat = [t for i in inputs for t in ((i.donor, i.recipient) if isinstance(i, PairTables) else (i,))]
     recorded = [table.provenance for table in flat]

@@ -95,7 +95,7 @@ def quality_area_error(
         "places_raw": dg.AssetIn(["geography", "raw"], partition_mapping=PUMAS_TO_PAIR),
         "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
     },
-    deps=[dg.AssetKey(["quality", "area_error"]), dg.AssetKey(["quality", "external"])],
+    deps=[dg.AssetKey(["quality", name]) for name in ("area_error", "internal", "external")],
 )
 @reusable(recipes.report)
 def quality_report(
@@ -111,7 +111,8 @@ def quality_report(
 ) -> dg.MaterializeResult:
     """The pair's report, one HTML file: estimates with margins, maps, fused against donor, similarity of predictors."""
     pair = context.partition_key
-    store.fetch("quality/area_error", pair)
+    for beside in ("quality/area_error", "quality/internal"):
+        store.fetch(beside, pair)
     external = store.table(dg.AssetKey(["quality", "external"]), pair)
     report = pair_report.write_pair_report(
         pair,
@@ -139,6 +140,7 @@ def quality_report(
                     {
                         f"fusion/plan[{pair}]": store.plan_version(pair),
                         f"quality/area_error[{pair}]": store.area_error_version(pair),
+                        f"quality/internal[{pair}]": store.internal_version(pair),
                     },
                 )
             ),

@@ -118,6 +118,12 @@ def proxies(pair: str) -> dict[str, Any]:
     return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
 
 
+def validated(pair: str) -> dict[str, Any]:
+    """Name how a pair is validated, by which groups, and the releases that decide what the engine makes."""
+    chosen = {"validation": REGISTRY.validation.model_dump(mode="json")}
+    return {**chosen, **libraries(pair), **of_pair("forced", "locations")(pair)}
+
+
 def complete(pair: str) -> dict[str, Any]:
     """Name what comparing the finished set depends on: how many implicates, locations, replicate designs, releases."""
     codebooks = {donor: codebook(donor)["codebook"] for donor in REGISTRY.pair(pair).donors}

@@ -14,6 +14,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from fusion_pipeline.validation.dependence import correlations, pairs_of, predictor_columns, ranked, slope
+from fusion_pipeline.validation.distributions import ks_distance, total_variation
+from fusion_pipeline.validation.metrics import percent_error, value_added
+
 Figures = dict[str, float]
 SMALLEST_SUBSET = 30
 NORMAL_90 = 1.6449
@@ -62,7 +66,7 @@ def measure(
         at = [j for j, name in enumerate(own) if name == v]
         shares = np.average(true_columns[:, at], axis=0, weights=w)
         found = np.average(fused_columns[:, at].reshape(m, n, -1).mean(axis=0), axis=0, weights=w)
-        rows[f"TVD {v}"] = float(np.abs(shares - found).sum() / 2)
+        rows[f"TVD {v}"] = total_variation(shares, found)
     rows |= _subsets(truth[list(subsets)], true_columns, fused_columns.reshape(m, n, -1), w)
     rows |= _slopes(truth[list(predictors)], true_columns, fused_columns.reshape(m, n, -1)[:10], own)
     return rows
@@ -78,21 +82,10 @@ def _marginal(truth: np.ndarray, drawn: np.ndarray, w: np.ndarray, binary: bool)
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0, method="weibull")
     return {
         "sd": float(np.sqrt(np.cov(drawn.ravel(), aweights=np.tile(w, m))) / spread),
-        "KS": _ks(truth, w, drawn.ravel(), np.tile(w, m)),
+        "KS": ks_distance(truth, w, drawn.ravel(), np.tile(w, m)),
         "CRPS / sd": float(np.average(crps, weights=w) / spread),
         "record coverage": float(np.average((truth >= low) & (truth <= high), weights=w)),
     }
-
-
-def _ks(first: np.ndarray, first_weight: np.ndarray, second: np.ndarray, second_weight: np.ndarray) -> float:
-    grid = np.union1d(first, second)
-
-    def distribution(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        order = np.argsort(x)
-        total = np.concatenate([[0.0], np.cumsum(w[order])]) / w.sum()
-        return total[np.searchsorted(x[order], grid, side="right")]
-
-    return float(np.abs(distribution(first, first_weight) - distribution(second, second_weight)).max())
 
 
 def _columns(
@@ -123,9 +116,8 @@ def _subsets(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, w: np.ndarr
             real = share @ truth[rows]
             means = np.einsum("n,mnc->mc", share, drawn[:, rows])
             error = np.abs(means.mean(axis=0) - real)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                errors.append(np.where(real == 0, np.nan, 100 * error / np.abs(real)))
-                added.append(np.maximum(0, 1 - error / np.abs(grand - real)))
+            errors.append(percent_error(means.mean(axis=0), real))
+            added.append(value_added(means.mean(axis=0), real, grand))
             covered.append(error <= NORMAL_90 * np.sqrt(1 + 1 / m) * means.std(axis=0, ddof=1))
     return {
         "subset MdAPE": float(np.nanmedian(errors)),
@@ -135,26 +127,16 @@ def _subsets(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, w: np.ndarr
 
 
 def _slopes(by: pd.DataFrame, truth: np.ndarray, drawn: np.ndarray, own: Sequence[str]) -> Figures:
-    beside = np.column_stack([column for name in by for column in _numeric(by[name])])
+    beside = ranked(predictor_columns(by, list(by)).values)
 
-    def correlations(values: np.ndarray) -> np.ndarray:
-        return np.corrcoef(pd.DataFrame(np.column_stack([values, beside])).rank().to_numpy().T)
+    def correlated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ranks = ranked(values)
+        return correlations(ranks, ranks), correlations(ranks, beside)
 
-    real, found = correlations(truth), np.mean([correlations(values) for values in drawn], axis=0)
-    c = len(own)
-    pairs = [(i, j) for i, j in combinations(range(c), 2) if own[i] != own[j]]
-    i, j = np.array(pairs).T
+    real, found = correlated(truth), [correlated(values) for values in drawn]
+    together, predicted = (np.mean([pair[side] for pair in found], axis=0) for side in (0, 1))
+    i, j = pairs_of(own)
     return {
-        "fused-fused slope": float(np.polyfit(real[i, j], found[i, j], 1)[0]),
-        "fused-predictor slope": float(np.polyfit(real[:c, c:].ravel(), found[:c, c:].ravel(), 1)[0]),
+        "fused-fused slope": slope(real[0][i, j], together[i, j]),
+        "fused-predictor slope": slope(real[1], predicted),
     }
-
-
-def _numeric(predictor: pd.Series) -> list[np.ndarray]:
-    """Return a number or ordered class as one column, an unordered class as one indicator a level that occurs."""
-    if not isinstance(predictor.dtype, pd.CategoricalDtype):
-        return [predictor.to_numpy(float)]
-    codes = predictor.cat.codes.to_numpy()
-    if predictor.cat.ordered:
-        return [codes.astype(float)]
-    return [(codes == level).astype(float) for level in np.unique(codes)]

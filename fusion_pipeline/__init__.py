@@ -2,10 +2,10 @@
 
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
-``compare`` holds estimates against published figures, ``sensitivity`` repeats an analysis across two donors over what
-no survey tells, and a ``Statistic`` is an estimand of the user's own. ``downscale`` reaches below the PUMA by
-published tables of small areas. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps
-of one table.
+``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
+the user's own. ``downscale`` reaches below the PUMA by published tables of small areas. ``cross_fit`` fuses donors from
+each other, ``validate`` holds implicates against what the same households answered, ``compare`` estimates against
+published figures. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.cross_fitting import cross_fit
     from fusion_pipeline.validation.external import compare
+    from fusion_pipeline.validation.internal import validate
 
 __all__ = [
     "Downscaled",
@@ -42,6 +44,7 @@ __all__ = [
     "analyze",
     "compare",
     "constrain",
+    "cross_fit",
     "diagnose",
     "downscale",
     "example_tables",
@@ -54,6 +57,7 @@ __all__ = [
     "read_fused",
     "sensitivity",
     "train",
+    "validate",
 ]
 
 _HOMES = {
@@ -64,6 +68,7 @@ _HOMES = {
     "analyze": "inference.analyze",
     "compare": "validation.external",
     "constrain": "fusion.constraints",
+    "cross_fit": "validation.cross_fitting",
     "diagnose": "fusion.diagnostics",
     "downscale": "downscaling.downscale",
     "example_tables": "examples",
@@ -76,6 +81,7 @@ _HOMES = {
     "read_fused": "fusion.reading",
     "sensitivity": "inference.sensitivity",
     "train": "fusion.training",
+    "validate": "validation.internal",
 }
 
 

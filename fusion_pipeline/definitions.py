@@ -17,7 +17,19 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from assets import budgets, checks, external, fusion, geography, pool, quality, recipient, spatial, survey  # noqa: E402
+from assets import (  # noqa: E402
+    budgets,
+    checks,
+    external,
+    fusion,
+    geography,
+    internal,
+    pool,
+    quality,
+    recipient,
+    spatial,
+    survey,
+)
 from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
 from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
 from fusion_pipeline.storage.layout import Layout  # noqa: E402
@@ -48,7 +60,7 @@ def build_defs(
     overrides : mapping, optional
         Resources that replace those made from the settings.
     """
-    modules = [survey, pool, recipient, geography, spatial, fusion, quality, external]
+    modules = [survey, pool, recipient, geography, spatial, fusion, internal, external, quality]
     definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
         asset_checks=[*checks.CHECKS, *budgets.CHECKS],
@@ -62,8 +74,8 @@ def build_defs(
 
 
 def _followed(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """Let a made asset follow its inputs; raw files are asked for by schedules and sensors."""
-    made = spec.key.path[-1] != "raw"
+    """Let a made asset follow its inputs; raw files and validations are asked for by schedules and sensors."""
+    made = spec.key.path[-1] != "raw" and spec.key not in sensors.ON_REQUEST
     return spec.replace_attributes(automation_condition=sensors.FOLLOW) if made else spec
 
 

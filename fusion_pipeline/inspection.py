@@ -63,6 +63,7 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
         (layout.plan(name), _digest),
         (layout.model_set(name), lambda path: load_model_set(path).fingerprint),
         (layout.area_error(name), _digest),
+        (layout.internal(name) / "summary.json", _digest),
         (layout.report(name), lambda _: "there"),
     )
     for path, version in versions:

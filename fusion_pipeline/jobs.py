@@ -85,5 +85,10 @@ JOBS = [
         "Check that all implicates of a pair are there, compare them with donor and published figures, report.",
     ),
     _chain("compare_pair", _keys("quality/external"), "Hold a pair's estimates against published figures."),
+    _chain(
+        "validate_pair",
+        _keys("quality/internal"),
+        "Fuse a pair's donors from each other and hold them against what they answered.",
+    ),
     validate_store,
 ]

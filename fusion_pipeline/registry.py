@@ -145,6 +145,29 @@ class Budget(Model):
         return [f"{name} {took:,.0f}, budget {limit:,.0f}" for name, took, limit in told if took > limit]
 
 
+class InternalValidation(Model):
+    """How a pair is validated on its own donors, and from where on a check warns."""
+
+    folds: int = Field(ge=2, le=20)
+    """Parts of the donors, each fused from the others."""
+    implicates: int = Field(ge=2, le=100)
+    smallest: int = Field(ge=2)
+    """Donors that a subset has at least."""
+    error_ratio: float = Field(gt=0)
+    """Median error of fused subset estimates over that of the donors' own: no more than this."""
+    coverage: tuple[float, float]
+    """Share of the observed estimates within 90 % margins from the variance between implicates alone: from, to."""
+    auc: float = Field(ge=0.5, le=1)
+    """Area under the curve of a classifier of real and fused: no more than this."""
+
+    @field_validator("coverage")
+    @classmethod
+    def _is_a_band(cls, coverage: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= coverage[0] < coverage[1] <= 1:
+            raise ValueError("coverage is a band of shares, such as [0.8, 0.97]")
+        return coverage
+
+
 class PumaDefinition(Model):
     """The PUMAs of one census, and the files that their concordance is built from."""
 
@@ -157,6 +180,7 @@ class Registry(Model):
     """All of `registry.yaml`."""
 
     implicates: Implicates
+    validation: InternalValidation
     surveys: dict[Key, SurveyVintage]
     pools: dict[Key, Pool] = Field(default_factory=dict)
     recipients: dict[Key, SurveyVintage]

@@ -29,6 +29,7 @@ _RAW = {
     "summarize_places": dg.AssetKey(["spatial", "raw"]),
 }
 INGESTING = {job.name: job for job in JOBS if job.name in _KEYS}
+[VALIDATING] = [job for job in JOBS if job.name == "validate_pair"]
 _YEARLY = ("ingest_survey", "ingest_recipient")
 
 
@@ -103,9 +104,23 @@ def weekly_comparison(context: dg.ScheduleEvaluationContext) -> Any:
     return requests or dg.SkipReason("No fusion pair has been published yet.")
 
 
+@dg.schedule(cron_schedule="0 6 * * 0", target=VALIDATING, execution_timezone="UTC")
+def weekly_internal_validation(context: dg.ScheduleEvaluationContext) -> Any:
+    """Validate every pair that has models on its own donors; what is current is reused."""
+    fitted = context.instance.get_materialized_partitions(dg.AssetKey(["fusion", "models"]))
+    when = context.scheduled_execution_time.date()
+    requests = [
+        dg.RunRequest(run_key=f"{when}:{pair}", partition_key=pair)
+        for pair in REGISTRY.pairs
+        if pair in fitted
+    ]
+    return requests or dg.SkipReason("No pair has models yet.")
+
+
 SCHEDULES = [
     *(_monthly(job) for job in INGESTING),
     *(_yearly(job) for job in _YEARLY),
     weekly_validation,
     weekly_comparison,
+    weekly_internal_validation,
 ]

@@ -12,7 +12,12 @@ from fusion_pipeline.raw import watching
 from fusion_pipeline.schedules import INGESTING, ingestion
 from resources.raw_files import RawFiles
 
-FOLLOW = dg.AutomationCondition.eager()
+ON_REQUEST = [dg.AssetKey(["quality", "internal"])]
+"""What costs a training of its own and nothing else needs: made by its schedule or a person, and followed if it was."""
+FOLLOW = dg.AutomationCondition.eager().replace(
+    "any_deps_missing",
+    dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets(*ON_REQUEST)),
+)
 """Make a partition again when one of its inputs was made, unless an input is missing or being made."""
 
 

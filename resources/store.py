@@ -1,5 +1,5 @@
-"""The store: where artefacts lie that are not one table (plans, model sets, implicates, area errors, reports), and
-marginals, which are made beside another table.
+"""The store: where artefacts lie that are not one table (plans, model sets, implicates, area errors, validations,
+reports), and marginals, which are made beside another table.
 
 Tables go through the IO manager (`parquet_io.py`), which uses the same layout.
 """
@@ -22,7 +22,7 @@ from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.storage.artefacts import PairTables, open_pair
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, why_made, write_receipt
+from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, sha256, why_made, write_receipt
 from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef, write_table
 
@@ -111,6 +111,14 @@ class FusionStore(dg.ConfigurableResource):
         """Data version of a pair's area errors."""
         self.fetch("quality/area_error", pair)
         return _version(self.layout.area_error(pair).read_bytes())
+
+    def internal_version(self, pair: str) -> str | None:
+        """Data version of a pair's internal validation; None if it was not validated."""
+        self.fetch("quality/internal", pair)
+        folder = self.layout.internal(pair)
+        if not folder.is_dir():
+            return None
+        return _version(b"".join(sha256(path).encode() for path in sorted(folder.iterdir())))
 
     def model_set(self, pair: str) -> ModelSet:
         """Open the fitted model set of a pair."""

@@ -1,5 +1,5 @@
-"""The command line: `fusion run PAIR`, `fuse`, `analyze`, `downscale`, `inspect`, `simulate`, `fetch`, `harmony`,
-`doctor`, `new-survey`, `pull`, `summary`.
+"""The command line: `fusion run PAIR`, `validate`, `fuse`, `analyze`, `downscale`, `inspect`, `simulate`, `fetch`,
+`harmony`, `doctor`, `new-survey`, `pull`, `summary`.
 
 Belongs here: the root command, one module a command, and how results and mistakes are shown. Does not belong
 here: anything a notebook could not do with the library.
@@ -20,9 +20,11 @@ from fusion_pipeline.cli.root import main
 from fusion_pipeline.cli.run import run
 from fusion_pipeline.cli.simulate import simulate
 from fusion_pipeline.cli.summary import summary
+from fusion_pipeline.cli.validate import validate
 
 for command in (
     run,
+    validate,
     fuse,
     analyze,
     downscale,

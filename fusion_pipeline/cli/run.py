@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fusion_pipeline.cli.analyze import demo_table
@@ -9,6 +11,9 @@ from fusion_pipeline.cli.root import console
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.layout import Layout
+
+if TYPE_CHECKING:
+    from fusion_pipeline.running import JobRun, Outcome
 
 
 @click.command()
@@ -33,23 +38,25 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
     )
     with local_instance() as instance:
         for job, outcome in run_pair(pair, settings, instance, force=force):
-            label = f"{job.job} {job.partition or ''}"
-            if outcome is None:
-                console.print(f"[dim]▸ {label}[/]", soft_wrap=True)
-                continue
-            failed = [check for check in outcome.checks if not check.passed]
-            verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
-            made = f"{len(outcome.materialized)} materialized, {len(outcome.reused)} reused"
-            console.print(
-                f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]", soft_wrap=True
-            )
-            for check in failed:
-                where = f"{check.asset_key.to_user_string()} {check.check_name}"
-                console.print(
-                    f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)",
-                    soft_wrap=True,
-                )
+            tell(job, outcome)
     if demo:
         console.print(demo_table(pair, settings, IMPLICATES.count))
     console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)
     console.print(f"report      {layout.report(pair)}", soft_wrap=True)
+
+
+def tell(job: JobRun, outcome: Outcome | None) -> None:
+    """Say that a job begins, or what it made and found."""
+    label = f"{job.job} {job.partition or ''}"
+    if outcome is None:
+        console.print(f"[dim]▸ {label}[/]", soft_wrap=True)
+        return
+    failed = [check for check in outcome.checks if not check.passed]
+    verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
+    made = f"{len(outcome.materialized)} materialized, {len(outcome.reused)} reused"
+    console.print(f"[green]✓[/] {label}  [dim]{made}, {verdict}, {outcome.seconds:.1f} s[/]", soft_wrap=True)
+    for check in failed:
+        where = f"{check.asset_key.to_user_string()} {check.check_name}"
+        console.print(
+            f"  [yellow]! {where}[/] ({check.severity.value.lower()}; details in the UI)", soft_wrap=True
+        )

@@ -61,6 +61,10 @@ class Layout:
         """Area errors of a pair, measured on proxies."""
         return self.root / "quality" / "area_error" / f"{pair}.json"
 
+    def internal(self, pair: str) -> Path:
+        """Internal validation of a pair, a directory of tables."""
+        return self.root / "quality" / "internal" / pair
+
     def report(self, pair: str) -> Path:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"
@@ -78,8 +82,8 @@ class Layout:
         return folder.joinpath(*pair, f"{last}.json")
 
     def by_hand(self, asset: Sequence[str], partition: str) -> list[Path]:
-        """Files and folders of an asset that is not a table: plan, model set, chunk of implicates, area error,
-        report.
+        """Files and folders of an asset that is not a table: plan, model set, chunk of implicates, area error, internal
+        validation, report.
         """
         pair, _, chunk = partition.partition("|")
         match asset[-1]:
@@ -92,6 +96,8 @@ class Layout:
                 return [self.implicate(pair, m) for m in range(int(first), int(last) + 1)]
             case "area_error":
                 return [self.area_error(pair)]
+            case "internal":
+                return [self.internal(pair)]
             case "report":
                 return [self.report(pair)]
             case "dictionary_page":

@@ -113,7 +113,8 @@ def why_made(
         return f"changed: {', '.join(changed)}"
     for name, version in made.get("inputs", {}).items():
         upstream = read_receipt(layout, *split_label(name), remote)
-        if upstream is None or upstream.version != version:
+        # A version of None is that of an input which need not be there, and was not.
+        if (upstream and upstream.version) != version:
             return f"another version of {name}"
     if not receipt.sound:
         return "a blocking check failed"

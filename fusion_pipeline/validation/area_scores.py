@@ -14,6 +14,7 @@ import pandas as pd
 from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.area_variance import Lie, area_variance, widened
 from fusion_pipeline.validation.known_truth import METHODS
+from fusion_pipeline.validation.metrics import percent_error, value_added
 
 SIZES = ((0, 100), (100, 200), (200, 400), (400, 800), (800, np.inf))
 """Classes of group size, by households."""
@@ -69,18 +70,16 @@ def accuracy(table: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Value added is max(0, 1 - |estimate - truth| / |grand mean - truth|), Ummel et al. 2024, "Internal validation".
-    Groups without a donor have no direct estimate and count as an error of the grand mean's size: value added 0.
+    Formulas in `metrics.py`. Groups without a donor have no direct estimate and count as an error of the grand mean's
+    size: value added 0.
     """
     rows = []
     for (level, variable), part in table.groupby(["level", "variable"], sort=False):
-        gap = (part["grand"] - part["truth"]).abs()
         for method in (m for m in METHODS if m in part):
-            off = (part[method] - part["truth"]).abs().fillna(gap)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                percent = (100 * off / part["truth"].abs()).where(part["truth"] != 0)
-                added = (1 - off / gap).clip(lower=0).where(gap > 0)
-            rows.append((level, variable, method, percent.median(), added.mean()))
+            estimate = part[method].fillna(part["grand"])
+            percent = percent_error(estimate, part["truth"])
+            added = value_added(estimate, part["truth"], part["grand"])
+            rows.append((level, variable, method, np.nanmedian(percent), np.nanmean(added)))
     return pd.DataFrame(rows, columns=["level", "variable", "method", "error_percent", "value_added"])
 
 

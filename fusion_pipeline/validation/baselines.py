@@ -13,8 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-_CELLS = 20_000_000
-"""Distances computed at once: 80 MB."""
 
 
 def features(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float32]:
@@ -32,20 +30,19 @@ def features(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float32]
 def nearest_donor(donor: NDArray[np.float32], recipient: NDArray[np.float32]) -> NDArray[np.int64]:
     """Find every recipient's nearest donor by Euclidean distance over features in units of their standard deviation.
 
+    A missing feature counts as the donors' mean.
+
     Returns
     -------
     (n_recipients,) donor rows; ties go to the first.
     """
-    scale = donor.std(axis=0)
+    from fusion_pipeline.fusion.matching import nearest_rows
+
+    scale = np.nanstd(donor, axis=0)
     kept = scale > 0
-    a, b = ((x[:, kept] - donor[:, kept].mean(axis=0)) / scale[kept] for x in (donor, recipient))
-    square = (a**2).sum(axis=1)
-    found = np.empty(len(b), dtype=np.int64)
-    rows = max(1, _CELLS // len(a))
-    for start in range(0, len(b), rows):
-        block = b[start : start + rows]
-        found[start : start + rows] = np.argmin(square - 2 * block @ a.T, axis=1)
-    return found
+    middle = np.nanmean(donor[:, kept], axis=0)
+    near, wanted = (np.nan_to_num((x[:, kept] - middle) / scale[kept]) for x in (donor, recipient))
+    return nearest_rows(near, wanted, 1)[:, 0]
 
 
 def forest_means(

@@ -1,7 +1,7 @@
 """Whole distributions of numeric fusion variables, donor and fused, in bins on a scale that suits them.
 
-Belongs here: choosing bins and filling them over all implicates, streamed. Does not belong here: single
-numbers (`marginals.py`), figures (`figures.py`).
+Belongs here: choosing bins and filling them over all implicates, streamed; distances between distributions. Does not
+belong here: single numbers (`marginals.py`), figures (`figures.py`).
 """
 
 from __future__ import annotations
@@ -76,6 +76,23 @@ def compare_distributions(
             parts.append(part)
     # A pair may fuse categories alone, such as opinions.
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def ks_distance(first: Array, first_weight: Array, second: Array, second_weight: Array) -> float:
+    """Kolmogorov-Smirnov distance of two weighted samples: the largest difference of their distribution functions."""
+    grid = np.union1d(first, second)
+
+    def distribution(x: Array, w: Array) -> Array:
+        order = np.argsort(x, kind="stable")
+        total = np.concatenate([[0.0], np.cumsum(w[order])]) / w.sum()
+        return total[np.searchsorted(x[order], grid, side="right")]
+
+    return float(np.abs(distribution(first, first_weight) - distribution(second, second_weight)).max())
+
+
+def total_variation(first: Array, second: Array) -> float:
+    """Total variation distance of two lists of shares: the part of one that has to be moved to get the other."""
+    return float(np.abs(first - second).sum() / 2)
 
 
 @dataclass(frozen=True)

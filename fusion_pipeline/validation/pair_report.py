@@ -31,6 +31,7 @@ from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
 from fusion_pipeline.validation.pair_external import external_sections
 from fusion_pipeline.validation.pair_maps import pair_maps
+from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
@@ -151,6 +152,7 @@ def write_pair_report(
             figure=figures.similarity(alike, source=source),
             table=alike,
         ),
+        *validation_sections(pair, layout.internal(pair)),
         left_out_section(pair, harmonized.donor, prepared.donor),
     ]
     summary = {

@@ -68,6 +68,7 @@ GRAPH = {
             ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
              "geography/predictors", "spatial/summaries"],
         ),
+        "quality/internal": (PAIRS, ["fusion/plan", "fusion/prepared"]),
         "quality/external": (
             PAIRS,
             ["acs/households", "fusion/microdata", "fusion/prepared", "quality/area_error", "spatial/raw"],
@@ -75,7 +76,7 @@ GRAPH = {
         "quality/report": (
             PAIRS,
             ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "geography/concordance",
-             "geography/raw", "quality/area_error", "quality/external"],
+             "geography/raw", "quality/area_error", "quality/external", "quality/internal"],
         ),
     },
 }  # fmt: skip
@@ -102,6 +103,7 @@ JOBS = {
         ["fusion/microdata", "quality/area_error", "quality/external", "quality/report"],
     ),
     "compare_pair": (PAIRS, ["quality/external"]),
+    "validate_pair": (PAIRS, ["quality/internal"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -133,6 +135,7 @@ WARNING = {
     "fusion/implicates": {"budget"},
     "fusion/microdata": {"marginals", "budget"},
     "quality/external": {"correlation", "error", "inside"},
+    "quality/internal": {"coverage", "real_or_fused", "subset_error"},
 }
 
 ACS_YEARS = [

@@ -116,6 +116,7 @@ def test_what_runs_the_engine_names_its_releases() -> None:
     engine = {
         "survey/households", "survey/persons", "acs/households", "acs/persons", "pool/households",
         "fusion/plan", "fusion/models", "fusion/implicates", "fusion/microdata", "quality/area_error",
+        "quality/internal",
     }  # fmt: skip
     partition = {"survey": "RECS_2015", "acs": "2015", "pool": "CEI_2015-2019"}
     for name in engine:

@@ -140,6 +140,45 @@ def test_weekly_comparison_asks_for_the_pairs_that_are_published(on_disk) -> Non
     assert [pair for _, pair in asked(tick("weekly_comparison", on_disk))] == pairs
 
 
+def test_pairs_with_models_are_validated_weekly_on_their_own_donors(on_disk) -> None:
+    assert "No pair has models" in tick("weekly_internal_validation", on_disk).skip_message
+    made(on_disk, ("fusion/models", "RECS_2015__ACS_2015"), ("fusion/plan", "RECS_2015__ACS_2013"))
+    [request] = tick("weekly_internal_validation", on_disk)
+    assert (request.partition_key, request.run_key) == (
+        "RECS_2015__ACS_2015",
+        "2027-03-02:RECS_2015__ACS_2015",
+    )
+
+
+def test_report_follows_its_inputs_though_its_pair_was_not_validated_which_nothing_asks_for(instance) -> None:
+    pair, definitions = "RECS_2015__ACS_2015", build_defs()
+    report, validated = (dg.AssetKey(["quality", name]) for name in ("report", "internal"))
+    before = ("fusion/harmonized", "fusion/prepared", "fusion/plan", "fusion/microdata")
+    inputs = (*before, "quality/area_error", "quality/external")
+    made(
+        instance, ("acs/households", "2015"), ("geography/raw", "puma10"), ("geography/concordance", "puma10")
+    )
+    made(instance, *((name, pair) for name in (*inputs, "quality/report")))
+
+    def asked(cursor=None):
+        found = dg.evaluate_automation_conditions(
+            definitions, instance, dg.AssetSelection.assets(report, validated), cursor=cursor
+        )
+        return found.cursor, found.get_num_requested(report), found.get_num_requested(validated)
+
+    cursor, *_ = asked()
+    made(instance, ("fusion/microdata", pair))
+    cursor, *wanted = asked(cursor)
+    assert wanted == [1, 0]
+    made(instance, ("quality/report", pair))
+    cursor, *wanted = asked(cursor)
+    assert wanted == [0, 0]
+    # Once it was validated, that is an input like the others.
+    made(instance, ("quality/internal", pair))
+    _, *wanted = asked(cursor)
+    assert wanted == [1, 0]
+
+
 def test_sensor_waits_until_a_file_stands_still_and_asks_once(instance, tmp_path, mirror) -> None:
     first = look(instance, None, tmp_path, mirror)
     assert asked(first) == []

@@ -41,7 +41,7 @@ def test_every_stage_of_an_unmade_pair_is_listed_as_not_materialized(layout) -> 
         *(f"fusion/{stage}/{NAME}" for stage in ("microdata", "marginals")),
         f"quality/external/{NAME}",
         *(f"fusion/plan/{NAME}.json", f"models/{NAME}"),
-        *(f"quality/area_error/{NAME}.json", f"reports/{NAME}.html"),
+        *(f"quality/area_error/{NAME}.json", f"quality/internal/{NAME}/summary.json", f"reports/{NAME}.html"),
     ]
     assert {row[2] for row in found.values()} == {"not materialized"}
 

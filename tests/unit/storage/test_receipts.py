@@ -104,3 +104,14 @@ def test_receipts_of_chunks_and_of_what_has_no_partition_lie_apart(tmp_path) -> 
         "01-05.json",
     )
     assert layout.receipt(("geography", "raw")).parts[-2:] == ("geography", "raw.json")
+
+
+def test_input_that_need_not_be_there_is_one_once_it_is(layout) -> None:
+    record(
+        layout, RECIPE.asset, {INPUT: "p1", "quality/internal[A__B]": None}, "m1", [layout.model_set("A__B")]
+    )
+    assert reason(layout) is None
+    (folder := layout.internal("A__B")).mkdir(parents=True)
+    (folder / "summary.json").write_text("{}")
+    record(layout, "quality/internal", {}, "v1", [folder])
+    assert reason(layout) == "another version of quality/internal[A__B]"
