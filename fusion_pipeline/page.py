@@ -1,7 +1,8 @@
 """One HTML page that needs nothing else: what all pages of the project have in common.
 
-Belongs here: head and look. Does not belong here: what a page says, and the style of what only it has
-(`validation/report.py`, `surveys/dictionary_page.py`). No outside address; the same content gives the same bytes.
+Belongs here: the head of every page, and the look of those made of text and tables (`validation/report.py`,
+`surveys/dictionary_page.py`). Does not belong here: what a page says, and the style of what only it has; a map has
+one of its own (`mapping/page.py`). No outside address; the same content gives the same bytes.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from html import escape
 
 
-def html_page(title: str, style: str, body: str) -> str:
-    """Return a page of its title, style sheet and the lines of its body."""
+def html_page(title: str, style: str, body: str, policy: str = "") -> str:
+    """Return a page of its title, style sheet and the lines of its body.
+
+    `policy` says what the page may load; without it the browser's own rules hold.
+    """
+    allowed = f'\n<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1">{allowed}
 <title>{escape(title)}</title>
 <style>
 {style}

@@ -1,7 +1,8 @@
 """The map as a page: one HTML file with a drawing, a little script and nothing from elsewhere.
 
-Belongs here: the page. Does not belong here: what is drawn (`choropleth.py`). Look and behaviour are in `page.css` and
-`page.js`. Without scripts the two layers can still be switched, and a table holds all numbers.
+Belongs here: the page's body. Does not belong here: what is drawn (`choropleth.py`), the head (`fusion_pipeline/page.py`).
+Look and behaviour are in `page.css` and `page.js`. Without scripts the two layers can still be switched, and a table
+holds all numbers.
 
 Text of the data is escaped wherever it stands, and the page forbids itself to load anything.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.mapping.canvas import WIDTH, Sheet
 from fusion_pipeline.mapping.choropleth import Choropleth, Layer
+from fusion_pipeline.page import html_page
 
 _FOLDER = Path(__file__).parent
 _MANY = 400
@@ -36,21 +38,9 @@ def page(chart: Choropleth) -> str:
     """Write the page of a map."""
     style = (_FOLDER / "page.css").read_text(encoding="utf-8") + _colours(chart)
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
-    title, keys = escape(chart.title), "".join(_key(layer) for layer in chart.layers)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
+    keys = "".join(_key(layer) for layer in chart.layers)
+    body = f"""<header>
+<h1>{escape(chart.title)}</h1>
 <p>{escape(chart.note)}</p>
 </header>
 <div class="bar">
@@ -79,10 +69,8 @@ def page(chart: Choropleth) -> str:
 {_table(chart)}
 <script type="application/json" id="facts">{_facts(chart)}</script>
 <script>
-{script}</script>
-</body>
-</html>
-"""
+{script}</script>"""
+    return html_page(chart.title, style, body, _POLICY)
 
 
 def area_names(chart: Choropleth) -> list[str]:
