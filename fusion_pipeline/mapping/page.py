@@ -1,6 +1,6 @@
 """The map as a page: one HTML file with a drawing, a little script and nothing from elsewhere.
 
-Belongs here: the page's body. Does not belong here: what is drawn (`choropleth.py`), the head (`fusion_pipeline/page.py`).
+Belongs here: the body. Does not belong here: what is drawn (`choropleth.py`), the head (`fusion_pipeline/page.py`).
 Look and behaviour are in `page.css` and `page.js`. Without scripts the two layers can still be switched, and a table
 holds all numbers.
 
