@@ -181,7 +181,7 @@ def fusion_located(
         predictors=[name for name in donor.column_names if "__" in name],
         seed=compute.seed,
         covered_states=states,
-        draws=pair.location_draws,
+        draws=pair.location_draws or puma_imputation.draws_for(donor.num_rows),
         evidence=puma_imputation.Evidence(fused.table, known.table),
     )
     recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=compute.seed)
@@ -318,11 +318,12 @@ def fusion_models(
 ) -> dg.MaterializeResult:
     """The fitted model set: every conditional expectation, and the donor pools."""
     pair = context.partition_key
+    table = preparation.training_table(prepared)
     models = training.train(
-        preparation.training_table(prepared),
+        table,
         store.plan(pair),
         groups=preparation.HOUSEHOLD,
-        neighbours=preparation.NEIGHBOURS * REGISTRY.pair(pair).location_draws,
+        neighbours=preparation.NEIGHBOURS * (table.num_rows // prepared.donor.num_rows),
         out=store.layout.model_set(pair),
         seed=compute.seed,
         threads=compute.threads,

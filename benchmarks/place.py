@@ -4,13 +4,13 @@ Run: python benchmarks/place.py [--disclosed state metro | state] [--states 08 1
 
 Donors are drawn from all 17 states of the extract; their PUMA is hidden. One mean model (LightGBM) a variable and
 scheme is trained on them and predicts every other household of the scored states; PUMA means of the predictions are
-held against those of the answers. The spatial predictors are PUMA means of predictors and proxies; the variable's own, and
-those it is made of, are left out.
+held against those of the answers. The spatial predictors are PUMA means of predictors and proxies; the variable's own,
+and those it is made of, are left out.
 
 Schemes: `none` and `group` know no place, or what is disclosed; `gower` is one household by Gower's distance (the
 reference's way); `expected` trains on the spatial predictors expected over the candidates; `drawn k` trains on k PUMAs
-given location and predictors, `informed k` given the variable too (`impute_puma`); `joint k` given all proxies at once, whose own
-summaries nobody has then; `true` knows the PUMA. `recovered` is the share of the way from `none` to `true`.
+given location and predictors, `informed k` given the variable too (`impute_puma`); `joint k` given all proxies at once,
+whose own summaries nobody has then; `true` knows the PUMA. In brackets: the share of the way from `none` to `true`.
 
 Settings of the library were chosen on CO DC MA OK RI WY (08 11 25 40 44 56) with seeds 1 and 2.
 """

@@ -15,8 +15,8 @@ import numpy as np
 
 Array = np.ndarray
 PRIOR_VARIANCE = 0.1
-"""Of the coefficients. Mean log probability of hidden PUMAs in four states of the ACS 2024: -3.77, -3.67, -3.62 at .001,
-.01, .1, and -3.87 without predictors."""
+"""Of the coefficients. Mean log probability of hidden PUMAs in four states of the ACS 2024: -3.77, -3.67, -3.62 at
+.001, .01, .1, and -3.87 without predictors."""
 MOST_CELLS = 15_000_000
 """Households x areas of one model; beyond, it is learned from a systematic sample by weight. Every area stays."""
 MOST_STEPS = 100

@@ -31,8 +31,16 @@ from fusion_pipeline.storage.tables import categorical
 
 VERSION = "2"
 DRAWS = 5
+"""Most PUMAs drawn for a household unless more are asked for: ten are no better (`docs/geography.md`)."""
+ROWS = 40_000
+"""Of a training table, from which more draws are not worth their time: many donors average over places too."""
 Array = np.ndarray
 _log = logging.getLogger(__name__)
+
+
+def draws_for(donors: int) -> int:
+    """How many PUMAs to draw for each of so many donor households."""
+    return max(1, min(DRAWS, ROWS // max(donors, 1)))
 
 
 @dataclass(frozen=True)

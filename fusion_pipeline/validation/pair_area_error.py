@@ -20,7 +20,7 @@ from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.geography.candidates import find_candidates
 from fusion_pipeline.geography.places import Places
 from fusion_pipeline.geography.predictors import MARK, attach_predictors
-from fusion_pipeline.geography.puma_imputation import draw_pumas, known_of_places
+from fusion_pipeline.geography.puma_imputation import draw_pumas, draws_for, known_of_places
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.inference.area_error import AreaError
@@ -85,7 +85,7 @@ def pair_area_error(
         donors=min(prepared.donor.num_rows, recipient.num_rows // 2),
         implicates=IMPLICATES,
         seed=seed,
-        draws=load_registry().pair(pair).location_draws,
+        draws=load_registry().pair(pair).location_draws or draws_for(prepared.donor.num_rows),
     )
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))
