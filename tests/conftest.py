@@ -7,6 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from hypothesis import settings
+
+# How long an example takes is a property of the machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 PAIR = "RECS_2015__ACS_2015"

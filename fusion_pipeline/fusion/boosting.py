@@ -1,7 +1,7 @@
 """Conditional expectations: LightGBM models whose size and number of trees come from cross-validation.
 
-Belongs here: folds, cross-validation, early stopping, the final fit, out-of-fold predictions. Does not belong
-here: which variables and donors (`training.py`), what the predictions are for (`matching.py`, `drawing.py`).
+Belongs here: folds, the final fit, out-of-fold predictions. Does not belong here: when growth stops and which size wins
+(`growing.py`), which variables and donors (`training.py`), what the predictions are for (`matching.py`, `drawing.py`).
 
 Method: Ummel et al. 2024, "Modeling details": k-fold cross-validation finds the number of trees and their size;
 80 % of predictors in each tree; leaves of at least 0.1 % of donors (minimum 20). Deviations, each measured
@@ -30,42 +30,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusion_pipeline.fusion.calibration import fit_calibration, move, write_into
+from fusion_pipeline.fusion.growing import Growth, Tuning, choose_trees
 
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-MAX_ROUNDS = 2500
-"""No model needs more trees at these learning rates."""
 PROBABILITIES = ("classes", "zero")
 """Roles whose predictions are probabilities, and are calibrated."""
 WEIGHT_POWER = 0.5
 """Probabilities may be fitted with this power of the donor weights."""
-SIZE_FOLDS = 2
-"""Folds that tree sizes are compared on."""
 STRATA = 10
 """Rank bins that folds are balanced on, for continuous labels."""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How models are fitted.
-
-    Parameters
-    ----------
-    folds : int
-    leaves : tuple of int
-        Tree sizes to choose from, increasing.
-    learning_rate, class_learning_rate : float
-        Of means and quantiles, and of class and zero probabilities.
-    patience : int
-        Rounds without improvement of the averaged loss before a model stops growing.
-    """
-
-    folds: int = 5
-    leaves: tuple[int, ...] = (4, 8, 16, 32, 64)
-    learning_rate: float = 0.15
-    class_learning_rate: float = 0.25
-    patience: int = 20
 
 
 @dataclass(frozen=True)
@@ -165,17 +140,17 @@ def fit_models(
         rate = tuning.class_learning_rate if objective.role in PROBABILITIES else tuning.learning_rate
         parameters = shared | dict(objective.parameters) | {"seed": objective.seed, "learning_rate": rate}
         if not trees:
-            growth, losses = _choose_trees(splits, parameters, tuning)
+            growth, losses = choose_trees(splits, parameters, tuning)
             trees = {key: growth.parameters[key] for key in ("num_leaves", "extra_trees")}
             if objective.role in PROBABILITIES and np.ptp(weight) > 0:
-                rival = _Growth(temper(), parameters | trees, tuning.patience)
-                folds = min(SIZE_FOLDS, len(splits))
+                rival = Growth(temper(), parameters | trees, tuning)
+                folds = min(tuning.size_folds, len(splits))
                 if rival.grow(folds)[0] < growth.grow(folds)[0]:
                     growth, given = rival, share
         else:
-            growth, losses = _Growth(splits, parameters | trees, tuning.patience), {}
+            growth, losses = Growth(splits, parameters | trees, tuning), {}
         parameters |= trees
-        loss, rounds = growth.grow(len(splits))
+        loss, rounds = growth.finish()
         booster, *again = [
             _fit_again(full.set_weight(one * given), parameters, rounds) for one in (weight, *redrawn)
         ]
@@ -236,87 +211,6 @@ def rank_bins(values: np.ndarray, bins: int = STRATA) -> np.ndarray:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts / 2
     return np.minimum((below * bins / len(values)).astype(np.int32), bins - 1)[inverse]
-
-
-@dataclass
-class _Growth:
-    """Fold models of one tree size, grown side by side, and their held-out losses round by round."""
-
-    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]]
-    parameters: dict[str, Any]
-    patience: int
-
-    def __post_init__(self) -> None:
-        self.boosters: list[lgb.Booster] = []
-        self._losses: list[list[float]] = []
-        self._finished: list[bool] = []
-
-    def grow(self, folds: int) -> tuple[float, int]:
-        """Grow the first `folds` fold models until their averaged loss stops falling; return it and its round.
-
-        What was grown for fewer folds before is grown on.
-        """
-        for training, validation in self.splits[len(self.boosters) : folds]:
-            import lightgbm as lgb
-
-            booster = lgb.Booster(self.parameters, training)
-            booster.add_valid(validation, "held out")
-            self.boosters.append(booster)
-            self._losses.append([])
-            self._finished.append(False)
-        best, rounds = np.inf, 1
-        for current in range(1, MAX_ROUNDS + 1):
-            for k in range(folds):
-                self._reach(k, current)
-            loss = float(np.mean([losses[current - 1] for losses in self._losses[:folds]]))
-            if loss < best:
-                best, rounds = loss, current
-            if current - rounds >= self.patience or all(self._finished[:folds]):
-                break
-        return best, rounds
-
-    def _reach(self, fold: int, rounds: int) -> None:
-        losses = self._losses[fold]
-        if len(losses) < rounds:
-            self._finished[fold] = self.boosters[fold].update()
-            losses.append(self.boosters[fold].eval_valid()[0][2])
-
-
-def _choose_trees(
-    splits: Sequence[tuple[lgb.Dataset, lgb.Dataset]], parameters: dict[str, Any], tuning: Tuning
-) -> tuple[_Growth, dict[int, float]]:
-    """Climb the tree sizes from the second one, upwards while the loss falls, else downwards; then try exact splits.
-
-    The loss has one valley over tree sizes, up to chance, so sizes beyond a worse one are not tried; near its bottom
-    sizes differ by less than chance, so `SIZE_FOLDS` folds tell enough. Random thresholds win where donors are few,
-    exact ones where they are many. Returns the growth of what was chosen, and the loss of every size tried.
-    """
-    folds = min(SIZE_FOLDS, len(splits))
-    tried: dict[int, tuple[float, _Growth]] = {}
-
-    def grow(**trees: Any) -> tuple[float, _Growth]:
-        growth = _Growth(splits, parameters | trees, tuning.patience)
-        return growth.grow(folds)[0], growth
-
-    def try_size(size: int) -> float:
-        tried[size] = grow(num_leaves=size)
-        return tried[size][0]
-
-    sizes, start = tuning.leaves, min(1, len(tuning.leaves) - 1)
-    first = best = try_size(sizes[start])
-    for direction in (sizes[start + 1 :], sizes[:start][::-1]):
-        for size in direction:
-            loss = try_size(size)
-            if loss >= best:
-                break
-            best = loss
-        if best < first:
-            break
-    leaves = min(tried, key=lambda size: tried[size][0])
-    loss, growth = grow(num_leaves=leaves, extra_trees=False)
-    if loss < tried[leaves][0]:
-        tried[leaves] = loss, growth
-    return tried[leaves][1], {size: tried[size][0] for size in sorted(tried)}
 
 
 def _fit_again(full: lgb.Dataset, parameters: dict[str, Any], rounds: int) -> lgb.Booster:

@@ -12,7 +12,7 @@ on how many run beside it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,9 +24,10 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
-from fusion_pipeline.fusion.boosting import FittedModel, Tuning
+from fusion_pipeline.fusion.boosting import FittedModel
 from fusion_pipeline.fusion.calibration import observed_levels
 from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
+from fusion_pipeline.fusion.growing import Tuning
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
     ModelRecord,
@@ -45,7 +46,7 @@ from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 
-VERSION = "4"
+VERSION = "5"
 """Raised when the same donor and settings would give another model set."""
 REDRAWN = ("classes", "zero")
 """Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
@@ -66,9 +67,9 @@ def train(
     groups: str | None = None,
     quantiles: Sequence[float] = (1 / 6, 1 / 2, 5 / 6),
     leaves: Sequence[int] = (4, 8, 16, 32, 64),
-    learning_rate: float = 0.15,
+    learning_rate: float | None = None,
     class_learning_rate: float = 0.25,
-    patience: int = 20,
+    patience: int | None = None,
     neighbours: int = 100,
     centres: int = 2000,
     bootstraps: int = 10,
@@ -96,8 +97,9 @@ def train(
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
         Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
-    learning_rate, class_learning_rate, patience
-        See `boosting.Tuning`.
+    learning_rate, class_learning_rate, patience : optional
+        See `growing.Tuning`; without a rate or a patience, what suits the number of donors (.15 and 20 rounds, from
+        20,000 donors on .25 and 8).
     neighbours : int
         Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
     centres : int
@@ -139,7 +141,12 @@ def train(
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
     _check(quantiles, leaves, folds, neighbours, bootstraps)
-    tuning = Tuning(folds, tuple(sorted(leaves)), learning_rate, class_learning_rate, patience)
+    growth = {
+        "leaves": tuple(sorted(leaves)),
+        "learning_rate": learning_rate,
+        "class_learning_rate": class_learning_rate,
+        "patience": patience,
+    }
     donors = load_donors(donor, plan, groups)
     redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
     tasks = [
@@ -149,7 +156,7 @@ def train(
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
     work = [
         _Fitted(task, fit)
-        for task, fit in zip(tasks, _fit(donors, plan, tasks, tuning, threads, redrawn), strict=True)
+        for task, fit in zip(tasks, _fit(donors, plan, tasks, growth, threads, redrawn), strict=True)
     ]
     with atomic_directory(Path(out)) as folder:
         (folder / "models").mkdir()
@@ -181,7 +188,8 @@ def train(
                     "quantiles": list(quantiles),
                     "neighbours": neighbours,
                     "centres": centres,
-                    **asdict(tuning),
+                    "folds": folds,
+                    **growth,
                 },
                 "donors": donors.count,
                 "bootstraps": bootstraps,
@@ -242,7 +250,7 @@ def _fit(
     donors: Donors,
     plan: FusionPlan,
     tasks: Sequence[Task],
-    tuning: Tuning,
+    growth: Mapping[str, Any],
     threads: int,
     redrawn: Sequence[np.ndarray],
 ) -> list[list[FittedModel]]:
@@ -251,6 +259,7 @@ def _fit(
     def fit(task: Task) -> list[FittedModel]:
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
+        tuning = Tuning.for_donors(len(task.rows), **growth)
         # In a block they place donors, as means do: see Notes of `train`.
         drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
         again = [w[task.rows] for w in redrawn] if drawn_from else []

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion_pipeline.fusion import boosting
-from fusion_pipeline.fusion.boosting import Objective, Tuning
+from fusion_pipeline.fusion.boosting import Objective
+from fusion_pipeline.fusion.growing import Tuning
 
 
 @given(st.integers(20, 200), st.integers(2, 5), st.integers(0, 99))
@@ -41,7 +42,7 @@ def test_out_of_fold_predictions_are_not_fitted_to_the_donor_itself():
     random = np.random.default_rng(2)
     features, label = random.normal(size=(600, 5)).astype(np.float32), random.normal(size=600)
     fold = boosting.assign_folds(boosting.rank_bins(label), 3, random)
-    tuning = Tuning(folds=3, leaves=(31,), learning_rate=0.1, patience=5)
+    tuning = Tuning((31,), 0.1, 0.1, patience=5)
     mean = Objective("mean", {"objective": "regression", "metric": "l2"}, 1)
     [model] = boosting.fit_models(features, [], label, np.ones(600), fold, [mean], tuning)
     fitted = model.booster.predict(features)
@@ -56,7 +57,7 @@ def test_the_best_tree_size_wins_and_the_final_model_has_its_number_of_rounds():
     fold = boosting.assign_folds(boosting.rank_bins(label), 3, random)
     mean = Objective("mean", {"objective": "regression", "metric": "l2"}, 1)
     [model] = boosting.fit_models(
-        features, [], label, np.ones(900), fold, [mean], Tuning(3, (2, 16), 0.2, patience=10)
+        features, [], label, np.ones(900), fold, [mean], Tuning((2, 16), 0.2, 0.2, patience=10)
     )
     assert model.leaves == 16 == min(model.losses, key=model.losses.get)
     assert model.booster.num_trees() == model.rounds

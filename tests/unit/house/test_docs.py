@@ -1,9 +1,11 @@
 """Numbers and messages that the documents quote are those of the code."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
-from fusion_pipeline.fusion.boosting import SIZE_FOLDS, Tuning
+from fusion_pipeline.fusion.growing import MANY, Tuning
+from fusion_pipeline.fusion.training import train
 from fusion_pipeline.registry import load_registry
 
 ROOT = Path(__file__).parents[3]
@@ -14,15 +16,25 @@ def words(name: str) -> str:
 
 
 def test_the_method_tells_the_settings_that_models_are_fitted_with() -> None:
-    used, told = Tuning(), words("docs/method.md")
+    told = words("docs/method.md")
+    given = {name: argument.default for name, argument in signature(train).parameters.items()}
+    growth = {name: given[name] for name in ("leaves", "learning_rate", "class_learning_rate", "patience")}
+    used, many = Tuning.for_donors(MANY - 1, **growth), Tuning.for_donors(MANY, **growth)
+    folds = ["none", "one", "two"]
     assert f"({used.leaves[0]} to {used.leaves[-1]})" in told
     assert f"learning rate {used.learning_rate} (classes {used.class_learning_rate})" in told
     assert (
-        f"{used.folds} stratified (optionally grouped) folds choose size ({['none', 'one', 'two'][SIZE_FOLDS]} of them)"
+        f"{given['folds']} stratified (optionally grouped) folds choose size ({folds[used.size_folds]} of them)"
         in told
     )
     assert f"stopping after {used.patience} rounds without improvement" in told
     assert f"patience of {used.patience} rounds" in words("docs/weaknesses.md")
+    assert f"From {MANY:,} donors on" in told
+    assert f"learning rate {many.learning_rate}, {many.patience} rounds without a gain" in told
+    assert (
+        f"size chosen on {folds[many.size_folds]} fold and number of trees on {folds[many.round_folds]}"
+        in told
+    )
 
 
 def test_messages_of_ingestion_that_are_explained_are_those_it_gives() -> None:
