@@ -1,8 +1,8 @@
 """Time harmonization and PUMA imputation at national size.
 
 Command: `python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]`. It makes tables in memory with the
-levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors alone and given eight fusion variables,
-five draws each. Values are random, so nothing is learned from them. The largest donor survey, NHTS 2017, has 129,696
+levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors alone and given eight fusion variables
+as well, five draws each. Values are random, so nothing is learned from them. The largest donor survey, NHTS 2017, has 129,696
 households.
 """
 
@@ -73,7 +73,9 @@ def _evidence(concordance: pa.Table, donors: int) -> Evidence:
     for number in range(100):
         places = places.append_column(f"made..{number}", pa.array(RNG.random(concordance.num_rows)))
     values = {f"amount_{number}": RNG.lognormal(size=donors) for number in range(4)}
-    values |= {f"some_{number}": RNG.lognormal(size=donors) * (RNG.random(donors) < 0.4) for number in range(4)}
+    values |= {
+        f"some_{number}": RNG.lognormal(size=donors) * (RNG.random(donors) < 0.4) for number in range(4)
+    }
     return Evidence(pa.table(values), places)
 
 
