@@ -2,8 +2,8 @@
 
 Command: `python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]`. It makes tables in memory with the
 levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors alone and given eight fusion variables
-as well, five draws each. Values are random, so nothing is learned from them. The largest donor survey, NHTS 2017, has 129,696
-households.
+too, five draws each. Values are random, so nothing is learned from them. The largest donor survey, NHTS 2017, has
+129,696 households.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -225,7 +226,7 @@ def _shrunk(columns: Array, y: Array, weight: Array, sizes: Sequence[int]) -> Ar
     if squares <= 0 or not len(block):
         return np.zeros(len(block))
 
-    def posterior(log_variance: Array) -> tuple[Array, float]:
+    def posterior(log_variance: Any) -> tuple[Array, float]:
         root = np.exp(np.clip(log_variance, -25, 5) / 2)[block]
         lower = np.linalg.cholesky(np.eye(len(block)) + root[:, None] * gram * root)
         half = np.linalg.solve(lower, root * cross)

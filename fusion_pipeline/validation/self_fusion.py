@@ -151,7 +151,7 @@ class SelfFusion:
         chosen = sampled(len(households), design)
         donor, recipient = (households[rows].reset_index(drop=True) for rows in (chosen, ~chosen))
         summaries = area_summaries(recipient, [*design.predictors, *proxies], design)
-        home = summaries.index.get_indexer(recipient[design.area])
+        home = summaries.index.get_indexer(pd.Index(recipient[design.area]))
         candidates = _candidates(donor, recipient, home, len(summaries), design)
         weight = np.bincount(home, weights=recipient[design.weight])
         believed = draw_pumas(candidates, design.seed, 1)[0][:, 0]
