@@ -29,6 +29,10 @@ LEAST_VARIANCE = 0.1
 """Of a class, as a share of all residuals' variance."""
 LEAST_SHARE = 0.1
 """The least probability of an answer, as a share of its frequency: effects are linear, probabilities are not."""
+TRUST = 0.7
+"""Share of the log-likelihood that counts, because effects are estimated and stand for known ones. At 1 fused means differ
+too much between places and true PUMAs become less probable; at 0.35 they differ too little (ACS 2024, development states
+of `benchmarks/place.py`, seeds 1 and 2)."""
 RIDGE = 1.0
 """Prior precision of the predictors' effects, in households."""
 
@@ -85,7 +89,7 @@ class AreaEffect:
 class AreaEffects:
     """The effects on all signals, and how much each counts.
 
-    `discount` (V,) is 1 / the sum of squared correlations of a signal's residuals with all signals': signals that say
+    `discount` (V,) is `TRUST` / the sum of squared correlations of a signal's residuals with all signals': signals that say
     the same count once together.
     """
 
@@ -132,7 +136,7 @@ def fit_area_effects(
     squares = (residuals**2 * weight) @ there.T
     correlation = products / np.sqrt(np.maximum(squares * squares.T, 1e-300))
     np.fill_diagonal(correlation, 1)
-    return AreaEffects(tuple(found), 1 / (correlation**2).sum(axis=1))
+    return AreaEffects(tuple(found), TRUST / (correlation**2).sum(axis=1))
 
 
 def _fit(signal: Signal, features: Array, expected: Array, of_place: Array, weight: Array) -> AreaEffect:
