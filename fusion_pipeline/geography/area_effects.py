@@ -30,9 +30,9 @@ LEAST_VARIANCE = 0.1
 LEAST_SHARE = 0.1
 """The least probability of an answer, as a share of its frequency: effects are linear, probabilities are not."""
 TRUST = 0.7
-"""Share of the log-likelihood that counts, because effects are estimated and stand for known ones. At 1 fused means differ
-too much between places and true PUMAs become less probable; at 0.35 they differ too little (ACS 2024, development states
-of `benchmarks/place.py`, seeds 1 and 2)."""
+"""Share of the log-likelihood that counts, because effects are estimated and stand for known ones. At 1 fused means
+differ too much between places and true PUMAs become less probable; at 0.35 they differ too little (ACS 2024,
+development states of `benchmarks/place.py`, seeds 1 and 2)."""
 RIDGE = 1.0
 """Prior precision of the predictors' effects, in households."""
 
@@ -89,8 +89,8 @@ class AreaEffect:
 class AreaEffects:
     """The effects on all signals, and how much each counts.
 
-    `discount` (V,) is `TRUST` / the sum of squared correlations of a signal's residuals with all signals': signals that say
-    the same count once together.
+    `discount` (V,) is `TRUST` / the sum of squared correlations of a signal's residuals with all signals': signals
+    that say the same count once together.
     """
 
     effects: tuple[AreaEffect, ...]

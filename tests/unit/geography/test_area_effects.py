@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fusion_pipeline.geography import area_effects
 from fusion_pipeline.geography.area_effects import components, fit_area_effects
 from fusion_pipeline.geography.evidence import signals
 from fusion_pipeline.storage.tables import categorical
@@ -48,8 +49,13 @@ def slope(world, probability):
     return np.linalg.lstsq(np.column_stack([np.ones(DONORS), x, known[drawn, 0]]), amount, rcond=None)[0][2]
 
 
-def test_places_drawn_from_predictors_alone_flatten_the_effect_and_informed_ones_do_not(world):
+def test_places_drawn_from_predictors_alone_flatten_the_effect_and_informed_ones_less(world):
     assert slope(world, world[2]) < 0.6 * EFFECT
+    assert slope(world, informed(world, fitted(world, world[4]))) > 0.7 * EFFECT
+
+
+def test_places_drawn_with_the_whole_likelihood_give_the_effect(world, monkeypatch):
+    monkeypatch.setattr(area_effects, "TRUST", 1.0)
     assert slope(world, informed(world, fitted(world, world[4]))) == pytest.approx(EFFECT, rel=0.15)
 
 
