@@ -234,7 +234,7 @@ def _shrunk(columns: Array, y: Array, weight: Array, sizes: Sequence[int]) -> Ar
         root = np.exp(np.clip(log_variance, -25, 5) / 2)[block]
         lower = np.linalg.cholesky(np.eye(len(block)) + root[:, None] * gram * root)
         half = np.linalg.solve(lower, root * cross)
-        left = max(squares - half @ half, 1e-12 * squares)
+        left = np.maximum(squares - half @ half, 1e-12 * squares)
         loss = count / 2 * np.log(left / count) + np.log(np.diag(lower)).sum()
         return root * np.linalg.solve(lower.T, half), float(loss)
 
