@@ -10,6 +10,7 @@ from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import diagnostics, fusing, screening, training
 from fusion_pipeline.fusion.constraints import constrain
 from fusion_pipeline.fusion.importance import importance
+from fusion_pipeline.fusion.support import common_support, poor_support
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
@@ -328,10 +329,8 @@ def fusion_models(
         seed=compute.seed,
         threads=compute.threads,
     )
-    support = diagnostics.common_support(
-        prepared.donor, prepared.recipient, models.plan.predictors, weight="weight"
-    )
-    poor = diagnostics.poor_support(support)
+    support = common_support(prepared.donor, prepared.recipient, models.plan.predictors, weight="weight")
+    poor = poor_support(support)
     report = models.report()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(models.fingerprint[:32]),

@@ -92,8 +92,10 @@ def quality_area_error(
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
         "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
+        "places_raw": dg.AssetIn(["geography", "raw"], partition_mapping=PUMAS_TO_PAIR),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
     },
-    deps=[dg.AssetKey(["quality", "area_error"])],
+    deps=[dg.AssetKey(["quality", "area_error"]), dg.AssetKey(["quality", "external"])],
 )
 @reusable(recipes.report)
 def quality_report(
@@ -104,10 +106,13 @@ def quality_report(
     prepared: PairTables,
     harmonized: PairTables,
     households: TableRef,
+    places_raw: TableRef,
+    concordance: TableRef,
 ) -> dg.MaterializeResult:
-    """The pair's report, one HTML file: estimates with margins, fused against donor, similarity of predictors."""
+    """The pair's report, one HTML file: estimates with margins, maps, fused against donor, similarity of predictors."""
     pair = context.partition_key
     store.fetch("quality/area_error", pair)
+    external = store.table(dg.AssetKey(["quality", "external"]), pair)
     report = pair_report.write_pair_report(
         pair,
         store.layout,
@@ -115,6 +120,8 @@ def quality_report(
         prepared=prepared,
         harmonized=harmonized,
         households=households,
+        raw=places_raw,
+        concordance=concordance,
         marginals=store.marginals(pair).to_pandas(),
         plan=store.plan(pair),
         memory_limit=compute.memory_limit,
@@ -128,7 +135,7 @@ def quality_report(
             "provenance": dg.MetadataValue.json(
                 provenance(
                     context,
-                    [microdata, prepared, harmonized, households],
+                    [microdata, prepared, harmonized, households, external, places_raw, concordance],
                     {
                         f"fusion/plan[{pair}]": store.plan_version(pair),
                         f"quality/area_error[{pair}]": store.area_error_version(pair),

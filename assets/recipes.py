@@ -22,6 +22,7 @@ from fusion_pipeline.storage.receipts import sha256
 from fusion_pipeline.surveys import allocating, derive
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.validation.area_proxies import load_proxies
+from fusion_pipeline.validation.published import load_published
 
 GEOGRAPHY = Path(geography.__file__).parent
 UNITS = ("states.csv", "county_changes.csv")
@@ -127,6 +128,12 @@ def complete(pair: str) -> dict[str, Any]:
     codebooks = {donor: codebook(donor)["codebook"] for donor in REGISTRY.pair(pair).donors}
     chosen = {"implicates": IMPLICATES.model_dump(), "codebooks": codebooks}
     return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
+
+
+def external(pair: str) -> dict[str, Any]:
+    """Name the published figures, how many implicates are held against them, and the donors' years."""
+    years = {donor: REGISTRY.year(donor) for donor in REGISTRY.pair(pair).donors}
+    return {"published": _digest(load_published()), "implicates": IMPLICATES.model_dump(), "years": years}
 
 
 def _looked_up(content: Codebook) -> dict[str, str]:

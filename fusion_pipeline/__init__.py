@@ -2,8 +2,10 @@
 
 ``prepare`` chooses predictors and order, ``constrain`` adds rules, ``train`` fits a model set on the donor, ``fuse``
 draws implicates for the recipient, ``read_fused`` reads them back, ``analyze`` pools estimates over them,
-``sensitivity`` repeats an analysis across two donors over what no survey tells, and a ``Statistic`` is an estimand of
-the user's own. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps of one table.
+``compare`` holds estimates against published figures, ``sensitivity`` repeats an analysis across two donors over what
+no survey tells, and a ``Statistic`` is an estimand of the user's own. ``downscale`` reaches below the PUMA by
+published tables of small areas. ``diagnose`` says how well donor and recipient go together, ``impute`` fills the gaps
+of one table.
 Names are imported when first used, so that importing the package costs nothing.
 """
 
@@ -13,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fusion_pipeline.downscaling.downscale import downscale
+    from fusion_pipeline.downscaling.results import Downscaled
     from fusion_pipeline.examples import example_tables
     from fusion_pipeline.fusion.constraints import constrain
     from fusion_pipeline.fusion.diagnostics import diagnose
@@ -28,14 +32,18 @@ if TYPE_CHECKING:
     from fusion_pipeline.inference.analyze import analyze
     from fusion_pipeline.inference.estimands import Statistic
     from fusion_pipeline.inference.sensitivity import sensitivity
+    from fusion_pipeline.validation.external import compare
 
 __all__ = [
+    "Downscaled",
     "FusionPlan",
     "FusionStep",
     "Statistic",
     "analyze",
+    "compare",
     "constrain",
     "diagnose",
+    "downscale",
     "example_tables",
     "fuse",
     "importance",
@@ -49,12 +57,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Downscaled": "downscaling.results",
     "FusionPlan": "fusion.specification",
     "FusionStep": "fusion.specification",
     "Statistic": "inference.estimands",
     "analyze": "inference.analyze",
+    "compare": "validation.external",
     "constrain": "fusion.constraints",
     "diagnose": "fusion.diagnostics",
+    "downscale": "downscaling.downscale",
     "example_tables": "examples",
     "fuse": "fusion.fusing",
     "importance": "fusion.importance",

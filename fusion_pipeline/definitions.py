@@ -17,7 +17,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from assets import budgets, checks, fusion, geography, pool, quality, recipient, spatial, survey  # noqa: E402
+from assets import budgets, checks, external, fusion, geography, pool, quality, recipient, spatial, survey  # noqa: E402
 from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
 from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
 from fusion_pipeline.storage.layout import Layout  # noqa: E402
@@ -48,7 +48,7 @@ def build_defs(
     overrides : mapping, optional
         Resources that replace those made from the settings.
     """
-    modules = [survey, pool, recipient, geography, spatial, fusion, quality]
+    modules = [survey, pool, recipient, geography, spatial, fusion, quality, external]
     definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
         asset_checks=[*checks.CHECKS, *budgets.CHECKS],

@@ -37,7 +37,11 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
         for side in ("donor", "recipient")
     ]
     implicates = sorted(layout.implicates(name).glob("implicate=*/part-0.parquet"))
-    finished = [layout.table(("fusion", "microdata"), name), layout.marginals(name)]
+    finished = [
+        layout.table(("fusion", "microdata"), name),
+        layout.marginals(name),
+        layout.table(("quality", "external"), name),
+    ]
     for path in [*upstream, *sides, *implicates, *finished]:
         label = str(path.relative_to(layout.root).with_suffix(""))
         if not path.exists():

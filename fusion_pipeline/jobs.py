@@ -81,8 +81,9 @@ JOBS = [
     _chain("fuse_chunk", _keys("fusion/implicates"), "Draw one chunk of a pair's implicates."),
     _chain(
         "publish_pair",
-        _keys("fusion/microdata", "quality/area_error", "quality/report"),
-        "Check that all implicates of a pair are there, compare them with the donor, measure area errors, report.",
+        _keys("fusion/microdata", "quality/area_error", "quality/external", "quality/report"),
+        "Check that all implicates of a pair are there, compare them with donor and published figures, report.",
     ),
+    _chain("compare_pair", _keys("quality/external"), "Hold a pair's estimates against published figures."),
     validate_store,
 ]

@@ -90,8 +90,22 @@ def weekly_validation(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=str(context.scheduled_execution_time.date()))
 
 
+@dg.schedule(
+    cron_schedule="0 6 * * 0",
+    target=next(j for j in JOBS if j.name == "compare_pair"),
+    execution_timezone="UTC",
+)
+def weekly_comparison(context: dg.ScheduleEvaluationContext) -> Any:
+    """Hold the estimates of every published pair against published figures; what is as it was is reused."""
+    made = context.instance.get_materialized_partitions(dg.AssetKey(["fusion", "microdata"]))
+    when = context.scheduled_execution_time.date()
+    requests = [dg.RunRequest(run_key=f"{when}:{p}", partition_key=p) for p in REGISTRY.pairs if p in made]
+    return requests or dg.SkipReason("No fusion pair has been published yet.")
+
+
 SCHEDULES = [
     *(_monthly(job) for job in INGESTING),
     *(_yearly(job) for job in _YEARLY),
     weekly_validation,
+    weekly_comparison,
 ]

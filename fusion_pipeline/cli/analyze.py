@@ -17,6 +17,7 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.text import as_text
 
 FORMATS = (".csv", ".parquet", ".dta", ".xlsx", ".tex", ".md")
+MAPS = (".png", ".html")
 TOTALS = ("none", "rollup", "cube")
 # Named again here, because importing the library's own takes seconds; a test holds them against each other.
 
@@ -48,6 +49,12 @@ DEMO = {
 @click.option(
     "--out", type=click.Path(path_type=Path), help=f"Write the table to this file: {', '.join(FORMATS)}."
 )
+@click.option(
+    "--map",
+    "map_file",
+    type=click.Path(path_type=Path),
+    help=f"Draw a map by state, or by state and PUMA: {', '.join(MAPS)}.",
+)
 def analyze(
     pairs: Sequence[str],
     estimates: Sequence[str],
@@ -59,19 +66,24 @@ def analyze(
     level: float,
     area_error: bool,
     out: Path | None,
+    map_file: Path | None,
 ) -> None:
     """Estimate anything from a fused PAIR with margins of error pooled over all implicates.
 
     Estimates: mean, sum, median, gini, share of a number, quantile(number, 0.9), proportion, count of the levels of
     a category, ratio and correlation of two numbers, linear and logistic of "outcome ~ term + term". Several pairs
-    onto the same ACS year are joined.
+    onto the same ACS year are joined. A map is of one estimate: -e "mean(btuel)" --map btuel.html, or
+    -e "mean(insec = 'Yes')" -b state -b puma10 --map insec.png.
     """
+    by = tuple(by) or (("state",) if map_file else ())
+    if map_file is not None:
+        _check_map(map_file, estimates, by)
     if out is not None and out.suffix not in FORMATS:
         raise click.BadParameter(f"{out} ends in none of {', '.join(FORMATS)}", param_hint="--out")
     settings = load_settings()
     options = {
         "where": where,
-        "derive": _definitions(derive),
+        "derive": definitions(derive),
         "totals": totals,
         "rule": rule,
         "level": level,
@@ -88,12 +100,45 @@ def analyze(
             f"± margin of error at {100 * level:g} %",
             soft_wrap=True,
         )
-        console.print(_estimates_table(found.table, by))
+        console.print(estimates_table(found.table, by))
+    if map_file is not None:
+        written = _map(found, map_file, Layout(settings.root), pairs)
+        console.print(f"map → {written}", soft_wrap=True)
     for note in found.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
 
 
-def _definitions(texts: Sequence[str]) -> dict[str, str]:
+def _check_map(file: Path, estimates: Sequence[str], by: tuple[str, ...]) -> None:
+    """Refuse a map that cannot be drawn before anything is computed."""
+    from fusion_pipeline.mapping.choropleth import place_columns
+
+    if file.suffix not in MAPS:
+        raise click.BadParameter(f"{file} ends in none of {', '.join(MAPS)}", param_hint="--map")
+    if len(estimates) != 1:
+        raise click.BadParameter("a map shows one estimate", param_hint="--map")
+    place_columns(by)
+
+
+def _map(found: Any, file: Path, layout: Layout, pairs: Sequence[str]) -> Path:
+    from fusion_pipeline.mapping.finding import boundaries_at_hand
+    from fusion_pipeline.validation.words import words_of
+
+    variable = str(found.table["variable"].iloc[0])
+    known = {name: words for pair in pairs for name, words in words_of(pair).items()}
+    # A share, a ratio or a regression has another unit than its variables.
+    plain = str(found.table["estimand"].iloc[0]).startswith(("mean(", "median(", "quantile("))
+    about = known.get(variable) if plain else None
+    words = (
+        {"title": f"{about.description}: {found.table['estimand'].iloc[0]}", "unit": about.unit}
+        if about
+        else {}
+    )
+    source = f"{' + '.join(pairs)}, {layout.origin} data, {found.implicates} implicates"
+    return found.map(file, boundaries=boundaries_at_hand(layout, found.by[-1]), source=source, **words)
+
+
+def definitions(texts: Sequence[str]) -> dict[str, str]:
+    """Read definitions of the form "name = expression"."""
     found = {}
     for text in texts:
         name, mark, expression = text.partition("=")
@@ -125,7 +170,7 @@ def _estimates(
     )
 
 
-def _estimates_table(frame: Any, by: Sequence[str]) -> Table:
+def estimates_table(frame: Any, by: Sequence[str]) -> Table:
     """Lay estimates out so that a narrow screen folds words and never cuts a number."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]

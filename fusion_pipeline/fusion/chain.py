@@ -107,11 +107,16 @@ class Chain:
         self._lock = Lock()
         self._sets = set_numbers(models.bootstraps)
         self._weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in self._sets]
-        # What a draw can give, and 0 at the end: a draw that was not made has the number -1.
+        # What a draw can give, and what is outside the universe at the end: a draw not made has the number -1.
         self._values = {
-            name: _with_zero(_values(models.donors[name], models.variables[name]))
-            for name in models.donors.column_names
-            if name != DONOR_WEIGHT
+            name: _with_outside(
+                variables.values_to_draw(models.donors[name], self._variables[name]),
+                self._variables[name],
+                step,
+            )
+            for step in self._plan.steps
+            for name in step.variables
+            if name in models.donors.column_names
         }
         self._own, self._fused = Placement(), Placement()
         self._fused_feature = {name: j for j, name in enumerate(models.variables)}
@@ -126,8 +131,9 @@ class Chain:
                 self._fused.collect(forest, fused)
             loaded.append(found)
             places.append((own, fused))
-            if self._plan.steps[position].variables[0] not in self._values:
-                self._values[found[0].variable.name] = _with_outside(found[0], step)
+            for one in found:
+                if one.variable.name not in self._values:
+                    self._values[one.variable.name] = _with_outside(one.classes, one.variable, step)
         self._own.finish()
         self._fused.finish()
         self._places = {name: self._place_choices(name) for name in self._values}
@@ -140,7 +146,7 @@ class Chain:
     def bytes_per_row(self) -> int:
         """Estimate of the memory one row of one implicate takes at most while it is in work."""
         programs = [p for s in self._steps for p in (*s.choosers, s.expected) if p is not None]
-        widest = max(program.outputs for program in programs)
+        widest = max((program.outputs for program in programs), default=1)
         return 2 * 8 * widest + 2 * 8 * len(self._variables) + 2 * self._fused.columns + 64
 
     def run(
@@ -193,12 +199,13 @@ class Chain:
                 for column, places in self._places[variable.name]:
                     fused[:, column] = places[chosen]
                 if beyond is not None:
-                    drawn[variable.name] = np.where(beyond.where, beyond.value, drawn[variable.name])
-                    self._fused.place(self._fused_feature[variable.name], drawn[variable.name], fused)
+                    value = beyond.value if variable.is_exact else variable.hold(beyond.value)
+                    drawn[variable.name] = np.where(beyond.where, value, drawn[variable.name])
+                    self._place(variable.name, drawn[variable.name], fused)
             for product in step.products:
                 first, second = self._plan.products[product]
                 drawn[product] = drawn[first].astype(np.float64) * drawn[second]
-                self._fused.place(self._fused_feature[product], drawn[product], fused)
+                self._place(product, drawn[product], fused)
         columns = {name: np.ascontiguousarray(drawn[name].T) for name in self._plan.variables}
         return [
             {name: self._variables[name].to_arrow(column[i]) for name, column in columns.items()}
@@ -225,6 +232,9 @@ class Chain:
         inside = np.ones(choice.shape, dtype=bool)
         if step.step.condition is not None:
             inside = np.array(np.broadcast_to(step.step.condition.truth(lookup)[0], choice.shape))
+        if not step.choosers and not step.pools:
+            chosen = np.where(inside, 0, -1).astype(np.int32)
+            return chosen, self._keep_constant(step, chosen, inside, lookup) if step.rules else None
         wanted = inside.copy()
         chosen = np.full(choice.shape, -1, dtype=np.int32)
         probabilities = []
@@ -260,6 +270,24 @@ class Chain:
             watch(Drawn(step.step, step.pools, expected, active, chosen))
         return chosen, beyond
 
+    def _keep_constant(
+        self, step: _Step, chosen: np.ndarray, inside: np.ndarray, lookup: Lookup
+    ) -> _Beyond | None:
+        found = [enforcing.limits(step.rules, v, lookup, chosen.shape) for v in step.variables]
+        values = [self._values[v.name][chosen] for v in step.variables]
+        wrong = enforcing.broken(found, values, inside)
+        self._count(step, wrong)
+        if not wrong.any():
+            return None
+        lower, upper = found[0].lower, found[0].upper
+        if step.step.is_block or lower is None or upper is None:
+            raise FusingError(
+                f"recipient, rules on {step.step.name}",
+                f"forbid its only value in {int(wrong.any(axis=1).sum())} rows.",
+                "Allow it, or leave the variable out.",
+            )
+        return _Beyond(wrong, np.where(wrong, np.clip(values[0], lower, upper), 0.0))
+
     def _draw_classes_again(
         self,
         step: _Step,
@@ -277,7 +305,6 @@ class Chain:
         if not wrong.any():
             return
         uniform = again(step.step.name)[0]
-        classes = codes if step.step.outside is None else codes[:-1]
         for predicted, columns in probabilities:
             mine = np.zeros_like(wrong)
             mine[:, columns] = wrong[:, columns]
@@ -285,7 +312,7 @@ class Chain:
                 spread = np.zeros((*predicted.shape[:2], wrong.shape[1]))
                 spread[:, :, columns] = predicted
                 predicted = spread
-            chosen[mine] = enforcing.draw_allowed_classes(limit, classes, predicted, mine, uniform[mine])
+            chosen[mine] = enforcing.draw_allowed_classes(limit, codes[:-1], predicted, mine, uniform[mine])
 
     def _draw_donors_again(
         self,
@@ -337,18 +364,21 @@ class Chain:
         lower, upper = found[0].lower, found[0].upper
         assert lower is not None
         assert upper is not None
-        return _Beyond(nobody, np.clip(before, lower, upper))
+        return _Beyond(nobody, np.where(nobody, np.clip(before, lower, upper), 0.0))
 
     def _count(self, step: _Step, wrong: np.ndarray) -> None:
         if count := int(wrong.sum()):
             with self._lock:
                 self.enforced["`, `".join(rule.text for rule in step.rules)] += count
 
+    def _place(self, name: str, values: np.ndarray, codes: np.ndarray) -> None:
+        self._fused.place(self._fused_feature[name], values.astype(np.float64, copy=False), codes)
+
     def _place_choices(self, name: str) -> list[tuple[int, np.ndarray]]:
         """Return the columns that later steps read a variable in, each with the position of every possible value."""
         values = self._values[name][:, None]
         codes = np.empty((len(values), self._fused.columns, 1), dtype=np.uint16)
-        self._fused.place(self._fused_feature[name], values, codes)
+        self._place(name, values, codes)
         columns = self._fused.columns_of(self._fused_feature[name])
         return [(column, np.ascontiguousarray(codes[:, column, 0])) for column in columns]
 
@@ -397,6 +427,17 @@ def _some(values: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:
 
 def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     found = models.forests(position, name)
+    variable = models.variables[name]
+    if not found:
+        only = np.array([models.constants[name]])
+        kind = (
+            np.int32
+            if variable.kind == "categorical"
+            else np.float64
+            if variable.is_exact
+            else variable.dtype
+        )
+        return _Models(variable, only.astype(kind), (), (), ())
     choosers = tuple(f for r, f in found if r.role in CHOOSERS)
     values = tuple(f for r, f in found if r.role not in CHOOSERS)
     classes = np.array(found[0][0].classes, dtype=np.int32)
@@ -405,16 +446,9 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     return _Models(models.variables[name], classes, choosers, values, redrawn)
 
 
-def _values(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
-    return variables.codes(column, variable) if variable.kind == "categorical" else variables.numbers(column)
-
-
-def _with_outside(models: _Models, step: FusionStep) -> np.ndarray:
-    """Return the classes that can be drawn, and at the end the one outside the universe: no draw has the number -1."""
-    if step.outside is None:
-        return models.classes
-    return np.append(models.classes, np.int32(level_position(models.variable, step.outside)))
-
-
-def _with_zero(values: np.ndarray) -> np.ndarray:
-    return np.append(values, np.zeros(1, values.dtype))
+def _with_outside(values: np.ndarray, variable: Variable, step: FusionStep) -> np.ndarray:
+    """Append to what can be drawn what there is outside the universe: a draw that is not made has the number -1."""
+    last = 0
+    if variable.kind == "categorical" and step.outside is not None:
+        last = level_position(variable, step.outside)
+    return np.append(values, np.array([last], values.dtype))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.arguments import listed
 from fusion_pipeline.fusion.rules import broken, parse_rule, table_lookup
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.storage.tables import TableRef
@@ -58,8 +59,9 @@ def constrain(
     >>> plan.rules
     ('size >= 40', 'fuel == 0 if group == "a"')
     """
+    rules = listed("constrain, rules", rules, TrainingError)
     constrained = replace(plan, rules=(*plan.rules, *rules))
-    present = set(donor.column_names if isinstance(donor, pa.Table) else donor.columns)
+    present = set(variables.column_names(donor, "donor", TrainingError))
     for rule in [parse_rule(text) for text in rules]:
         if not {rule.variable, *rule.columns} <= present:
             continue

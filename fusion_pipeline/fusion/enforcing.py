@@ -74,12 +74,11 @@ def limits(rules: Sequence[Rule], variable: Variable, lookup: Lookup, shape: tup
     else:
         lower, upper = np.full(shape, -np.inf), np.full(shape, np.inf)
         for rule in mine:
-            low, high = rule.bounds(lookup)
+            low, high = rule.bounds(lookup, variable)
             np.maximum(lower, low, out=lower)
             np.minimum(upper, high, out=upper)
-        if "int" in variable.type:
-            lower, upper = np.ceil(lower), np.floor(upper)
-        empty = lower > upper
+        # An infinite bound on the wrong side: beyond the largest number of the type.
+        empty = (lower > upper) | (lower == np.inf) | (upper == -np.inf)
         found = Limits(variable, lower, upper, None)
     if empty.any():
         texts = ", ".join(f"`{rule.text}`" for rule in mine)

@@ -1,11 +1,14 @@
 """Fusing: implicates of the fusion variables for every row of a recipient.
 
-Belongs here: predictions, the order of steps within an implicate, splitting work, writing implicates. Does not
-belong here: the draws (`drawing.py`), checks of the recipient (`recipient.py`), fitting (`training.py`).
+Belongs here: splitting work into row blocks and implicates, and what is done with them. Does not belong here: the
+steps of a block (`chain.py`), blocks on disk (`parts.py`), checks of the recipient (`recipient.py`).
 
 The recipient is cut into blocks of `recipient.BLOCK_ROWS` rows, and a draw's random numbers belong to (seed,
 variable, implicate, block). How blocks and implicates are shared out over calls, threads and memory therefore
 changes nothing. What a step predicts from the recipient's own columns is predicted once for all implicates.
+
+Written implicates go to disk block by block as they are drawn, and become one file each when all blocks are there: a
+call that is cut off loses the blocks in work, and no more.
 """
 
 from __future__ import annotations
@@ -14,28 +17,31 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import FusingError, StorageError
+from fusion_pipeline.fusion.arguments import implicate_numbers, whole
 from fusion_pipeline.fusion.chain import Chain
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.parts import Parts
 from fusion_pipeline.fusion.program import TOGETHER
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
-from fusion_pipeline.storage.atomic import atomic_directory
-from fusion_pipeline.storage.tables import TableRef, encode
+from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "2"
 """Raised when the same model set, recipient and seed would give other implicates."""
 IMPLICATES_AT_ONCE = TOGETHER
-"""Implicates written side by side: what is finished after a kill comes in groups of this many."""
+"""Implicates drawn side by side, of which all parts are on disk before their files are made."""
+_T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 
@@ -63,8 +69,8 @@ def fuse(
         M for implicates 1..M, or the numbers (1-based) of those wanted.
     seed : int
     out : Path, optional
-        Folder for ``implicate=07/part-0.parquet``. Implicates that are there already, from the same model set,
-        recipient and settings, are kept: an interrupted call is resumed by repeating it.
+        Folder for ``implicate=07/part-0.parquet``. Implicates and row blocks that are there already, from the same
+        model set, recipient and settings, are kept: an interrupted call is resumed by repeating it.
     retain : sequence of str, optional
         Columns of the recipient that are written before the fusion variables; without it those of `year` and `hid`
         that it has.
@@ -74,7 +80,7 @@ def fuse(
     stream_name : str
         Name of the random stream, usually the fusion pair.
     resume : bool
-        Keep the implicates in `out` that are finished; else draw all of them again.
+        Keep what is finished in `out`; else draw all of it again.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def fuse(
     Raises
     ------
     FusingError
-        If the recipient does not fit the model set; the message names the column.
+        If the recipient does not fit the model set, or an argument makes no sense; the message names it.
     StorageError
         If the model set is damaged or `out` cannot be written.
 
@@ -99,20 +105,22 @@ def fuse(
     (['implicate', 'year', 'hid', 'size'], 400)
     """
     opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
-    numbers = _numbers(implicates)
+    numbers = implicate_numbers("fuse, implicates", implicates, FusingError)
+    seed = whole("fuse, seed", seed, 0, FusingError)
+    threads = whole("fuse, threads", threads, 1, FusingError)
+    memory_limit = whole("fuse, memory_limit", memory_limit, 1, FusingError)
     source = open_recipient(recipient, opened, retain)
-    chain = Chain(opened, seed, stream_name)
+    draw = partial(_draw_blocks, source, Chain(opened, seed, stream_name), threads, memory_limit)
     if out is None:
         collected: dict[int, list[pa.Table]] = {m: [] for m in numbers}
-        for _, m, table in _fused_blocks(source, chain, numbers, threads, memory_limit):
+        for m, table in draw(lambda _: numbers, lambda _, m, table: (m, table)):
             collected[m].append(table)
-        parts = []
+        wholes = []
         for m in numbers:
-            whole = pa.concat_tables(collected.pop(m))
-            parts.append(
-                whole.add_column(0, "implicate", pa.array(np.full(whole.num_rows, m, dtype=np.int16)))
-            )
-        return pa.concat_tables(parts)
+            whole_one = pa.concat_tables(collected.pop(m))
+            count = whole_one.num_rows
+            wholes.append(whole_one.add_column(0, "implicate", pa.array(np.full(count, m, dtype=np.int16))))
+        return pa.concat_tables(wholes)
     out = Path(out)
     base = {
         "engine": VERSION,
@@ -123,25 +131,56 @@ def fuse(
         "stream": stream_name,
     }
     provenance = {m: _provenance(base | {"implicate": m}) for m in numbers}
-    finished = {m for m in numbers if resume and _is_finished(implicate_file(out, m), provenance[m])}
-    pending = [m for m in numbers if m not in finished]
-    if finished:
-        log.info("%d of %d implicates are there already and kept", len(finished), len(numbers))
+    pending = [m for m in numbers if not (resume and _is_finished(out, m, provenance[m]))]
+    if len(pending) < len(numbers):
+        log.info("%d of %d implicates are there already and kept", len(numbers) - len(pending), len(numbers))
+    # In order, so that two calls wait for each other in one direction only.
+    pending.sort()
     for start in range(0, len(pending), IMPLICATES_AT_ONCE):
-        group = pending[start : start + IMPLICATES_AT_ONCE]
-        with ExitStack() as stack:
-            writers: dict[int, pq.ParquetWriter] = {}
-            folders = {m: stack.enter_context(atomic_directory(implicate_file(out, m).parent)) for m in group}
-            for _, m, table in _fused_blocks(source, chain, group, threads, memory_limit):
-                encoded = encode(table, provenance[m])
-                if m not in writers:
-                    file = folders[m] / implicate_file(out, m).name
-                    writers[m] = stack.enter_context(
-                        pq.ParquetWriter(file, encoded.schema, compression="zstd")
-                    )
-                writers[m].write_table(encoded, row_group_size=BLOCK_ROWS)
-        log.info("wrote implicates %s to %s", ", ".join(map(str, group)), out)
+        _write_group(
+            out, pending[start : start + IMPLICATES_AT_ONCE], provenance, source, draw, threads, resume
+        )
     return out
+
+
+def _write_group(
+    out: Path,
+    group: Sequence[int],
+    provenance: Mapping[int, dict[str, Any]],
+    source: Recipient,
+    draw: Callable[..., Iterator[None]],
+    threads: int,
+    resume: bool,
+) -> None:
+    """Draw the blocks of some implicates that are not there, then make their files."""
+    with ExitStack() as stack:
+        parts = {}
+        for m in group:
+            key = f"{provenance[m]['fingerprint'][:16]}-{BLOCK_ROWS}"
+            mine = Parts(implicate_file(out, m), key)
+            stack.enter_context(mine.alone())
+            # Another call may have made it while this one waited.
+            if resume and _is_finished(out, m, provenance[m]):
+                mine.clear()
+            else:
+                mine.clear(others=resume)
+                parts[m] = mine
+        there = {m: mine.blocks() for m, mine in parts.items()}
+        if kept := sum(map(len, there.values())):
+            log.info("%d of %d row blocks are there already", kept, len(parts) * source.block_count)
+        for _ in draw(
+            lambda block: [m for m in parts if block not in there[m]],
+            lambda block, m, table: parts[m].add(block, table),
+        ):
+            pass
+        with ThreadPoolExecutor(threads) as pool:
+            joined = [
+                pool.submit(mine.join, source.block_count, provenance[m], BLOCK_ROWS)
+                for m, mine in parts.items()
+            ]
+            for future in joined:
+                future.result()
+    log.info("wrote implicates %s to %s", ", ".join(map(str, group)), out)
 
 
 def implicate_file(out: Path, implicate: int) -> Path:
@@ -149,41 +188,42 @@ def implicate_file(out: Path, implicate: int) -> Path:
     return out / f"implicate={implicate:02d}" / "part-0.parquet"
 
 
-def _fused_blocks(
-    source: Recipient, chain: Chain, implicates: Sequence[int], threads: int, memory_limit: int
-) -> Iterator[tuple[int, int, pa.Table]]:
-    """Yield (block, implicate, table), blocks in order for every implicate."""
-    threads = max(1, threads)
+def _draw_blocks(
+    source: Recipient,
+    chain: Chain,
+    threads: int,
+    memory_limit: int,
+    wanted: Callable[[int], Sequence[int]],
+    deliver: Callable[[int, int, pa.Table], _T],
+) -> Iterator[_T]:
+    """Draw for every block the implicates `wanted` of it; yield what `deliver` (block, implicate, table) returns.
+
+    Blocks come in order for every implicate; `deliver` is called on the thread that drew.
+    """
     share = memory_limit // (threads + 1)
     rows = min(BLOCK_ROWS, source.rows)
-    at_once = int(np.clip(share // (rows * chain.bytes_per_row), 1, min(TOGETHER, len(implicates))))
-    # Few blocks: threads get implicates of one and the same block.
-    at_once = min(at_once, -(-len(implicates) // -(-threads // source.block_count)))
-    parts = [implicates[i : i + at_once] for i in range(0, len(implicates), at_once)]
+    most = int(np.clip(share // (rows * chain.bytes_per_row), 1, TOGETHER))
     unseen: dict[tuple[str, str], int] = {}
 
-    def work(number: int, block: pa.Table, part: Sequence[int]) -> list[tuple[int, int, pa.Table]]:
+    def work(number: int, block: pa.Table, part: Sequence[int]) -> list[_T]:
         values = chain.run(source.features(block), number, part, source.lookup(block))
         kept = block.select(list(source.retain))
-        return [(number, m, _join(kept, columns)) for m, columns in zip(part, values, strict=True)]
+        return [deliver(number, m, _join(kept, columns)) for m, columns in zip(part, values, strict=True)]
 
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[list[tuple[int, int, pa.Table]]]] = deque()
+        waiting: deque[Future[list[_T]]] = deque()
         for number, block in enumerate(source.blocks()):
             for key, count in source.unseen(block).items():
                 unseen[key] = unseen.get(key, 0) + count
-            for part in parts:
-                waiting.append(pool.submit(work, number, block, part))
+            implicates = wanted(number)
+            # Few blocks: threads get implicates of one and the same block.
+            at_once = min(most, max(1, -(-len(implicates) // -(-threads // source.block_count))))
+            for start in range(0, len(implicates), at_once):
+                waiting.append(pool.submit(work, number, block, implicates[start : start + at_once]))
                 if len(waiting) > threads:
                     yield from waiting.popleft().result()
             if (number + 1) % 10 == 0:
-                log.info(
-                    "block %d of %d, implicates %d-%d",
-                    number + 1,
-                    source.block_count,
-                    implicates[0],
-                    implicates[-1],
-                )
+                log.info("block %d of %d, %d implicates", number + 1, source.block_count, len(implicates))
         while waiting:
             yield from waiting.popleft().result()
     for text, count in sorted(chain.enforced.items()):
@@ -199,23 +239,13 @@ def _join(kept: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
     return pa.table(fields)
 
 
-def _numbers(implicates: int | Sequence[int]) -> list[int]:
-    numbers = list(range(1, implicates + 1)) if isinstance(implicates, int) else [int(m) for m in implicates]
-    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise FusingError(
-            "fuse, implicates",
-            f"is {implicates!r}.",
-            "Give how many (1 or more), or distinct 1-based numbers.",
-        )
-    return numbers
-
-
-def _provenance(content: dict[str, object]) -> dict[str, object]:
+def _provenance(content: dict[str, Any]) -> dict[str, Any]:
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return content | {"fingerprint": fingerprint}
 
 
-def _is_finished(file: Path, provenance: dict[str, object]) -> bool:
+def _is_finished(out: Path, implicate: int, provenance: dict[str, Any]) -> bool:
+    file = implicate_file(out, implicate)
     try:
         return file.exists() and TableRef(file).provenance == provenance
     except StorageError:

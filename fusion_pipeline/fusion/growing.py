@@ -6,9 +6,9 @@ final fits (`boosting.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,9 @@ MAX_ROUNDS = 2500
 """No model needs more trees at these learning rates."""
 MANY = 20_000
 """Donors from which on held-out losses are smooth, and every round costs."""
+ALL = 1_000
+"""More folds than anyone has."""
+Search = Literal["climb", "grid"]
 Split = tuple["lgb.Dataset", "lgb.Dataset"]
 """What a fold model is grown on, and what is held out from it."""
 
@@ -39,6 +42,8 @@ class Tuning:
         What counts as improvement, as a share of the loss that growth has taken away so far.
     size_folds, round_folds : int
         Folds whose losses decide on the size and on the number of trees.
+    exhaustive : bool
+        Whether every size is tried, instead of climbing.
     """
 
     leaves: tuple[int, ...]
@@ -47,7 +52,8 @@ class Tuning:
     patience: int
     tolerance: float = 0.0
     size_folds: int = 2
-    round_folds: int = 1_000
+    round_folds: int = ALL
+    exhaustive: bool = False
 
     @classmethod
     def for_donors(
@@ -57,23 +63,21 @@ class Tuning:
         learning_rate: float | None,
         class_learning_rate: float,
         patience: int | None,
+        search: Search = "climb",
     ) -> Tuning:
         """Return settings that suit so many donors; what is None is chosen.
 
         The losses of few donors are noisy, so growth is slow and patient and every fold is asked; many donors tell
-        early which round is best, and two folds of them tell it as well as five.
+        early which round is best, and two folds of them tell it as well as five. A search of the whole grid asks
+        every fold for every size.
         """
         if donors < MANY:
-            return cls(leaves, learning_rate or 0.15, class_learning_rate, patience or 20)
-        return cls(
-            leaves,
-            learning_rate or 0.25,
-            class_learning_rate,
-            patience or 8,
-            1e-3,
-            size_folds=1,
-            round_folds=2,
-        )
+            tuning = cls(leaves, learning_rate or 0.15, class_learning_rate, patience or 20)
+        else:
+            tuning = cls(leaves, learning_rate or 0.25, class_learning_rate, patience or 8, 1e-3, 1, 2)
+        if search == "grid":
+            return replace(tuning, size_folds=ALL, round_folds=ALL, exhaustive=True)
+        return tuning
 
 
 @dataclass
@@ -139,11 +143,12 @@ class Growth:
 def choose_trees(
     splits: Sequence[Split], parameters: dict[str, Any], tuning: Tuning
 ) -> tuple[Growth, dict[int, float]]:
-    """Climb the tree sizes from the second one, upwards while the loss falls, else downwards; then try exact splits.
+    """Try tree sizes with random thresholds, then the best of them with exact ones.
 
-    The loss has one valley over tree sizes, up to chance, so sizes beyond a worse one are not tried; near its bottom
-    sizes differ by less than chance, so a few folds tell enough. Random thresholds win where donors are few, exact ones
-    where they are many. Returns the growth of what was chosen, and the loss of every size tried.
+    Climbing begins at the second size and goes upwards while the loss falls, else downwards: the loss has one valley
+    over tree sizes, up to chance, so sizes beyond a worse one are not tried; near its bottom sizes differ by less than
+    chance, so a few folds tell enough. Random thresholds win where donors are few, exact ones where they are many.
+    Returns the growth of what was chosen, and the loss of every size tried.
     """
     folds = min(tuning.size_folds, len(splits))
     tried: dict[int, tuple[float, Growth]] = {}
@@ -157,8 +162,21 @@ def choose_trees(
         return tried[size][0]
 
     sizes, start = tuning.leaves, min(1, len(tuning.leaves) - 1)
-    first = best = try_size(sizes[start])
-    for direction in (sizes[start + 1 :], sizes[:start][::-1]):
+    if tuning.exhaustive:
+        for size in sizes:
+            try_size(size)
+    else:
+        _climb(try_size, sizes[start], sizes[start + 1 :], sizes[:start][::-1])
+    leaves = min(tried, key=lambda size: tried[size][0])
+    loss, growth = grow(num_leaves=leaves, extra_trees=False)
+    if loss < tried[leaves][0]:
+        tried[leaves] = loss, growth
+    return tried[leaves][1], {size: tried[size][0] for size in sorted(tried)}
+
+
+def _climb(try_size: Callable[[int], float], start: int, *directions: Sequence[int]) -> None:
+    first = best = try_size(start)
+    for direction in directions:
         for size in direction:
             loss = try_size(size)
             if loss >= best:
@@ -166,8 +184,3 @@ def choose_trees(
             best = loss
         if best < first:
             break
-    leaves = min(tried, key=lambda size: tried[size][0])
-    loss, growth = grow(num_leaves=leaves, extra_trees=False)
-    if loss < tried[leaves][0]:
-        tried[leaves] = loss, growth
-    return tried[leaves][1], {size: tried[size][0] for size in sorted(tried)}

@@ -28,11 +28,12 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import fusing, screening, training, variables
+from fusion_pipeline.fusion.arguments import listed, whole
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.screening import strongest
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.randomness import stream
-from fusion_pipeline.storage.tables import TableRef, categorical, codes_of, levels_of
+from fusion_pipeline.storage.tables import TableRef, codes_of, levels_of
 
 ENGINE = f"{screening.VERSION}.{training.VERSION}.{fusing.VERSION}"
 """Version of the engine: screen, models (`boosting.py` has none of its own) and draws."""
@@ -116,18 +117,22 @@ def impute(
     >>> whole["size"].null_count, whole.column_names
     (0, ['group', 'income', 'size'])
     """
-    counts = {"copies": copies, "cycles": cycles, "most_rows": most_rows, "most_predictors": most_predictors}
-    if wrong := [f"{name}={count}" for name, count in counts.items() if count is not None and count < 1]:
-        raise TrainingError("impute", f"got {', '.join(wrong)}.", "Give 1 or more.")
-    names = list(table.column_names if isinstance(table, pa.Table) else table.columns)
-    whole = variables.as_table(table, names, "table", TrainingError)
-    used = [name for name in (names if columns is None else columns) if name != weight]
-    if unknown := [name for name in used if name not in names]:
-        raise TrainingError(f"table, column {unknown[0]}", "is missing.", "Correct `columns`.")
+    cycles = whole("impute, cycles", cycles, 1, TrainingError)
+    counts = {"copies": copies, "most_rows": most_rows, "most_predictors": most_predictors}
+    copies, most_rows, most_predictors = (
+        None if count is None else whole(f"impute, {name}", count, 1, TrainingError)
+        for name, count in counts.items()
+    )
+    names = variables.column_names(table, "table", TrainingError)
+    given = variables.as_table(table, names, "table", TrainingError)
+    chosen = names if columns is None else listed("impute, columns", columns, TrainingError)
+    used = [name for name in chosen if name != weight]
+    if unknown := [name for name in (*used, *([] if weight is None else [weight])) if name not in names]:
+        raise TrainingError(f"table, column {unknown[0]}", "is missing.", "Correct `columns` or `weight`.")
     gaps = {}
     for name in used:
-        variables.describe(whole[name], name, "table", TrainingError)
-        missing = variables.missing(whole[name])
+        variables.describe(given[name], name, "table", TrainingError)
+        missing = variables.missing(given[name])
         if missing.all():
             log.info("%s: no row has a value; it stays missing", name)
         elif missing.any():
@@ -138,10 +143,10 @@ def impute(
         used, withheld or {}, gaps, order, weight, most_rows, most_predictors, stream_name, settings
     )
     if copies is None:
-        return filler.fill(whole, 1, cycles)
+        return filler.fill(given, 1, cycles)
     parts = []
     for copy in range(1, copies + 1):
-        done = filler.fill(whole, copy, cycles)
+        done = filler.fill(given, copy, cycles)
         parts.append(done.add_column(0, "implicate", pa.array(np.full(done.num_rows, copy, dtype=np.int16))))
     return pa.concat_tables(parts)
 
@@ -186,12 +191,7 @@ class _Filler:
         known = table.filter(pa.array(~gap))
         if len(known[name].unique()) == 1:
             # One answer only: nothing to model, and the gaps can be filled with it alone.
-            return _filled(
-                table,
-                name,
-                gap,
-                pa.chunked_array([known[name].slice(0, 1).combine_chunks()] * int(gap.sum())),
-            )
+            return _filled(table, name, gap, known[name].take(pa.array(np.zeros(gap.sum(), dtype=np.int64))))
         if not predictors:
             raise TrainingError(
                 f"table, column {name}",
@@ -242,18 +242,19 @@ def _sample(table: pa.Table, most: int, seed: int, name: str) -> pa.Table:
 
 
 def _filled(table: pa.Table, name: str, gap: np.ndarray, drawn: pa.ChunkedArray) -> pa.Table:
+    """Put what was drawn into the gaps of a column; its type and levels, and every answer given, stay as they are."""
     column = table[name]
     if pa.types.is_dictionary(column.type):
         levels = levels_of(column)
-        codes = codes_of(column)
-        codes[gap] = [levels.index(level) for level in drawn.to_pylist()]
-        array = categorical(codes, levels, ordered=column.type.ordered)
-    elif pa.types.is_boolean(column.type):
-        values = np.array(column.to_pylist(), dtype=object)
-        values[gap] = drawn.to_pylist()
-        array = pa.array(values, pa.bool_())
-    else:
-        values = variables.numbers(column).copy()
-        values[gap] = variables.numbers(drawn)
-        array = pa.array(values).cast(column.type)
-    return table.set_column(table.column_names.index(name), name, array)
+        indices = codes_of(column)
+        indices[gap] = variables.codes(drawn, variables.describe(column, name, "table", TrainingError))
+        array = pa.DictionaryArray.from_arrays(
+            pa.array(indices, mask=indices < 0).cast(column.type.index_type),
+            pa.array(levels, column.type.value_type),
+            ordered=column.type.ordered,
+        )
+        return table.set_column(table.column_names.index(name), name, array)
+    rows = np.arange(table.num_rows)
+    rows[gap] = table.num_rows + np.arange(gap.sum())
+    both = pa.chunked_array([*column.chunks, *drawn.cast(column.type).chunks], column.type)
+    return table.set_column(table.column_names.index(name), name, both.take(pa.array(rows)))

@@ -19,8 +19,6 @@ EPSILON = 0.001
 """Scaled expectations lie in [0, 1] up to this share of a normal distribution on either side."""
 K_RANGE = (10, 500)
 """Smallest and largest donor pool."""
-BLOCK_POOL = 10
-"""Donors in the pool of a block, which has no single distribution that could choose k*."""
 _CHUNK_VALUES = 1 << 21
 """Neighbour values held at a time when pools are sized: bounds memory, changes nothing else."""
 _KMEANS_ITERATIONS = 25
@@ -108,7 +106,8 @@ def build_pools(
     donors : (n,) int32
         Rows of the donor table these are.
     values, weight : (n,) float64
-        Of the fusion variable. `values` None: a block, every pool has `BLOCK_POOL` donors.
+        Of the fusion variable. `values` None: a block, which has no single distribution that could choose k*; every
+        pool has K donors.
     levels : (p,)
         Probabilities of the quantiles.
     neighbours, centres : int
@@ -123,7 +122,7 @@ def build_pools(
     scaling = fit_scaling(expectations, is_probability)
     scaled = np.ascontiguousarray(scaling.apply(expectations))
     points = reduce_to_centres(scaled, centres, seed)
-    k = min(BLOCK_POOL if values is None else neighbours, len(donors))
+    k = min(neighbours, len(donors))
     # Equally near donors come in chance order, not in that of the file.
     order = np.random.default_rng(seed).permutation(len(scaled))
     nearest = order[nearest_rows(scaled[order], points, k)]

@@ -113,6 +113,11 @@ class ModelSet:
         ]
 
     @property
+    def constants(self) -> dict[str, float]:
+        """Fusion variables that are the same for all donors of their step: the number, or the code of the level."""
+        return dict(self.manifest.get("constants", {}))
+
+    @property
     def bootstraps(self) -> int:
         """Number of sets of redrawn weights; 0: all implicates are drawn from the donors' own."""
         return int(self.manifest["bootstraps"])
@@ -202,7 +207,8 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     hashes = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
     content = {"format": _format(manifest["plan"]), **manifest, "files": hashes}
-    text = json.dumps(content, indent=1) + "\n"
+    # Settings may have been given as numbers of NumPy.
+    text = json.dumps(content, indent=1, default=lambda number: number.item()) + "\n"
     (folder / "manifest.json").write_text(text)
     (folder / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest() + "\n")
 

@@ -5,6 +5,7 @@ Belongs here: `read_fused`. Does not belong here: writing (`fusing.py`), estimat
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import StorageError
+from fusion_pipeline.fusion.arguments import implicate_numbers, listed
 from fusion_pipeline.fusion.fusing import implicate_file
 from fusion_pipeline.storage.tables import TableRef
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Keys: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Sequence[Any]]
 _ROWS = 1 << 17
+_FORMS = ("arrow", "pandas", "batches", "duckdb")
 _REMEDY = "Fuse it with `fuse(..., out=...)`, or correct the folder."
 
 
@@ -57,7 +60,8 @@ def read_fused(
     Raises
     ------
     StorageError
-        If an implicate, column or key is not there; the message names it and lists those that are.
+        If an implicate, column or key is not there, or the implicates were drawn from different model sets, seeds or
+        recipients; the message names it and lists those that are.
 
     Examples
     --------
@@ -70,10 +74,13 @@ def read_fused(
     >>> table.column_names, table["implicate"].to_pylist()
     (['implicate', 'size'], [2, 2, 3, 3])
     """
+    if to not in _FORMS:
+        raise StorageError("read_fused, to", f"is {to!r}.", f"Choose one of {', '.join(_FORMS)}.")
     files = _files(Path(path), implicates)
+    _check_origin(files)
     wanted = _keys(keys)
     first = TableRef(next(iter(files.values())))
-    names = first.columns if columns is None else list(columns)
+    names = first.columns if columns is None else listed("read_fused, columns", columns, StorageError)
     for name in (*names, *(wanted.columns if wanted is not None else ())):
         if name not in first.columns:
             raise StorageError(
@@ -95,18 +102,35 @@ def _files(folder: Path, implicates: int | Sequence[int] | None) -> dict[int, Pa
         int(file.parent.name.removeprefix("implicate=")): file
         for file in sorted(folder.glob("implicate=*/part-0.parquet"))
     }
-    numbers = sorted(there) if implicates is None else implicates
-    if isinstance(numbers, int):
-        numbers = range(1, numbers + 1)
+    if not there:
+        raise StorageError(str(folder), "holds no implicates.", _REMEDY)
+    numbers = sorted(there)
+    if implicates is not None:
+        numbers = implicate_numbers("read_fused, implicates", implicates, StorageError)
     if absent := [m for m in numbers if m not in there]:
         raise StorageError(
             str(implicate_file(folder, absent[0])),
-            f"is not there ({len(there)} implicates are{': ' + ', '.join(map(str, sorted(there))) if there else ''}).",
+            f"is not there ({len(there)} implicates are: {', '.join(map(str, sorted(there)))}).",
             _REMEDY,
         )
-    if not there or not len(numbers):
-        raise StorageError(str(folder), "holds no implicates.", _REMEDY)
     return {m: there[m] for m in numbers}
+
+
+def _check_origin(files: Mapping[int, Path]) -> None:
+    """Refuse implicates that are not of one fusion."""
+    origins: dict[str, list[Path]] = {}
+    for file in files.values():
+        told = {k: v for k, v in TableRef(file).provenance.items() if k not in ("implicate", "fingerprint")}
+        origins.setdefault(json.dumps(told, sort_keys=True), []).append(file)
+    if len(origins) > 1:
+        first, other = list(origins.values())[:2]
+        one, another = (json.loads(text) for text in list(origins)[:2])
+        differ = [name for name in {**one, **another} if one.get(name) != another.get(name)]
+        raise StorageError(
+            ", ".join(str(file) for file in other),
+            f"differs from {', '.join(str(file) for file in first)} in {', '.join(differ)}: not one fusion.",
+            "Fuse them again together, remove those left over, or choose among them by `implicates`.",
+        )
 
 
 def _keys(keys: Keys | None) -> pd.DataFrame | None:

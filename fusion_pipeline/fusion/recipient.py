@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.errors import FusingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.arguments import listed
 from fusion_pipeline.fusion.modelset import ModelSet
 from fusion_pipeline.fusion.rules import Lookup, table_lookup
 from fusion_pipeline.fusion.variables import Variable
@@ -104,9 +105,12 @@ def open_recipient(
     FusingError
         Naming the column that is missing, of another kind than the donor's, or both retained and fused.
     """
-    if retain is None:
-        names = {*(recipient.column_names if isinstance(recipient, pa.Table) else recipient.columns)}
-        retain = [name for name in IDENTIFIERS if name in names]
+    names = variables.column_names(recipient, "recipient", FusingError)
+    retain = (
+        [name for name in IDENTIFIERS if name in names]
+        if retain is None
+        else listed("fuse, retain", retain, FusingError)
+    )
     if clash := sorted({*retain} & {*models.variables, "implicate"}):
         raise FusingError(
             f"recipient, column {clash[0]}",

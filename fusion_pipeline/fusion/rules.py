@@ -153,12 +153,17 @@ class Rule:
         true, known = self.condition.truth(lookup)
         return known & ~true if self.unless else true
 
-    def bounds(self, lookup: Lookup) -> tuple[np.ndarray, np.ndarray]:
-        """Return the smallest and largest value allowed, infinite where the rule does not oblige."""
+    def bounds(self, lookup: Lookup, variable: Variable) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest and largest value that its variable may have, infinite where the rule does not oblige.
+
+        Both are values of the variable's type. Equality asks for the value of that type next to the one named.
+        """
         if isinstance(self.operand, str):
             limit = lookup(self.operand)[0].astype(np.float64)
         else:
             limit = np.full((1, 1), float(self.operand[0]))
+        if self.operator == "==" and variable.dtype.kind == "f":
+            limit = limit.astype(variable.dtype).astype(np.float64)
         obliged = self.applies(lookup) & ~np.isnan(limit)
         lower, upper = np.full(obliged.shape, -np.inf), np.full(obliged.shape, np.inf)
         limit = np.broadcast_to(limit, obliged.shape)
@@ -166,7 +171,7 @@ class Rule:
             lower[obliged] = limit[obliged] if self.operator != ">" else np.nextafter(limit[obliged], np.inf)
         if self.operator in ("==", "<", "<="):
             upper[obliged] = limit[obliged] if self.operator != "<" else np.nextafter(limit[obliged], -np.inf)
-        return lower, upper
+        return variable.inward(lower, upper)
 
     def allowed(self, variable: Variable) -> np.ndarray:
         """Return, for a category, which of its classes the rule allows."""
@@ -287,7 +292,7 @@ def broken(rules: Iterable[Rule], lookup: Lookup) -> dict[str, int]:
         if variable.kind == "categorical":
             wrong = (values >= 0) & ~rule.allowed(variable)[values] & rule.applies(lookup)
         else:
-            lower, upper = rule.bounds(lookup)
+            lower, upper = rule.bounds(lookup, variable)
             wrong = (values < lower) | (values > upper)
         counts[rule.text] = int(wrong.sum())
     return counts

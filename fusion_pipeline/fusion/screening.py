@@ -26,8 +26,9 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import variables
+from fusion_pipeline.fusion.arguments import whole
 from fusion_pipeline.fusion.donors import Donors, load_donors
-from fusion_pipeline.fusion.specification import FusionPlan, FusionStep, blocks
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep, blocks, harmonized
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
@@ -90,7 +91,7 @@ def prepare(
     Raises
     ------
     TrainingError
-        If a fusion variable is constant, incomplete or cannot be modelled; the message names it.
+        If a fusion variable is incomplete or cannot be modelled; the message names it.
 
     Notes
     -----
@@ -108,7 +109,11 @@ def prepare(
     >>> plan.steps[0].predictors
     ('group', 'income')
     """
+    variables.column_names(donor, "donor", TrainingError)
+    seed = whole("prepare, seed", seed, 0, TrainingError)
+    max_predictors = whole("prepare, max_predictors", max_predictors, 1, TrainingError)
     steps = blocks(y)
+    x = harmonized(x, steps)
     plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in steps), weight)
     if unknown := [name for name in forced if name not in x]:
         raise TrainingError("prepare, forced", f"names {unknown[0]}, which is not in x.", "Add it to x.")
@@ -218,11 +223,9 @@ class _Design:
                     p for p in _expand(donors, variable, everyone, len(variable.levels)) if p.min() < p.max()
                 ]
                 if not parts:
-                    raise TrainingError(
-                        f"donor, column {name}",
-                        "is constant: there is nothing to fuse.",
-                        "Leave it out of y.",
-                    )
+                    log.warning("%s is constant: it needs no predictors to be fused", name)
+                    columns[name], targets[name] = [], []
+                    continue
                 if variable.kind == "zero-inflated":
                     parts.append(parts[0] != 0)
                 columns[name] = [add(part) for part in parts]
@@ -272,10 +275,10 @@ class _Chooser:
         free = sorted((n for n in strength if n not in self.forced), key=lambda n: (-strength[n], n))
         names = [*self.forced, *free[: self.most]]
         if not names:
-            # Nothing correlates at all: the strongest candidate keeps the step a model.
-            names = [
-                owner[int(self._candidates(self.design.targets[step[0]][0][0], np.array(list(owner)))[0])]
-            ]
+            # Nothing correlates, or nothing varies: the strongest or first candidate keeps the step its predictor.
+            columns = np.array(list(owner))
+            targets = [target for name in step for target, _ in self.design.targets[name]]
+            names = [owner[int((self._candidates(targets[0], columns) if targets else columns)[0])]]
         return _Fit(names, explained, full)
 
     def _candidates(self, target: int, columns: np.ndarray) -> np.ndarray:

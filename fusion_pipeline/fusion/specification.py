@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion.arguments import listed
 from fusion_pipeline.fusion.rules import Condition, Rule, parse_condition, parse_rule
 
 
@@ -32,9 +33,9 @@ class FusionStep:
     universe : str, optional
         A condition (`rules.py`) on columns of the recipient and fusion variables of earlier steps, such as ``"fuel"``
         (it is positive) or ``'tenure == "rent"'``: the step is trained and fused only where it is true. Elsewhere a
-        number is 0.
+        number is 0. What is missing is not known to be true.
     outside : str, optional
-        The level that a category has outside its universe.
+        The level that a category (every category of a block) has outside its universe.
     outliers_by : str, optional
         A categorical column of the donor. Within its groups, donors whose value is a local outlier are not used.
 
@@ -122,6 +123,12 @@ class FusionPlan:
                     f"needs {unknown[0]}, which no step fuses.",
                     "Add a step for it, or correct `products`.",
                 )
+        if self.weight in everything:
+            raise TrainingError(
+                f"fusion plan, weight {self.weight}",
+                "is fused too.",
+                "Name another column of weights, or none.",
+            )
         for position, step in enumerate(self.steps):
             self._check_step(position, step, everything)
         for rule in self.parsed_rules:
@@ -203,10 +210,18 @@ class FusionPlan:
     def chained(
         cls, y: Sequence[str | Sequence[str]], x: Sequence[str], weight: str | None = None
     ) -> FusionPlan:
-        """Fuse `y` in the order given; every step uses all of `x` and everything fused before."""
+        """Fuse `y` in the order given; every step uses all of `x` and everything fused before.
+
+        Raises
+        ------
+        TrainingError
+            As `blocks` and `harmonized` do.
+        """
         steps: list[FusionStep] = []
         earlier: list[str] = []
-        for variables in blocks(y):
+        found = blocks(y)
+        x = harmonized(x, found)
+        for variables in found:
             steps.append(FusionStep(variables, (*x, *earlier)))
             earlier += variables
         return cls(tuple(steps), weight)
@@ -219,9 +234,13 @@ class FusionPlan:
     def _check_step(self, position: int, step: FusionStep, everything: Sequence[str]) -> None:
         where = f"fusion plan, step {position + 1} ({step.name})"
         known = self.known_after(position)
+        for names, what in ((step.variables, "variables"), (step.predictors, "predictors")):
+            listed(f"{where}, {what}", names, TrainingError)
         if not step.variables or not step.predictors:
             raise TrainingError(where, "needs a variable and a predictor.", "Add them, or drop the step.")
         for predictor in step.predictors:
+            if predictor in step.variables:
+                raise TrainingError(where, f"uses {predictor} to predict itself.", "Leave it out.")
             if predictor in everything and predictor not in known:
                 raise TrainingError(
                     where,
@@ -236,10 +255,6 @@ class FusionPlan:
                 where,
                 f"has the universe {step.universe}, and {unknown[0]} is neither fused before it nor a predictor.",
                 "Change the order, or make it a predictor.",
-            )
-        if step.is_block and read:
-            raise TrainingError(
-                where, f"has the universe {step.universe}; blocks have none.", "Leave `universe` out."
             )
         if step.outside is not None and not read:
             raise TrainingError(where, "has `outside` and no universe.", "Give both, or neither.")
@@ -262,5 +277,31 @@ class FusionPlan:
 
 
 def blocks(y: Sequence[str | Sequence[str]]) -> list[tuple[str, ...]]:
-    """Turn names and lists of names into tuples: one step each."""
-    return [(item,) if isinstance(item, str) else tuple(item) for item in y]
+    """Turn names and lists of names into tuples: one step each.
+
+    Raises
+    ------
+    TrainingError
+        If they are one text, no names, or not distinct.
+    """
+    if isinstance(y, str):
+        raise TrainingError("fusion variables (y)", f"are the text {y!r}.", f"Give a list, such as [{y!r}].")
+    found = [(item,) if isinstance(item, str) else tuple(item) for item in y]
+    listed("fusion variables (y)", [name for step in found for name in step], TrainingError)
+    return found
+
+
+def harmonized(x: Sequence[str], steps: Sequence[Sequence[str]]) -> list[str]:
+    """Return the predictors that donor and recipient have in common.
+
+    Raises
+    ------
+    TrainingError
+        If they are one text, not distinct, or among the fusion variables.
+    """
+    names = listed("predictors (x)", x, TrainingError)
+    if both := [name for name in names if any(name in step for step in steps)]:
+        raise TrainingError(
+            f"predictors (x), column {both[0]}", "is a fusion variable (y) too.", "Name it in one of them."
+        )
+    return names

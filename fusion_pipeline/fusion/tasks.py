@@ -9,6 +9,7 @@ its mean and its quantiles; a zero-inflated number a model of zero first, then m
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,18 +25,20 @@ from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.randomness import stream
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Task:
     """One label on one set of donors: its models share binned features.
 
     `rows` are the donors modelled, `everyone` all donors of the step. `classes` are the codes that occur, in the
-    order of the model's classes.
+    order of the model's classes. A constant has no objectives: it is known without a model.
     """
 
     step: int
     variable: Variable
-    part: Literal["classes", "zero", "value"]
+    part: Literal["classes", "zero", "value", "constant"]
     everyone: np.ndarray
     rows: np.ndarray
     label: np.ndarray
@@ -57,7 +60,7 @@ def step_tasks(
     Raises
     ------
     TrainingError
-        If a fusion variable is constant, has too few donors or groups, or does not fit its universe.
+        If a fusion variable has too few donors or groups, or does not fit its universe.
     """
     step = plan.steps[position]
     least = max(matching.K_RANGE[0], 2 * folds)
@@ -91,12 +94,6 @@ def step_tasks(
         variable = donors.describe(name, everyone)
         label = donors.label(variable, everyone)
         distinct = np.unique(label)
-        if len(distinct) < 2:
-            raise TrainingError(
-                f"donor, column {name}",
-                f"has one and the same value for all {len(everyone)} donors of its step.",
-                "Leave it out of the plan.",
-            )
         if variable.kind == "categorical":
             if step.universe is not None and step.outside is None:
                 raise TrainingError(
@@ -106,6 +103,14 @@ def step_tasks(
                 )
             if step.outside is not None:
                 level_position(variable, step.outside, f"fusion plan, step {step.name}, outside")
+        if len(distinct) < 2:
+            log.warning(
+                "%s is the same for all %d donors of its step, and fused as it is", name, len(everyone)
+            )
+            fold = np.zeros(len(everyone), dtype=np.int32)
+            tasks.append(Task(position, variable, "constant", everyone, everyone, label, fold, ()))
+            continue
+        if variable.kind == "categorical":
             objective: dict[str, object] = {"objective": "binary", "metric": "binary_logloss"}
             if len(distinct) > 2:
                 objective = {"objective": "multiclass", "metric": "multi_logloss", "num_class": len(distinct)}

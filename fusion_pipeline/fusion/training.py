@@ -24,10 +24,11 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import boosting, matching
+from fusion_pipeline.fusion.arguments import whole
 from fusion_pipeline.fusion.boosting import FittedModel
 from fusion_pipeline.fusion.calibration import observed_levels
 from fusion_pipeline.fusion.donors import Donors, bayesian_bootstrap, load_donors
-from fusion_pipeline.fusion.growing import Tuning
+from fusion_pipeline.fusion.growing import Search, Tuning
 from fusion_pipeline.fusion.matching import DonorPools
 from fusion_pipeline.fusion.modelset import (
     ModelRecord,
@@ -41,7 +42,7 @@ from fusion_pipeline.fusion.modelset import (
 )
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import Task, step_tasks
-from fusion_pipeline.fusion.variables import Variable
+from fusion_pipeline.fusion.variables import Variable, column_names, values_to_draw
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
@@ -70,7 +71,9 @@ def train(
     learning_rate: float | None = None,
     class_learning_rate: float = 0.25,
     patience: int | None = None,
+    search: Search = "climb",
     neighbours: int = 100,
+    block_neighbours: int = 10,
     centres: int = 2000,
     bootstraps: int = 10,
 ) -> ModelSet:
@@ -96,12 +99,18 @@ def train(
     quantiles : sequence of float
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
-        Tree sizes to choose from: climbed from the second one in the direction of smaller loss.
+        Tree sizes to choose from.
     learning_rate, class_learning_rate, patience : optional
         See `growing.Tuning`; without a rate or a patience, what suits the number of donors (.15 and 20 rounds, from
         20,000 donors on .25 and 8).
+    search : "climb" or "grid"
+        Tree sizes are climbed from the second one in the direction of smaller loss, on one or two folds, or all are
+        tried on all folds.
     neighbours : int
         Largest donor pool (K; 500 in the paper: larger pools than 100 blur, and fit the expectations no better).
+    block_neighbours : int
+        Donors in every pool of a block (10 in fusionModel too): several variables have no one distribution that could
+        choose it.
     centres : int
         Largest number of points of conditional-expectation space that have a pool.
     bootstraps : int
@@ -140,12 +149,26 @@ def train(
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
-    _check(quantiles, leaves, folds, neighbours, bootstraps)
+    seed, threads, folds, neighbours, block_neighbours, centres, bootstraps = _check(
+        donor,
+        quantiles,
+        leaves,
+        (learning_rate, class_learning_rate),
+        patience,
+        seed=(seed, 0),
+        threads=(threads, 1),
+        folds=(folds, 2),
+        neighbours=(neighbours, matching.K_RANGE[0]),
+        block_neighbours=(block_neighbours, 1),
+        centres=(centres, 1),
+        bootstraps=(bootstraps, 0),
+    )
     growth = {
         "leaves": tuple(sorted(leaves)),
         "learning_rate": learning_rate,
         "class_learning_rate": class_learning_rate,
         "patience": patience,
+        "search": search,
     }
     donors = load_donors(donor, plan, groups)
     redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
@@ -164,9 +187,10 @@ def train(
         described = {done.task.variable.name: done.task.variable for done in work}
         pools: list[dict[str, Any] | None] = []
         for i, step in enumerate(plan.steps):
-            parts = [done for done in work if done.task.step == i]
-            if step.is_block or parts[0].task.variable.kind != "categorical":
-                built = _build_pools(donors, plan, parts, quantiles, neighbours, centres, seed)
+            parts = [done for done in work if done.task.step == i and done.models]
+            if parts and (step.is_block or parts[0].task.variable.kind != "categorical"):
+                most = block_neighbours if step.is_block else neighbours
+                built = _build_pools(donors, plan, parts, quantiles, most, centres, seed)
                 pools.append(write_pools(folder, i, built))
             else:
                 pools.append(None)
@@ -177,6 +201,13 @@ def train(
         write_table(folder / "donors.parquet", table)
         known = plan.known_after(len(plan.steps))
         products = {name: Variable(name, "continuous", "double") for name in plan.products}
+        constants = {
+            task.variable.name: values_to_draw(donors.table[task.variable.name], task.variable)[
+                task.rows[0]
+            ].item()
+            for task in tasks
+            if not task.objectives
+        }
         write_manifest(
             folder,
             {
@@ -187,6 +218,7 @@ def train(
                     "groups": groups,
                     "quantiles": list(quantiles),
                     "neighbours": neighbours,
+                    "block_neighbours": block_neighbours,
                     "centres": centres,
                     "folds": folds,
                     **growth,
@@ -197,6 +229,7 @@ def train(
                 "variables": [(described | products)[name].to_json() for name in known],
                 "predictors": [donors.describe(name).to_json() for name in plan.predictors],
                 "pools": pools,
+                **({"constants": constants} if constants else {}),
                 "models": [asdict(record) for record in records],
             },
         )
@@ -227,8 +260,15 @@ class _Fitted:
 
 
 def _check(
-    quantiles: Sequence[float], leaves: Sequence[int], folds: int, neighbours: int, bootstraps: int
-) -> None:
+    donor: pd.DataFrame | pa.Table | TableRef,
+    quantiles: Sequence[float],
+    leaves: Sequence[int],
+    rates: Sequence[float | None],
+    patience: int | None,
+    **counts: tuple[int, int],
+) -> list[int]:
+    """Refuse arguments that make no sense; return the `counts` (value, least value) as plain integers."""
+    column_names(donor, "donor", TrainingError)
     increasing = list(quantiles) == sorted(set(quantiles))
     if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
         raise TrainingError(
@@ -236,14 +276,19 @@ def _check(
             f"are {tuple(quantiles)}.",
             "Give two or more increasing numbers between 0 and 1.",
         )
-    if folds < 2 or not leaves or min(leaves) < 2 or neighbours < matching.K_RANGE[0]:
+    if not isinstance(leaves, Sequence) or not leaves:
         raise TrainingError(
-            "train",
-            f"got folds={folds}, leaves={tuple(leaves)}, neighbours={neighbours}.",
-            f"Give 2 folds or more, trees of 2 leaves or more, {matching.K_RANGE[0]} neighbours or more.",
+            "train, leaves", f"are {leaves!r}.", "Give a list of tree sizes, such as [8, 16]."
         )
-    if bootstraps < 0:
-        raise TrainingError("train, bootstraps", f"is {bootstraps}.", "Give 0 or more.")
+    for size in leaves:
+        whole("train, leaves", size, 2, TrainingError)
+    if not all(rate is None or 0 < rate <= 1 for rate in rates):
+        raise TrainingError(
+            "train, learning rates", f"are {tuple(rates)}.", "Give numbers above 0, at most 1."
+        )
+    if patience is not None:
+        whole("train, patience", patience, 1, TrainingError)
+    return [whole(f"train, {name}", value, least, TrainingError) for name, (value, least) in counts.items()]
 
 
 def _fit(
@@ -257,6 +302,8 @@ def _fit(
     """Fit all tasks, the longest first, `threads` at a time; results in the order of `tasks`."""
 
     def fit(task: Task) -> list[FittedModel]:
+        if not task.objectives:
+            return []
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
         tuning = Tuning.for_donors(len(task.rows), **growth)

@@ -38,9 +38,11 @@ class Variable:
     type : str
         ``"dictionary"``, ``"bool"``, or the Arrow name of the number (``"int32"``, ``"double"``, ...).
     levels : tuple of str
-        Of a dictionary, in order.
+        Of a dictionary, in order, as text: donor and recipient have a level in common if they write it alike.
     ordered : bool
         Whether the order of the levels means anything.
+    level_type : str
+        What the levels are: ``"string"``, or the Arrow name of a number or truth value. Other levels become text.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Variable:
     type: str
     levels: tuple[str, ...] = ()
     ordered: bool = False
+    level_type: str = "string"
 
     @property
     def classes(self) -> int:
@@ -62,28 +65,72 @@ class Variable:
     def to_arrow(self, values: np.ndarray) -> pa.Array:
         """Turn codes (categorical) or numbers into a column of the type the donor had."""
         if self.type == "dictionary":
-            return categorical(values, self.levels, ordered=self.ordered)
+            kind = pa.type_for_alias(self.level_type)
+            return categorical(values, self.levels, ordered=self.ordered, kind=kind)
         if self.type == "bool":
             return pa.array(values.astype(bool))
-        kind = np.dtype(pa.type_for_alias(self.type).to_pandas_dtype())
-        if kind.kind in "iu" and values.size:
-            possible, extremes = np.iinfo(kind), (values.min(), values.max())
+        return pa.array(self.hold(values))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of a number."""
+        return np.dtype(pa.type_for_alias(self.type).to_pandas_dtype())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether float64 holds every number of its type: all but the integers of 64 bits."""
+        return self.dtype.kind not in "iu" or self.dtype.itemsize < 8
+
+    def hold(self, values: np.ndarray) -> np.ndarray:
+        """Convert numbers to the type of the variable.
+
+        Raises
+        ------
+        FusingError
+            If an integer is beyond the type, which only a rule can ask for.
+        """
+        if self.dtype.kind in "iu" and values.dtype != self.dtype and values.size:
+            # Compared as Python's numbers, which are exact: the largest int64 is no float64.
+            possible, extremes = np.iinfo(self.dtype), (values.min().item(), values.max().item())
             if beyond := [v for v in extremes if not possible.min <= v <= possible.max]:
                 raise FusingError(
                     f"fusion variable {self.name}",
                     f"is {beyond[0]:g} by a rule, which its type {self.type} cannot hold.",
                     "Give the donor's column a wider type, or correct the rule.",
                 )
-        return pa.array(values.astype(kind))
+        return values.astype(self.dtype)
+
+    def inward(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Move float64 bounds of a number inward to values of its type, so that a value put on one keeps to it."""
+        if self.dtype.kind in "iu":
+            return np.ceil(lower), np.floor(upper)
+        if self.dtype == np.float64:
+            return lower, upper
+        with np.errstate(over="ignore"):
+            low, high = lower.astype(self.dtype), upper.astype(self.dtype)
+        end = self.dtype.type(np.inf)
+        low = np.where(low < lower, np.nextafter(low, end), low)
+        high = np.where(high > upper, np.nextafter(high, -end), high)
+        return low.astype(np.float64), high.astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields, for a manifest."""
-        return asdict(self) | {"levels": list(self.levels)}
+        """Return the fields, for a manifest; that levels are text goes without saying."""
+        raw = asdict(self) | {"levels": list(self.levels)}
+        if self.level_type == "string":
+            del raw["level_type"]
+        return raw
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Variable:
         """Read what `to_json` gave."""
         return cls(**(dict(raw) | {"levels": tuple(raw["levels"])}))
+
+
+def column_names(data: Any, where: str, error: type[FusionError]) -> list[str]:
+    """List the columns of what should be a frame, table or handle, and refuse anything else."""
+    if not isinstance(data, pd.DataFrame | pa.Table | TableRef):
+        raise error(where, f"is a {type(data).__name__}.", "Give a frame, an Arrow table or a TableRef.")
+    return list(data.column_names if isinstance(data, pa.Table) else data.columns)
 
 
 def as_table(
@@ -96,7 +143,11 @@ def as_table(
     FusionError
         Of the class given, naming a column that is missing or has no Arrow type.
     """
-    names = list(data.column_names if isinstance(data, pa.Table) else data.columns)
+    names = column_names(data, where, error)
+    if repeated := [c for c in columns if names.count(c) > 1]:
+        raise error(
+            f"{where}, column {repeated[0]}", "is there more than once.", "Rename or drop one of them."
+        )
     if absent := [c for c in columns if c not in names]:
         raise error(
             f"{where}, column {absent[0]}",
@@ -133,7 +184,11 @@ def describe(
     kind = column.type
     if pa.types.is_dictionary(kind):
         levels = tuple(str(level) for level in levels_of(column))
-        return Variable(name, "categorical", "dictionary", levels, bool(kind.ordered))
+        of = kind.value_type
+        plain = pa.types.is_integer(of) or pa.types.is_floating(of) or pa.types.is_boolean(of)
+        return Variable(
+            name, "categorical", "dictionary", levels, bool(kind.ordered), str(of) if plain else "string"
+        )
     if pa.types.is_boolean(kind):
         return Variable(name, "categorical", "bool")
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -182,8 +237,20 @@ def is_zero_inflated(values: np.ndarray, weight: np.ndarray) -> bool:
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Return numeric or boolean values as float64, missing as NaN."""
+    """Return numeric or boolean values as float64, missing as NaN; integers beyond 2^53 are rounded."""
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def values_to_draw(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:
+    """Return what draws of a column give: codes; else numbers, exact ones, as float64 where that holds them.
+
+    What is missing means nothing here: no draw gives it.
+    """
+    if variable.kind == "categorical":
+        return codes(column, variable)
+    if variable.is_exact:
+        return numbers(column)
+    return np.asarray(pc.fill_null(column, 0).to_numpy(), dtype=variable.dtype)
 
 
 def codes(column: pa.ChunkedArray, variable: Variable) -> np.ndarray:

@@ -25,11 +25,11 @@ import yaml
 from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.geography import relationships as files
 from fusion_pipeline.geography.concordance import AREAS, area_column, areas
-from fusion_pipeline.geography.counties import facts, spread_units
+from fusion_pipeline.geography.counties import facts, ground, spread_units
 from fusion_pipeline.geography.reading import read_columns
 from fusion_pipeline.storage.tables import categorical
 
-VERSION = "2"
+VERSION = "3"
 _FOLDER = Path(__file__).parent
 CENSUS = {"puma10": "2010", "puma20": "2020"}
 OWN_URBAN = {"puma10": "ur12", "puma20": "ur20"}
@@ -246,8 +246,10 @@ def _add_county_facts(frame: pd.DataFrame, paths: Mapping[str, Path], left_out: 
     for role in cbsa:
         year = role.removeprefix("cbsa")
         areas = _areas(paths[role])
-        frame[role] = facts(frame["county"], areas["cbsa"]).fillna("None")
-        frame[f"cbsatype{year}"] = facts(frame["county"], areas["type"]).fillna("None")
+        # A county that the file has not lies in no area; of changed ones that lie in several, which is not known.
+        outside = ~ground(frame["county"]).isin(ground(areas.index.to_series()))
+        for name, fact in ((role, areas["cbsa"]), (f"cbsatype{year}", areas["type"])):
+            frame[name] = facts(frame["county"], fact).where(~outside, "None")
     if not cbsa:
         left_out["cbsa"] = "of delineations"
     if "climate" not in paths:

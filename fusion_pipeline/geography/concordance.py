@@ -81,9 +81,21 @@ def add_areas(households: pa.Table) -> pa.Table:
 
 
 def area_column(fips: pd.Series, name: str) -> pa.DictionaryArray:
-    """Give the area of every state, one of `AREAS`; its levels are the areas of all states."""
+    """Give the area of every state, one of `AREAS`; its levels are the areas of all states.
+
+    Raises
+    ------
+    GeographyError
+        If a code is none of a state.
+    """
     levels = areas(name)
     codes = fips.map({code: levels.index(getattr(state, name)) for code, state in states().items()})
+    if (unknown := codes.isna()).any():
+        raise GeographyError(
+            "column state",
+            f"holds {fips[unknown].iloc[0]!r} in {int(unknown.sum())} rows, which is none of the 50 states and DC.",
+            "Leave out households of Puerto Rico and the territories, which no donor covers; correct other codes.",
+        )
     return categorical(codes.to_numpy(), levels)
 
 

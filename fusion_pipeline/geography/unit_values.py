@@ -51,14 +51,17 @@ def read_vintages(dataset: SpatialDataset, paths: Mapping[str, Path]) -> Iterato
     GeographyError
         If a file is damaged, lacks its key, or has a unit's series twice.
     """
+    # What no variable is of is not for predictors.
+    read = {variable.table for variable in dataset.every_variable}
+    tables = {name: table for name, table in dataset.tables.items() if read & {None, name}}
     series = {
         name: _series(dataset, table, paths[name])
-        for name, table in dataset.tables.items()
+        for name, table in tables.items()
         if table.layout == "series" and name in paths
     }
     for vintage in dataset.vintages:
         rows: dict[str, pd.DataFrame] = {}
-        for name, table in dataset.tables.items():
+        for name, table in tables.items():
             if name in series:
                 if vintage in series[name]:
                     rows[name] = series[name][vintage]

@@ -66,6 +66,7 @@ def analyze(
     where: str | None = None,
     derive: Mapping[str, str] | None = None,
     weight: str | None = "weight",
+    parts: str | None = None,
     replicate_weights: Sequence[str] = (),
     replicate_scale: float | None = None,
     replicate_method: str = "sdr",
@@ -104,6 +105,9 @@ def analyze(
         New variables by name, such as ``{"burden": "dollarel / income"}``; each may use those before it.
     weight : str, optional
         None: every record counts one.
+    parts : str, optional
+        Column of the static table that tells the rows of one household apart when several areas share it. Without
+        replicate weights, groups must not hold two parts of a household: variances take records for independent.
     replicate_weights : sequence of str
         All of them; without, variances are linearised.
     replicate_scale : float, optional
@@ -164,7 +168,7 @@ def analyze(
     if not 0 < level < 1:
         raise AnalysisError(f"level {level}", "is not between 0 and 1.", "Write 0.90 for 90 %.")
     design = ReplicateDesign.of(replicate_weights, replicate_scale, replicate_method, fay, replicate_count)
-    with open_fused(implicates, static, memory_limit=memory_limit, threads=threads) as relation:
+    with open_fused(implicates, static, parts=parts, memory_limit=memory_limit, threads=threads) as relation:
         estimands = [read_estimand(asked) for asked in estimates]
         data = Microdata(relation, derive or {}, where)
         factors = [data.factor(text, "by") for text in by]
@@ -302,7 +306,9 @@ def _tidy(
         parts.append(part.assign(_position=position))
     if not parts:
         raise AnalysisError(
-            "estimates", "no group has a record with weight and value.", "Check weights and filter."
+            "estimates",
+            "no group has a record with weight and value, or what a relation is between is the same everywhere.",
+            "Check weights, filter and variables.",
         )
     return pd.concat(parts, ignore_index=True)
 

@@ -15,7 +15,10 @@ from fusion_pipeline.inference.weights import Weights
 
 @dataclass(frozen=True)
 class Quantile(Estimator):
-    """Weighted quantile of a number: the smallest value with at least `p` of the weight at or below it."""
+    """Weighted quantile of a number: the smallest value with at least `p` of the weight at or below it.
+
+    Where exactly `p` of the weight is at or below a value, half way from it to the next.
+    """
 
     p: float = 0.5
 

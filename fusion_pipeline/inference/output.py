@@ -1,7 +1,7 @@
 """Estimates: the tidy table with what has to be known to read it, its exports, figure and map.
 
 Belongs here: what a user does with results. Does not belong here: how they come about (`analyze.py`), drawing
-(`drawing.py`).
+(`mapping/`, `validation/figures.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.text import as_text
+
+if TYPE_CHECKING:
+    from fusion_pipeline.mapping.boundaries import Boundaries
 
 FORMATS = (".csv", ".parquet", ".dta", ".xlsx", ".tex", ".md")
 
@@ -134,22 +138,48 @@ class Estimates:
         self._one("plotted")
         return figures.estimates(self.table, list(self.by), level=self.level, title=title or None)
 
-    def map(self, *, title: str = "") -> bytes:
-        """Draw one estimand by state (and PUMA) as a grid of state tiles, as PNG.
+    def map(
+        self,
+        path: Path | str,
+        *,
+        estimate: str | None = None,
+        level: str | None = None,
+        boundaries: Boundaries | Path | str | None = None,
+        title: str = "",
+        unit: str = "",
+        source: str = "",
+    ) -> Path:
+        """Draw one estimand and its margin of error by state, or by state and PUMA.
+
+        Parameters
+        ----------
+        path : `.png` (both side by side) or `.html` (a page on which one points at areas; needs no network)
+        estimate, level : the estimand and the level of a category, where the table has several
+        boundaries : a cartographic boundary file of the Census Bureau (zipped shapefile) or GeoJSON, or one that was
+            read; without it a grid of tiles
+        title, unit, source : written on the map; the title is the estimand unless given
 
         Raises
         ------
         AnalysisError
-            As `plot`, or if there is no group `state`.
+            As `plot`, if groups are no places, or the ending is another.
+        GeographyError
+            If boundaries are damaged, of another PUMA definition, or lack an area that has an estimate.
         """
-        from fusion_pipeline.inference.drawing import state_tiles
+        from fusion_pipeline.mapping import finding, tiles, writing
+        from fusion_pipeline.mapping.boundaries import read_boundaries
+        from fusion_pipeline.mapping.choropleth import choropleth, place_columns
 
-        self._one("mapped")
-        if "state" not in self.by:
-            raise AnalysisError(
-                "map", f"has no states: groups are {', '.join(self.by)}.", "Analyze by state."
-            )
-        return state_tiles(self.table, title or str(self.table["estimand"].iloc[0]))
+        chosen = self.only(estimate, level)
+        chosen._one("mapped")
+        column = place_columns(self.by)[-1]
+        if isinstance(boundaries, (str, Path)):
+            boundaries = read_boundaries(Path(boundaries))
+        elif boundaries is None:
+            pumas = () if column == "state" else finding.pairs(chosen.table, column)
+            boundaries = tiles.tiles(column, pumas)
+        words = {"title": title, "unit": unit, "source": source}
+        return writing.write_map(Path(path), choropleth(chosen.table, boundaries, level=self.level, **words))
 
     def _one(self, verb: str) -> None:
         kinds = self.table[["estimand", "level"]].drop_duplicates()
@@ -157,7 +187,8 @@ class Estimates:
             raise AnalysisError(
                 "estimates",
                 f"cannot be {verb}: {len(kinds)} estimands and levels, groups {', '.join(self.by) or 'none'}.",
-                "Choose one with `only(estimand, level)`, of an analysis by groups.",
+                "Choose one with `only(estimand, level)`, of an analysis by groups; of a category ask "
+                "for one level, such as mean(x = 'Yes').",
             )
 
     def _caption(self) -> str:

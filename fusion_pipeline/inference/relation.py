@@ -78,14 +78,21 @@ class FusedRelation:
         Raises
         ------
         AnalysisError
-            If their numbers have a gap, or nests have different implicates.
+            If their numbers have a gap, a record has none, or nests have different implicates.
         """
         names = [NEST, IMPLICATE] if NEST in self.columns else [IMPLICATE]
         listed = ", ".join(f"i.{quoted(name)}" for name in names)
         found = []
         for k, source in enumerate(self.fused):
             sql = f"SELECT DISTINCT {listed.replace('i.', f'{_alias(k)}.')} FROM {source} ORDER BY ALL"
-            found.append([tuple(int(v) for v in row) for row in self.query(sql).to_numpy()])
+            numbers = self.query(sql)
+            if numbers.isna().to_numpy().any():
+                raise AnalysisError(
+                    f"implicates, column {' or '.join(names)}",
+                    "has records without a number.",
+                    "Give every record that of its implicate.",
+                )
+            found.append([tuple(int(v) for v in row) for row in numbers.to_numpy()])
         for members in found:
             _check_numbers(members)
         common = sorted(set(found[0]).intersection(*found))
@@ -164,6 +171,7 @@ def open_fused(
     implicates: Implicates | Mapping[str, Implicates],
     static: pa.Table | TableRef | None,
     *,
+    parts: str | None = None,
     memory_limit: int | str | None = None,
     threads: int | None = None,
 ) -> Iterator[FusedRelation]:
@@ -177,14 +185,16 @@ def open_fused(
     static : pa.Table or TableRef, optional
         The recipient: weights and the columns that were not fused. Fused columns win where names clash.
         Implicate rows without a partner are left out, so that a part of the recipient can be analysed.
+    parts : str, optional
+        Column of the static table that tells the rows of one household apart, such as the areas that share it.
     memory_limit : int (bytes) or str such as "2GiB", optional
         Beyond it DuckDB spills to a temporary folder, which is removed at the end.
 
     Raises
     ------
     AnalysisError
-        If there are no implicates, the tables share no key, the static table repeats a key, or two surveys have a
-        variable of the same name.
+        If there are no implicates, the tables share no key, the static table repeats a key (within a part), or two
+        surveys have a variable of the same name.
     """
     with tempfile.TemporaryDirectory(prefix="fusion-analysis-") as spill:
         config: dict[str, str | bool | int] = {"temp_directory": spill, "preserve_insertion_order": False}
@@ -195,7 +205,7 @@ def open_fused(
         connection = duckdb.connect(config=config)  # type: ignore[arg-type]
         try:
             surveys = dict(implicates) if isinstance(implicates, Mapping) else {"fused": implicates}
-            yield replace(_join(connection, surveys, static), spill=Path(spill))
+            yield replace(_join(connection, surveys, static, parts), spill=Path(spill))
         finally:
             connection.close()
 
@@ -215,6 +225,7 @@ def _join(
     connection: duckdb.DuckDBPyConnection,
     surveys: Mapping[str, Implicates],
     static: pa.Table | TableRef | None,
+    parts: str | None,
 ) -> FusedRelation:
     fused, sources = _fused(connection, surveys)
     source = sources[0] + "".join(
@@ -250,13 +261,15 @@ def _join(
             "Both need hid (and year, pid where there are several); retain hid when fusing.",
         )
     result = FusedRelation(connection, "", own)
-    unique = ", ".join(quoted(key) for key in KEYS if key in own)
+    if parts is not None:
+        result.column(parts, "parts")
+    unique = ", ".join(quoted(key) for key in (*KEYS, *([parts] if parts else [])) if key in own)
     repeated = result.query(f"SELECT {unique} FROM {scan} GROUP BY ALL HAVING count(*) > 1 LIMIT 1")
     if len(repeated):
         raise AnalysisError(
             "static table",
             f"has more than one row with {repeated.iloc[0].to_dict()}, which would count weights repeatedly.",
-            "Give one row a household (or person).",
+            "Give one row a household (or person), or name the column that tells its rows apart with `parts`.",
         )
     using = " AND ".join(f"i.{quoted(key)} = s.{quoted(key)}" for key in shared)
     left = {name: column for name, column in own.items() if name not in columns}

@@ -19,7 +19,7 @@ from typing import Any
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.raw.entries import RawFile
 from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
-from fusion_pipeline.simulate import neighbourhoods, tracts
+from fusion_pipeline.simulate import boundaries, neighbourhoods, tracts
 from fusion_pipeline.simulate.acs import write_acs
 from fusion_pipeline.simulate.ahs import write_ahs
 from fusion_pipeline.simulate.cei import YEARS as CEI_YEARS
@@ -28,7 +28,7 @@ from fusion_pipeline.simulate.nhts import write_nhts
 from fusion_pipeline.simulate.place import Places, build_places
 from fusion_pipeline.simulate.recs import write_recs
 from fusion_pipeline.simulate.recs_2020 import write_recs_2020
-from fusion_pipeline.simulate.spatial import write_degree_days, write_prices
+from fusion_pipeline.simulate.spatial import write_degree_days, write_prices, write_use
 from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,9 @@ def _write_spatial(places: Places, seed: int, registry: Registry, folder: Path) 
     of_role = tracts.writers(places, areas)
     known: dict[str, Callable[[Path], None]] = {
         **neighbourhoods.writers(places, areas, seed),
+        **boundaries.writers(places, seed),
         "eia/prices": lambda file: write_prices(places, seed, file),
+        "eia/use": lambda file: write_use(places, seed, file),
         "noaa/heating": lambda file: write_degree_days(places, seed, "hdd", file),
         "noaa/cooling": lambda file: write_degree_days(places, seed, "cdd", file),
         "puma10/tracts": of_role["tracts10"],

@@ -4,7 +4,8 @@ Belongs here: the one way tables are written, read and hashed. Does not belong h
 (`surveys`, `harmonize`, `geography`, `fusion`) or where it lies (`layout.py`).
 
 A categorical column is an Arrow dictionary with its levels in order; `ordered` says whether the order means
-anything. Parquet keeps only the levels that occur, so the full list travels in the field's metadata.
+anything. Parquet keeps only the levels that occur, and that a column is a category only if its levels are text, so the
+full list travels in the field's metadata.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import StorageError
@@ -27,10 +29,12 @@ from fusion_pipeline.storage.atomic import atomic_file
 PROVENANCE = b"fusion_pipeline"
 LEFT_OUT = "left out"
 """Part of a provenance: kind -> name -> why the table lacks what was declared, such as a harmony."""
-_LEVELS = b"levels"
+_LEVELS, _ORDERED = b"levels", b"ordered"
 
 
-def categorical(codes: np.ndarray, levels: Sequence[str], *, ordered: bool = False) -> pa.DictionaryArray:
+def categorical(
+    codes: np.ndarray, levels: Sequence[str], *, ordered: bool = False, kind: pa.DataType | None = None
+) -> pa.DictionaryArray:
     """Build a categorical column.
 
     Parameters
@@ -41,10 +45,13 @@ def categorical(codes: np.ndarray, levels: Sequence[str], *, ordered: bool = Fal
         Every level there can be, in order.
     ordered : bool
         Whether the order means anything.
+    kind : pyarrow.DataType, optional
+        What the levels are, written as text; without it, text.
     """
-    integer = pa.int8() if len(levels) <= 127 else pa.int16()
+    integer = next(t for t in (pa.int8(), pa.int16(), pa.int32()) if len(levels) < 1 << (t.bit_width - 1))
     indices = pa.array(np.asarray(codes), mask=np.asarray(codes) < 0).cast(integer)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(levels), pa.string()), ordered=ordered)
+    names = pa.array(list(levels), pa.string()).cast(kind or pa.string())
+    return pa.DictionaryArray.from_arrays(indices, names, ordered=ordered)
 
 
 def levels_of(column: pa.ChunkedArray | pa.Array) -> list[str]:
@@ -74,7 +81,10 @@ def encode(table: pa.Table, provenance: Mapping[str, Any] | None = None) -> pa.T
     fields = []
     for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_dictionary(field.type):
-            field = field.with_metadata({_LEVELS: json.dumps(levels_of(column)).encode()})
+            told = {_LEVELS: json.dumps([str(level) for level in levels_of(column)]).encode()}
+            if not _is_text(field.type.value_type):
+                told[_ORDERED] = json.dumps(field.type.ordered).encode()
+            field = field.with_metadata(told)
         fields.append(field)
     metadata = {PROVENANCE: json.dumps(dict(provenance or {}), sort_keys=True).encode()}
     return table.cast(pa.schema(fields)).replace_schema_metadata(metadata)
@@ -112,7 +122,7 @@ class TableRef:
         return json.loads((self.schema.metadata or {}).get(PROVENANCE, b"{}"))
 
     def levels(self, column: str) -> list[str]:
-        """Return the full level list of a categorical column, without reading rows."""
+        """Return the full level list of a categorical column, as text, without reading rows."""
         return json.loads((self.schema.field(column).metadata or {})[_LEVELS])
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -144,6 +154,14 @@ class TableRef:
             table = _restore_levels(pa.Table.from_batches([batch]), file.schema_arrow)
             yield table.select(list(columns)) if columns is not None else table
 
+    def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read the row groups, as the writer made them, in order."""
+        file = self._open()
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=list(columns) if columns is not None else None)
+            table = _restore_levels(table, file.schema_arrow)
+            yield table.select(list(columns)) if columns is not None else table
+
     def _open(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.path)
@@ -161,7 +179,7 @@ def table_digest(table: pa.Table) -> str:
     for name, column in zip(table.column_names, table.unify_dictionaries().columns, strict=True):
         digest.update(f"{name}:{column.type}".encode())
         if pa.types.is_dictionary(column.type):
-            digest.update(json.dumps(levels_of(column)).encode())
+            digest.update(json.dumps(levels_of(column), default=str).encode())
         if pa.types.is_nested(column.type):
             digest.update(json.dumps(column.to_pylist()).encode())
             continue
@@ -173,14 +191,24 @@ def table_digest(table: pa.Table) -> str:
 
 def _restore_levels(table: pa.Table, schema: pa.Schema) -> pa.Table:
     for position, name in enumerate(table.column_names):
-        field = schema.field(name)
-        if pa.types.is_dictionary(field.type) and _LEVELS in (field.metadata or {}):
-            levels = json.loads(field.metadata[_LEVELS])
-            values = table.column(position).to_pandas()
-            codes = pd.Categorical(values, categories=levels).codes
+        field, column = schema.field(name), table.column(position)
+        told = field.metadata or {}
+        if _LEVELS not in told:
+            continue
+        levels = json.loads(told[_LEVELS])
+        if pa.types.is_dictionary(field.type):
+            codes = pd.Categorical(column.to_pandas(), categories=levels).codes
             array = categorical(codes, levels, ordered=field.type.ordered)
-            table = table.set_column(position, pa.field(name, array.type), array)
+        else:
+            known = pa.array(levels, pa.string()).cast(field.type)
+            codes = pc.fill_null(pc.index_in(column, known), -1).to_numpy()
+            array = categorical(codes, levels, ordered=json.loads(told[_ORDERED]), kind=field.type)
+        table = table.set_column(position, pa.field(name, array.type), array)
     return table.replace_schema_metadata(None)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _damaged(path: Path, error: Exception) -> StorageError:

@@ -26,13 +26,15 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import LEFT_OUT, TableRef
-from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.pair_external import external_sections
+from fusion_pipeline.validation.pair_maps import pair_maps
 from fusion_pipeline.validation.report import Section, write_report
+from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "3"
+VERSION = "5"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -46,14 +48,6 @@ class PairReport:
     highlights: tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class Words:
-    """How a codebook describes a variable."""
-
-    description: str
-    unit: str
-
-
 def write_pair_report(
     pair: str,
     layout: Layout,
@@ -62,6 +56,8 @@ def write_pair_report(
     prepared: PairTables,
     harmonized: PairTables,
     households: TableRef,
+    raw: TableRef,
+    concordance: TableRef,
     marginals: pd.DataFrame,
     plan: FusionPlan,
     memory_limit: int,
@@ -76,6 +72,7 @@ def write_pair_report(
     files : all implicates, and no others are pooled even if more lie on disk
     prepared, harmonized : the pair's tables
     households : the recipient's standardized households
+    raw, concordance : of the recipient's PUMA definition, for maps
     marginals : of `pair_marginals.pair_marginals`
     plan : the pair's fusion plan
     memory_limit, threads : bounds for DuckDB
@@ -83,13 +80,25 @@ def write_pair_report(
     static = households.read(["year", "hid", "weight"])
     bounds: dict[str, Any] = {"memory_limit": memory_limit, "threads": threads}
     numeric, categorical = _kinds(prepared.donor, plan)
-    words = _words(pair)
+    words = words_of(pair)
     source = f"{pair}, {len(files)} implicates"
 
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
-    by = _grouping(households)
+    by = estimate_by(households)
     by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds).table
+    maps = pair_maps(
+        pair,
+        layout,
+        texts,
+        raw=raw,
+        concordance=concordance,
+        households=households,
+        words=words,
+        source=source,
+        implicates=len(files),
+        bounds=bounds,
+    )
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
@@ -104,6 +113,7 @@ def write_pair_report(
         )
         for title, png, table in estimates
     ]
+    sections += maps.sections
     sections += [
         Section(
             f"Distribution of {variable}",
@@ -134,6 +144,7 @@ def write_pair_report(
             figure=None,
             table=marginals,
         ),
+        *external_sections(pair, layout, source),
         Section(
             "Similarity of the harmonized predictors",
             "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
@@ -153,7 +164,7 @@ def write_pair_report(
     path = layout.report(pair)
     write_report(path, title=f"{pair}: what was fused, and how well", summary=summary, sections=sections)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    return PairReport(path, digest, tuple(png for _, png, _ in estimates[:3]))
+    return PairReport(path, digest, (*maps.highlights, *(png for _, png, _ in estimates[:3])))
 
 
 def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Section:
@@ -177,16 +188,19 @@ def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Sec
     )
 
 
-def _grouping(households: TableRef) -> str:
-    """Census division; the PUMA where the recipient covers one division only."""
-    divisions = add_areas(households.read(["state"]))["division"].unique()
-    return "division" if len(divisions) > 1 else puma_column(households.columns, "recipient")
+def estimate_by(households: TableRef) -> str:
+    """Census division; the state where the recipient covers one division only, the PUMA where it covers one state."""
+    places = add_areas(households.read(["state"]))
+    for area in ("division", "state"):
+        if len(places[area].unique()) > 1:
+            return area
+    return puma_column(households.columns, "recipient")
 
 
 def _estimate_figures(
     frame: pd.DataFrame, by: str, words: Mapping[str, Words], source: str
 ) -> list[tuple[str, bytes, pd.DataFrame]]:
-    place = "Census division" if by == "division" else "PUMA"
+    place = {"division": "Census division", "state": "state"}.get(by, "PUMA")
     parts = []
     for variable, rows in frame.groupby("variable", sort=False):
         about = words[str(variable)]
@@ -206,12 +220,3 @@ def _kinds(donor: TableRef, plan: FusionPlan) -> tuple[list[str], list[str]]:
     schema = donor.schema
     categorical = [v for v in plan.variables if pa.types.is_dictionary(schema.field(v).type)]
     return [v for v in plan.variables if v not in categorical], categorical
-
-
-def _words(pair: str) -> dict[str, Words]:
-    registry = load_registry()
-    words: dict[str, Words] = {}
-    for donor in registry.pair(pair).donors:
-        entry = load_codebook(registry.donor(donor).codebook).households
-        words |= {name: Words(v.description, v.unit or "") for name, v in entry.everything.items()}
-    return words

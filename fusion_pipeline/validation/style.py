@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -90,14 +91,30 @@ class Canvas:
         )
         return self.figure.add_axes(box, **options)
 
-    def png(self) -> bytes:
-        """Render to PNG; a palette is used where full colour would be too large for the event log."""
-        from PIL import Image
+    def png(self, *, dpi: int = DPI, logged: bool = True, keep: Sequence[str] = ()) -> bytes:
+        """Render to PNG.
+
+        Parameters
+        ----------
+        dpi : dots an inch
+        logged : kept in the event log, for which full colour would be too large: a palette is used, and a figure beyond
+            `MAX_BYTES` is an error
+        keep : colours that the palette has to have exactly, such as those of a legend
+        """
+        from PIL import Image, ImageColor
 
         buffer = io.BytesIO()
         # Without the version of matplotlib, which would change the bytes with every release.
-        self.figure.savefig(buffer, format="png", metadata={"Software": None})
-        image = Image.open(buffer).convert("RGB").quantize(colors=128, dither=Image.Dither.NONE)
+        self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        if not logged:
+            return buffer.getvalue()
+        full = Image.open(buffer).convert("RGB")
+        image = full.quantize(colors=128, dither=Image.Dither.NONE)
+        if keep:
+            palette = Image.new("P", (1, 1))
+            exact = [part for colour in keep for part in ImageColor.getrgb(colour)]
+            palette.putpalette([*exact, *(image.getpalette() or [])[: 3 * 128]])
+            image = full.quantize(palette=palette, dither=Image.Dither.NONE)
         small = io.BytesIO()
         image.save(small, format="PNG", optimize=True)
         if small.tell() >= MAX_BYTES:

@@ -72,9 +72,14 @@ GRAPH = {
             ["acs/households", "acs/raw", "fusion/located", "fusion/prepared", "geography/concordance",
              "geography/predictors", "spatial/summaries"],
         ),
+        "quality/external": (
+            PAIRS,
+            ["acs/households", "fusion/microdata", "fusion/prepared", "quality/area_error", "spatial/raw"],
+        ),
         "quality/report": (
             PAIRS,
-            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "quality/area_error"],
+            ["acs/households", "fusion/harmonized", "fusion/microdata", "fusion/prepared", "geography/concordance",
+             "geography/raw", "quality/area_error", "quality/external"],
         ),
     },
 }  # fmt: skip
@@ -96,7 +101,11 @@ JOBS = {
         ["fusion/harmonized", "fusion/located", "fusion/models", "fusion/plan", "fusion/prepared"],
     ),
     "fuse_chunk": ("pair | chunk", ["fusion/implicates"]),
-    "publish_pair": (PAIRS, ["fusion/microdata", "quality/area_error", "quality/report"]),
+    "publish_pair": (
+        PAIRS,
+        ["fusion/microdata", "quality/area_error", "quality/external", "quality/report"],
+    ),
+    "compare_pair": (PAIRS, ["quality/external"]),
     "validate_store": (None, []),
 }
 CHECKED_TABLES = [
@@ -127,6 +136,7 @@ WARNING = {
     "fusion/models": {"common_support", "budget"},
     "fusion/implicates": {"budget"},
     "fusion/microdata": {"marginals", "budget"},
+    "quality/external": {"correlation", "error", "inside"},
 }
 
 ACS_YEARS = [
@@ -249,7 +259,7 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                 if parent.path[0] in ("survey", "pool"):
                     known = REGISTRY.pools if parent.path[0] == "pool" else REGISTRY.surveys
                     assert keys == sorted(donor for donor in entry.donors if donor in known)
-                elif parent.path == ["geography", "concordance"]:
+                elif parent.path in (["geography", "concordance"], ["geography", "raw"]):
                     assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]

@@ -133,6 +133,13 @@ def test_weekly_validation_asks_once_a_tick(instance) -> None:
     assert tick("weekly_validation", instance).run_key == "2027-03-02"
 
 
+def test_weekly_comparison_asks_for_the_pairs_that_are_published(on_disk) -> None:
+    assert "published yet" in tick("weekly_comparison", on_disk).skip_message
+    pairs = list(REGISTRY.pairs)[:2]
+    made(on_disk, *(("fusion/microdata", pair) for pair in pairs))
+    assert [pair for _, pair in asked(tick("weekly_comparison", on_disk))] == pairs
+
+
 def test_sensor_waits_until_a_file_stands_still_and_asks_once(instance, tmp_path, mirror) -> None:
     first = look(instance, None, tmp_path, mirror)
     assert asked(first) == []

@@ -10,7 +10,7 @@ from tests.conftest import PAIR, Run
 from tests.objects import object_store
 
 pytestmark = pytest.mark.slow
-QUALITY = ("area_error", "report")
+QUALITY = ("area_error", "external", "report")
 
 
 def machine(folder: Path, **settings) -> Run:

@@ -1,6 +1,7 @@
 """A fusion pair through the graph, on simulated surveys: what must be there, and be true, at the end."""
 
 import hashlib
+import re
 import shutil
 from html.parser import HTMLParser
 
@@ -117,6 +118,15 @@ def test_report_is_one_file_without_outside_addresses(small_run) -> None:
     parser.feed(text)
     assert not parser.found
     assert "true of populations, not of persons" in " ".join(text.split())
+
+
+def test_report_has_maps_and_the_asset_a_small_one(small_run) -> None:
+    text = small_run.layout.report(PAIR).read_text()
+    # 1,500 households are too few for a map by PUMA.
+    assert len(re.findall(r"<h2>Map: [^<]+, by state</h2>\n<p>[^<]+</p>\n<img ", text)) == 3
+    made = [m for outcome in small_run.outcomes.values() for m in outcome.materialized]
+    [report] = [m for m in made if m.asset_key.path == ["quality", "report"]]
+    assert report.metadata["estimates"].value.count("data:image/png;base64,") == 4
 
 
 def test_lost_implicate_is_drawn_again_with_the_same_bytes_and_the_others_are_kept(

@@ -291,6 +291,54 @@ def test_what_is_missing_obliges_to_nothing():
     true, known = parse_condition("n > 0 and t").truth(columns.__getitem__)
     assert true[:, 0].tolist() == [False, False]
     assert known[:, 0].tolist() == [False, True], "one false term settles it"
-    lower, upper = parse_rule("y <= n unless t").bounds(columns.__getitem__)
+    lower, upper = parse_rule("y <= n unless t").bounds(columns.__getitem__, number)
     assert np.isinf(lower).all()
     assert np.isinf(upper).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@settings(max_examples=60, deadline=None)
+@given(bound=st.floats(-60_000, 60_000), sign=st.sampled_from(["<=", "<", ">=", ">"]))
+def test_a_value_put_on_a_bound_keeps_to_it_in_the_columns_own_type(dtype, bound, sign):
+    from fusion_pipeline.fusion.variables import Variable
+
+    kind = {"float32": "float", "float16": "halffloat"}[dtype]
+    variable = Variable("y", "continuous", kind)
+    lower, upper = parse_rule(f"y {sign} {bound!r}").bounds(lambda _: None, variable)
+    stored = float(variable.hold(upper if "<" in sign else lower)[0, 0])
+    assert {"<=": stored <= bound, "<": stored < bound, ">=": stored >= bound, ">": stored > bound}[sign]
+    assert abs(stored - bound) <= 2 * np.spacing(np.dtype(dtype).type(abs(bound)))
+
+
+def test_a_bound_between_two_float32_numbers_holds_in_the_fused_column(tmp_path):
+    donor = make_population(200, 1).assign(amount=lambda f: f["fuel"].astype("float32") + 1)
+    models = train(donor, y=["amount"], x=["group"], out=tmp_path / "m", **QUICK)
+    recipient = donor[["group"]].head(60)
+    for sign, bound in ((">=", 100_000.1), ("<=", 0.1), ("<=", 0.3), (">=", 100_000.3)):
+        drawn = fuse(recipient, under(models, f"amount {sign} {bound}"), implicates=1)["amount"].to_numpy()
+        exact = drawn.astype(np.float64)
+        assert (exact >= bound if sign == ">=" else exact <= bound).all()
+        assert abs(exact - bound).max() < 0.01
+    named = fuse(recipient, under(models, "amount == 0.1"), implicates=1)["amount"].to_numpy()
+    assert (named == np.float32(0.1)).all()
+
+
+def test_a_block_is_fused_in_its_universe_and_nowhere_else(recipient, tmp_path):
+    donor = make_population(900, 1).assign(connected=lambda f: f.fuel > 0)
+    shares = ("share_1", "share_2", "share_3", "cool")
+    donor.loc[~donor["connected"], ["share_1"]] = np.nan
+    plan = FusionPlan(
+        (FusionStep(shares, ("group", "income", "connected"), universe="connected", outside="other"),),
+        "weight",
+    )
+    train(donor, plan, out=tmp_path / "m", **QUICK)
+    models = fp.load_model_set(tmp_path / "m")
+    drawn = fuse(recipient, models, implicates=M).to_pandas()
+    connected = repeat(recipient.connected)
+    assert (drawn.loc[~connected, list(SHARES)] == 0).all(axis=None)
+    assert ((drawn["cool"] == "other") == ~connected).all()
+    inside = set(map(tuple, donor.loc[donor["connected"], list(shares)].to_numpy()))
+    assert set(map(tuple, drawn.loc[connected, list(shares)].to_numpy())) <= inside
+    bound = fuse(recipient, under(models, "share_1 >= 0.3"), implicates=M).to_pandas()
+    assert bound.loc[connected, "share_1"].min() >= 0.3
+    assert (bound.loc[~connected, "share_1"] == 0).all(), "rules bind where there is something to draw"

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 
 import fusion_pipeline as fp
 from fusion_pipeline.examples import make_population
-from fusion_pipeline.fusion import diagnostics, drawing
-from fusion_pipeline.fusion.diagnostics import common_support, poor_support
+from fusion_pipeline.fusion import drawing, support
+from fusion_pipeline.fusion.support import common_support, poor_support
 from fusion_pipeline.storage.tables import TableRef, write_table
 
 
@@ -69,7 +69,7 @@ def test_a_table_on_disk_in_pieces_gives_what_a_frame_gives(donor, recipient, tm
     write_table(tmp_path / "r.parquet", pa.Table.from_pandas(recipient, preserve_index=False))
     names = ["group", "income", "tenure"]
     whole = common_support(donor, recipient, names, weight="weight")
-    monkeypatch.setattr(diagnostics, "_ROWS", 700)
+    monkeypatch.setattr(support, "_ROWS", 700)
     pieces = common_support(donor, TableRef(tmp_path / "r.parquet"), names, weight="weight")
     pd.testing.assert_frame_equal(whole, pieces)
     assert poor_support(whole) == []
@@ -123,3 +123,20 @@ def test_tables_are_written_side_by_side(donor, recipient, models, tmp_path):
     found.write(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["reach.parquet", "support.parquet", "use.parquet"]
     pd.testing.assert_frame_equal(TableRef(tmp_path / "use.parquet").to_pandas(), found.use)
+
+
+def test_poor_predictors_and_far_recipients_are_warned_of(donor, recipient, models, caplog):
+    with caplog.at_level("WARNING", logger="fusion_pipeline"):
+        fp.diagnose(donor, recipient.head(400), models)
+    assert not caplog.messages
+    away = recipient.head(400).assign(income=lambda f: f["income"] + 3)
+    fp.diagnose(donor, away, models)
+    assert any(m.startswith("predictor income is poorly supported: overlap 0.") for m in caplog.messages)
+    assert not any("predictor group" in m for m in caplog.messages)
+
+
+def test_a_step_whose_recipients_are_far_is_warned_of(recipient, models, monkeypatch, caplog):
+    place = drawing.PoolDraw.place
+    monkeypatch.setattr(drawing.PoolDraw, "place", lambda self, expected: place(self, expected) + 100)
+    fp.diagnose(make_population(50, 1), recipient.head(50), models)
+    assert "step size: 100.0 % of recipients are far from every donor" in caplog.messages

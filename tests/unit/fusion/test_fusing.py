@@ -11,6 +11,7 @@ from fusion_pipeline.fusion import fusing
 from fusion_pipeline.fusion import recipient as recipients
 from fusion_pipeline.fusion.fusing import fuse, implicate_file
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
+from fusion_pipeline.fusion.parts import Parts
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.storage.tables import TableRef, read_table, write_table
@@ -187,20 +188,20 @@ def test_a_killed_run_is_resumed_and_finished_implicates_are_kept(recipient, mod
     part = recipient.head(300)
     fuse(part, models, implicates=4, out=tmp_path / "whole")
     monkeypatch.setattr(fusing, "IMPLICATES_AT_ONCE", 2)
-    encode, calls = fusing.encode, []
+    join = Parts.join
 
-    def killed(table, provenance):
-        calls.append(provenance["implicate"])
+    def killed(self, count, provenance, rows):
         if provenance["implicate"] == 4:
             raise KeyboardInterrupt
-        return encode(table, provenance)
+        join(self, count, provenance, rows)
 
-    monkeypatch.setattr(fusing, "encode", killed)
+    monkeypatch.setattr(Parts, "join", killed)
     with pytest.raises(KeyboardInterrupt):
         fuse(part, models, implicates=4, out=tmp_path / "cut")
-    assert sorted(p.name for p in (tmp_path / "cut").glob("[!.]*")) == ["implicate=01", "implicate=02"]
+    there = ["implicate=01", "implicate=02", "implicate=03"]
+    assert sorted(p.name for p in (tmp_path / "cut").glob("[!.]*")) == there
     written = {m: implicate_file(tmp_path / "cut", m).stat().st_mtime_ns for m in (1, 2)}
-    monkeypatch.setattr(fusing, "encode", encode)
+    monkeypatch.setattr(Parts, "join", join)
     fuse(part, models, implicates=4, out=tmp_path / "cut")
     assert {m: implicate_file(tmp_path / "cut", m).stat().st_mtime_ns for m in (1, 2)} == written
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")

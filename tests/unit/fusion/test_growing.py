@@ -67,6 +67,13 @@ def test_sizes_are_climbed_while_the_loss_falls(splits):
     assert sizes.index(best) in {0, len(sizes) - 2, len(sizes) - 1}
 
 
+def test_a_search_of_the_grid_tries_every_size_on_every_fold(splits):
+    tuning = Tuning.for_donors(1500, (2, 4, 8, 16), 0.2, 0.2, 3, "grid")
+    growth, losses = choose_trees(splits, PARAMETERS, tuning)
+    assert list(losses) == [2, 4, 8, 16]
+    assert len(growth.boosters) == len(splits)
+
+
 def test_many_donors_are_grown_faster_unless_told_otherwise():
     few, many = (Tuning.for_donors(n, (8,), None, 0.25, None) for n in (MANY - 1, MANY))
     assert few.learning_rate < many.learning_rate

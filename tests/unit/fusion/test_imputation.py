@@ -119,7 +119,7 @@ def test_one_answer_only_fills_the_gaps_by_itself():
     [
         ({}, {"columns": ["grop"]}, "column grop: is missing"),
         ({}, {"columns": ["first", "name"]}, "column name: is of type"),
-        ({}, {"copies": 0}, "copies=0"),
+        ({}, {"copies": 0}, "impute, copies: is 0"),
         ({}, {"columns": ["first"]}, "column first: has no other column to be filled from"),
     ],
 )

@@ -133,3 +133,86 @@ def test_a_recipient_needs_no_identifiers_and_keeps_those_that_it_has(table, tmp
     for names in ([], ["hid"]):
         given = table[["level"]].assign(**dict.fromkeys(names, 7))
         assert fp.fuse(given, models, implicates=1).column_names == ["implicate", *names, "rate"]
+
+
+@pytest.fixture(scope="module")
+def counted() -> pd.DataFrame:
+    """Categories that are numbers and truth values, integers that float64 does not hold, and float32 amounts."""
+    random = np.random.default_rng(9)
+    level, x = random.integers(0, 3, 300), random.normal(size=300)
+    return pd.DataFrame(
+        {
+            "x": x,
+            "stars": pd.Categorical.from_codes(level, [1, 2, 5], ordered=True),
+            "code": pd.Categorical.from_codes(random.integers(0, 2, 300), [30, -4]),
+            "rate": pd.Categorical.from_codes(level, [0.5, 1.5, 2.0]),
+            "serial": 2**53 + 2 * random.integers(0, 10**6, 300) + 1,
+            "largest": random.integers(2**63, 2**64, 300, dtype="uint64"),
+        }
+    )
+
+
+KEPT = ["stars", "code", "rate", "serial", "largest"]
+
+
+def test_levels_keep_their_type_and_order_in_fused_tables_and_files(counted, tmp_path):
+    x = ["x", "stars"]
+    models = train(counted, y=KEPT[1:], x=x, out=tmp_path / "m", **QUICK)
+    again = train(counted, y=["stars"], x=["x", "code"], out=tmp_path / "again", **QUICK)
+    drawn = fp.fuse(counted[x], models, implicates=2, out=tmp_path / "fused", retain=["stars"])
+    for frame in (
+        fp.read_fused(drawn, to="pandas"),
+        fp.fuse(counted[x], models, implicates=2, retain=["stars"]).to_pandas(),
+    ):
+        for name in KEPT:
+            assert frame[name].dtype == counted[name].dtype, name
+            assert set(frame[name]) <= set(counted[name]), name
+    stars = fp.fuse(counted[["x", "code"]], again, implicates=1).to_pandas()["stars"]
+    assert stars.dtype == counted["stars"].dtype
+    assert again.variables["stars"].level_type == "int64"
+
+
+def test_a_level_written_alike_is_the_same_level_whatever_its_type(counted, tmp_path):
+    models = train(counted, y=["serial"], x=["stars", "x"], out=tmp_path / "m", **QUICK)
+    recipient = counted[["stars", "x"]]
+    as_text = recipient.assign(stars=recipient["stars"].astype(str).astype("category"))
+    assert fp.fuse(as_text, models, implicates=1).equals(fp.fuse(recipient, models, implicates=1))
+
+
+def test_integers_beyond_float64_are_the_donors_own_in_imputed_tables_too(counted):
+    gap = np.arange(300) % 4 == 0
+    for name in KEPT:
+        given = pd.DataFrame({"x": counted["x"], name: counted[name]})
+        if name in ("serial", "largest"):
+            given[name] = given[name].astype({"serial": "Int64", "largest": "UInt64"}[name])
+        before = given[name].copy()
+        given.loc[gap, name] = None
+        whole = fp.impute(given, **QUICK | {"bootstraps": 0}).to_pandas()[name]
+        assert whole.dtype == counted[name].dtype, name
+        assert (whole[~gap] == before[~gap]).all(), name
+        assert set(whole[gap]) <= set(before[~gap]), name
+
+
+def test_a_constant_is_fused_as_it_is_with_a_warning(counted, tmp_path, caplog):
+    only = pd.Categorical(["b"] * 300, ["a", "b"])
+    donor = counted.assign(same=7, kind=only, big=2**53 + 1, half=np.float32(0.5))
+    plan = fp.FusionPlan(
+        (
+            fp.FusionStep(("same",), ("x",)),
+            fp.FusionStep(("kind",), ("x", "same"), universe="x > 0", outside="a"),
+            fp.FusionStep(("serial", "big"), ("x", "kind")),
+            fp.FusionStep(("half",), ("x",), universe="x > 0"),
+        ),
+        rules=("half <= 0.25 if x > 1",),
+    )
+    models = train(donor, plan, out=tmp_path / "m", **QUICK)
+    assert "same is the same for all 300 donors of its step, and fused as it is" in caplog.text
+    drawn = fp.fuse(donor[["x"]], models, implicates=1).to_pandas()
+    inside = donor["x"] > 0
+    assert (drawn["same"] == 7).all() and drawn["same"].dtype == donor["same"].dtype
+    assert (drawn["kind"] == np.where(inside, "b", "a")).all()
+    assert (drawn["big"] == 2**53 + 1).all()
+    assert (drawn["half"] == np.where(donor["x"] > 1, 0.25, np.where(inside, 0.5, 0))).all()
+    found = fp.prepare(donor, y=["same", "rate"], x=["x", "stars"], weight=None)
+    again = train(donor, found, out=tmp_path / "again", **QUICK)
+    assert (fp.fuse(donor[["x", "stars"]], again, implicates=1).to_pandas()["same"] == 7).all()

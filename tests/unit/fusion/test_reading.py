@@ -59,7 +59,7 @@ def test_a_duckdb_relation_outlives_the_call_and_gives_the_same_numbers(folder, 
         ({"implicates": [3, 13]}, r"implicate=13/part-0.parquet: is not there \(12 implicates are: 1, 2"),
         ({"columns": ["siez"]}, r"column siez: is not there \(it has year, hid, size"),
         ({"keys": {"pid": [1]}}, "column pid: is not there"),
-        ({"implicates": []}, "holds no implicates"),
+        ({"implicates": []}, r"read_fused, implicates: is \[\]"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_is(folder, arguments, message):
@@ -70,3 +70,12 @@ def test_what_is_not_there_is_named_with_what_is(folder, arguments, message):
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(StorageError, match="holds no implicates"):
         fp.read_fused(tmp_path)
+
+
+def test_implicates_of_two_fusions_are_not_read_as_one(models, recipient, tmp_path):
+    fp.fuse(recipient.head(20), models, implicates=3, out=tmp_path)
+    fp.fuse(recipient.head(20), models, implicates=[2], out=tmp_path, seed=2)
+    message = r"implicate=02/part-0.parquet: differs from .*implicate=01/.*implicate=03/.* in seed"
+    with pytest.raises(StorageError, match=message):
+        fp.read_fused(tmp_path)
+    assert fp.read_fused(tmp_path, implicates=[1, 3]).num_rows == 40

@@ -72,9 +72,12 @@ def test_constant_predictors_are_dropped_by_name(survey, caplog):
     assert "constant predictors dropped: flat" in caplog.text
 
 
-def test_constant_and_incomplete_fusion_variables_are_errors(survey):
-    with pytest.raises(TrainingError, match="column flat: is constant"):
-        prepare(survey, ["flat"], ["income"], "weight")
+def test_a_constant_fusion_variable_keeps_one_predictor_and_is_warned_of(survey, caplog):
+    assert prepare(survey, ["flat"], ["income"], "weight").steps[0].predictors == ("income",)
+    assert "flat is constant: it needs no predictors to be fused" in caplog.text
+
+
+def test_incomplete_fusion_variables_are_errors(survey):
     with pytest.raises(TrainingError, match="column gaps: is missing for"):
         prepare(survey, ["gaps"], ["income"], "weight")
 

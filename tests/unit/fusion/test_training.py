@@ -128,6 +128,19 @@ def test_solo_classes_need_no_pools_and_blocks_have_ten_donors_and_who_equals_th
     assert len(models.pools(0).centres) == 300
 
 
+def test_how_many_donors_a_blocks_pools_have_is_said_and_kept(donor, tmp_path):
+    models = train(
+        small(donor),
+        y=[["share_1", "share_2"]],
+        x=["income"],
+        out=tmp_path / "m",
+        block_neighbours=4,
+        **QUICK,
+    )
+    assert models.pools(0).sizes.min() == 4 and np.median(models.pools(0).sizes) < 10
+    assert models.manifest["settings"]["block_neighbours"] == 4
+
+
 def test_pools_of_a_zero_inflated_variable_hold_only_donors_that_have_it(models):
     values = models.donors["fuel"].to_numpy()[models.pools(1).donors]
     assert values.min() > 0
@@ -165,10 +178,9 @@ def test_local_outliers_are_not_used_as_donors(donor, tmp_path):
         ),
         ({"weight": lambda f: f.weight * 0}, {}, r"weight weight: is zero or infinite for all 300"),
         ({"group": lambda f: f.group.astype(str)}, {}, r"column group: is of type (large_)?string.*category"),
-        ({"size": lambda f: 7}, {}, r"column size: has one and the same value for all 300"),
         ({}, {"x": ["gruop"]}, r"column gruop: is missing"),
         ({}, {"quantiles": (0.5,)}, r"quantiles: are \(0.5,\)"),
-        ({}, {"folds": 1}, r"folds=1"),
+        ({}, {"folds": 1}, r"train, folds: is 1"),
         ({}, {"folds": 200}, r"step size: has 300 donors; at least 400 are needed"),
         ({}, {"groups": "tenure"}, r"has 2 groups of donors for 3 folds"),
     ],

@@ -145,6 +145,13 @@ def test_planning_regions_of_connecticut_stand_for_its_counties(tmp_path, concor
     assert "unknown" not in " ".join(result.notes.values())
 
 
+def test_a_dataset_of_tracts_in_planning_regions_has_no_value_in_connecticut(tmp_path, concordances):
+    text = "unit,X\n09110000100,4\n10001000100,1\n10003000100,2\n"
+    result, frame = summarized(tmp_path, dataset("tract"), concordances, t_2015=text)
+    assert of(frame, "puma10") == [None, 1, 2]
+    assert any("units unknown to the concordance: 1" in note for note in result.notes.values())
+
+
 def test_puerto_rico_is_left_out_and_counted(tmp_path, concordances):
     text = "unit,X\n10001000100,1\n72001000100,3\n"
     result, _ = summarized(tmp_path, dataset("tract"), concordances, t_2015=text)

@@ -44,5 +44,12 @@ def test_messages_of_ingestion_that_are_explained_are_those_it_gives() -> None:
     assert [message for message in explained if f'"{message}"' not in given] == []
 
 
+def test_tests_that_show_what_is_decided_about_places_exist() -> None:
+    named = re.findall(r"`(\S+\.py)::(test_\w+)`", words("docs/geography.md"))
+    assert len(named) > 25
+    folder = ROOT / "tests" / "unit" / "geography"
+    assert [name for file, name in named if f"def {name}(" not in (folder / file).read_text()] == []
+
+
 def test_the_readme_counts_the_pairs_of_the_registry() -> None:
     assert f"{len(load_registry().pairs)} fusion pairs" in words("README.md")

@@ -395,3 +395,16 @@ def test_implicates_of_two_model_sets_are_refused(tmp_path):
     write_table(root / "implicate=02" / "part-0.parquet", other)
     with pytest.raises(AnalysisError, match="level 'sometimes'"):
         analyze(root, static, estimates=["proportion(insec)"])
+
+
+def test_a_household_in_two_parts_counts_in_each_with_its_weight_there():
+    fused = pa.table({"implicate": [1, 1, 2, 2], "hid": [7, 8, 7, 8], "use": [1.0, 3.0, 1.0, 3.0]})
+    parts = pa.table({"hid": [7, 7, 8], "tract": ["a", "b", "b"], "weight": [3.0, 1.0, 1.0]})
+    found = analyze(fused, parts, estimates=["mean(use)"], by=["tract"], parts="tract")
+    assert found["estimate"].tolist() == [1.0, 2.0]
+    with pytest.raises(AnalysisError, match=r"more than one row with .* tells its rows apart with `parts`"):
+        analyze(fused, parts, estimates=["mean(use)"], by=["tract"])
+    with pytest.raises(AnalysisError, match="parts county: is neither"):
+        analyze(fused, parts, estimates=["mean(use)"], parts="county")
+    with pytest.raises(AnalysisError, match="more than one row with"):
+        analyze(fused, pa.concat_tables([parts, parts]), estimates=["mean(use)"], parts="tract")

@@ -382,6 +382,72 @@ def test_a_group_of_one_household_has_an_estimate_and_no_margin(world):
     assert (found["n"] == 1).all()
 
 
+@pytest.mark.parametrize("replicates", [[], REPLICATES])
+def test_a_household_alone_in_its_group_leaves_the_other_group_as_it_is(world, replicates):
+    fused, static = world
+    options = {"estimates": ["mean(income)", "proportion(tenure)"], "replicate_weights": replicates}
+    both = analyze(fused, static, by=["hid = 7"], **options).table
+    rest = analyze(fused, static, where="hid <> 7", **options).table
+    alone = both[both["hid = 7"].astype(str).str.lower() == "true"]
+    assert len(alone) == 3
+    assert alone["estimate"].notna().all()
+    assert alone["margin"].isna().all()
+    others = both.drop(alone.index)
+    np.testing.assert_allclose(others["margin"].to_numpy(float), rest["margin"].to_numpy(float))
+
+
+def test_a_share_of_one_household_has_a_margin_where_the_rule_asks_for_no_degrees_of_freedom(world):
+    found = analyze(*world, estimates=["proportion(tenure)"], where="hid = 7", rule="rubin").table
+    assert (found["margin"] > 0).all()
+
+
+@pytest.mark.parametrize("replicates", [[], REPLICATES])
+def test_regression_on_what_does_not_vary_is_not_defined_and_says_so(world, replicates):
+    options = {"derive": {"one": "age * 0 + 1"}, "replicate_weights": replicates}
+    found = analyze(*world, estimates=["mean(age)", "linear(income ~ age + one)"], **options)
+    assert found.table["estimand"].tolist() == ["mean(age)"]
+    assert found.notes == ("linear(income ~ age + one) is not defined in any group.",)
+    with pytest.raises(AnalysisError, match="the same everywhere"):
+        analyze(*world, estimates=["linear(income ~ age + one)"], **options)
+
+
+def test_a_variable_missing_in_an_implicate_is_pooled_over_the_others(world):
+    fused, static = world
+    income = np.where(np.array(fused["implicate"]) == 2, np.nan, np.array(fused["income"]))
+    found = analyze(_with(fused, "income", income), static, estimates=["mean(income)", "mean(rooms)"]).table
+    assert found["M"].tolist() == [2, 3]
+    means = [np.average(f["income"], weights=f["weight"]) for f in _records(world)]
+    assert found["estimate"][0] == pytest.approx(np.mean([means[0], means[2]]))
+
+
+def test_missing_values_leave_every_estimand_that_needs_them_and_no_other(world):
+    fused, static = world
+    income = np.array(fused["income"])
+    income[::4] = np.nan
+    fused = _with(fused, "income", income)
+    texts = [
+        "mean(income)",
+        "ratio(income, rooms)",
+        "correlation(income, rooms)",
+        "linear(rooms ~ income)",
+        "gini(income)",
+    ]
+    found = analyze(fused, static, estimates=[*texts, "mean(rooms)"]).table.groupby("estimand")["n"].first()
+    known = (
+        analyze(fused, static, estimates=texts, where="income > -1").table.groupby("estimand")["n"].first()
+    )
+    assert (found[texts] == 45).all()
+    assert (found[texts] == known[texts]).all()
+    assert found["mean(rooms)"] == 60
+
+
+def test_a_record_without_the_number_of_its_implicate_is_refused(world):
+    fused, static = world
+    numbers = [None, *fused["implicate"].to_pylist()[1:]]
+    with pytest.raises(AnalysisError, match="records without a number"):
+        analyze(_with(fused, "implicate", numbers), static, estimates=["mean(age)"])
+
+
 def test_a_group_in_one_implicate_only_has_no_margin_and_a_note(world):
     fused, static = world
     tenure = np.array(["own"] * len(fused), dtype=object)

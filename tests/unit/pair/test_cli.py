@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from io import StringIO
 
 import dagster as dg
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+import fusion_pipeline as fp
 from fusion_pipeline import estimating, running
 from fusion_pipeline.cli import main
 from fusion_pipeline.cli.root import console
@@ -57,7 +59,7 @@ def fused(tmp_path) -> Layout:
 def test_help_lists_every_command(run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("run", "analyze", "inspect", "simulate", "fetch"):
+    for name in ("run", "analyze", "downscale", "inspect", "simulate", "fetch"):
         assert f"\n  {name} " in result.output
 
 
@@ -183,9 +185,36 @@ def test_analyze_takes_conditions_derived_variables_and_totals(run, fused) -> No
 def test_analyze_formats_and_totals_are_those_of_the_library() -> None:
     from fusion_pipeline.cli import analyze
     from fusion_pipeline.inference import cells, output
+    from fusion_pipeline.mapping import writing
 
     module = sys.modules[analyze.callback.__module__]
     assert (module.FORMATS, module.TOTALS) == (output.FORMATS, cells.TOTALS)
+    assert module.MAPS == writing.FORMATS
+
+
+def test_analyze_draws_a_map_by_state_of_what_it_estimates(run, fused, tmp_path) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", "--map", str(tmp_path / "map.html"))
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "map.html").read_text()
+    assert f"{PAIR}, simulated data, 2 implicates" in page
+    assert '["Delaware", "21", "' in page
+    # The unit is the codebook's.
+    assert '"unit": "thousand Btu"' in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--map", "map.pdf"), "ends in none of .png, .html"),
+        (("--map", "map.png", "-b", "tenure"), "Analyze by state, or by state and PUMA"),
+        (("--map", "map.png", "-b", "puma10"), "which is unique within its state only"),
+        (("--map", "map.png", "-e", "sum(btuel)"), "a map shows one estimate"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_is_refused_before_anything_is_computed(run, arguments, message) -> None:
+    result = run("analyze", PAIR, "-e", "mean(btuel)", *arguments)
+    assert result.exit_code > 0
+    assert message in " ".join(result.output.replace("│", " ").split())
 
 
 def test_analyze_before_the_pair_is_made_says_how_to_make_it(run) -> None:
@@ -297,3 +326,61 @@ def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:
     assert len(line) > 80
     assert line.endswith("28.0 s")
     assert any(line.endswith(f"{PAIR}.html") for line in lines)
+
+
+SMALL = (
+    "tract,state,puma10,variable,level,count\n"
+    "001,10,00101,who,1,30\n001,10,00101,who,2,10\n002,10,00101,who,1,10\n002,10,00101,who,2,110\n"
+)
+"""Tracts of the PUMA that has both households, a quarter of the weight in the first."""
+
+
+def test_downscale_prints_estimates_by_small_area_and_keeps_the_shares(run, fused, tmp_path) -> None:
+    (tmp_path / "tables.csv").write_text(SMALL)
+    request = ["downscale", PAIR, "-t", str(tmp_path / "tables.csv"), "-b", "tract", "-d", "who = hid"]
+    result = run(*request, "-e", "sum(btuel)", "--shares", str(tmp_path / "shares"))
+    assert result.exit_code == 0, result.output
+    assert "2 areas of 1 PUMAs; 1 PUMAs converged" in result.output
+    lines = [line for line in result.output.splitlines() if "sum(btuel)" in line]
+    assert [line.split()[:4] for line in lines] == [
+        ["10", "00101", "001", "sum(btuel)"],
+        ["10", "00101", "002", "sum(btuel)"],
+    ]
+    assert "with shares taken as given" in result.output
+    shares = fp.Downscaled.read(tmp_path / "shares")
+    assert shares.shares.to_pandas().groupby("hid")["weight"].sum().to_dict() == pytest.approx(
+        {1: 1.0, 2: 3.0}
+    )
+
+
+def test_downscale_writes_estimates_whose_sum_is_the_pumas(run, fused, tmp_path) -> None:
+    codes = dict.fromkeys(["tract", "state", "puma10", "level"], "str")
+    pd.read_csv(StringIO(SMALL), dtype=codes).to_parquet(tmp_path / "tables.parquet")
+    request = ["downscale", PAIR, "-t", str(tmp_path / "tables.parquet"), "-b", "tract", "-d", "who = hid"]
+    result = run(*request, "-e", "sum(btuel)", "--out", str(tmp_path / "tracts.csv"))
+    assert result.exit_code == 0, result.output
+    written = pd.read_csv(tmp_path / "tracts.csv", dtype={"tract": "str", "puma10": "str"})
+    assert written["tract"].tolist() == ["001", "002"]
+    assert written["estimate"].sum() == pytest.approx(1 * 15 + 3 * 23)
+
+
+@pytest.mark.parametrize(
+    ("text", "derive", "message"),
+    [
+        ("tract,variable,level,count\n001,who,1,30\n", "who = hid", "column state: is not there"),
+        (SMALL.replace("30", "many"), "who = hid", "tract 001, who = 1: has the count nan"),
+        (SMALL, "who = hids", "derived variable who = hids"),
+        (SMALL, "other = hid", "variable who: is no column of the households"),
+    ],
+)
+def test_downscale_names_what_is_wrong_with_its_tables(run, fused, tmp_path, text, derive, message) -> None:
+    (tmp_path / "tables.csv").write_text(text)
+    result = run("downscale", PAIR, "-t", str(tmp_path / "tables.csv"), "-b", "tract", "-d", derive)
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_downscale_needs_a_file_of_tables(run, fused, tmp_path) -> None:
+    result = run("downscale", PAIR, "-t", str(tmp_path / "none.csv"), "-b", "tract", "-e", "mean(btuel)")
+    assert result.exit_code == 1
+    assert "is no .csv or .parquet file" in result.output

@@ -96,6 +96,20 @@ def test_price_series_meet_the_worlds_prices_in_2015(mirror: Path, places: Place
     assert prices.loc[prices["MSN"] == "PQRCD", "2010"].notna().all()
 
 
+def test_published_use_of_states_is_that_of_their_true_households(mirror: Path, places: Places) -> None:
+    use = pd.read_csv(mirror / "spatial" / "use_all_btu.csv")
+    assert list(use.columns[:4]) == ["Data_Status", "State", "MSN", "1960"]
+    assert len(use) == 52 * 4
+    electricity = use[use["MSN"] == "ESRCB"].set_index("State")["2015"]
+    assert electricity["US"] == pytest.approx(electricity.drop("US").sum(), rel=1e-4)
+    truth = pd.read_parquet(mirror / "truth" / "acs_2015.parquet", columns=["mean_btuel"])
+    assert electricity["US"] == pytest.approx(
+        truth["mean_btuel"].mean() * places.households.sum() / 1e6, rel=0.1
+    )
+    oil = use[use["MSN"] == "DFRCB"].set_index("State")["2015"]
+    assert oil["ME"] / electricity["ME"] > 10 * oil["FL"] / electricity["FL"]
+
+
 @pytest.fixture(scope="module")
 def pieces(mirror: Path) -> pd.DataFrame:
     """The concordance of the simulated world's PUMAs of 2010."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -82,3 +83,17 @@ def test_missing_file_and_missing_column_are_named(tmp_path: Path) -> None:
     write_table(tmp_path / "t", table([0], [1]))
     with pytest.raises(StorageError, match=r"column income.*is not in the table"):
         read_table(tmp_path / "t", ["income"])
+
+
+@pytest.mark.parametrize("levels", [[1, 2, 30], [0.5, 2.0], [False, True], ["b", "a"]])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_levels_of_any_type_and_their_order_come_back(tmp_path, levels, ordered):
+    values = pd.Categorical([levels[-1], None, levels[0]], categories=levels, ordered=ordered)
+    write_table(tmp_path / "t.parquet", pa.table({"v": pa.array(values)}))
+    handle = TableRef(tmp_path / "t.parquet")
+    for frame in (handle.to_pandas(), next(handle.batches(3)).to_pandas()):
+        assert frame["v"].tolist()[::2] == [levels[-1], levels[0]]
+        assert frame["v"].isna().tolist() == [False, True, False]
+        assert frame["v"].cat.categories.tolist() == levels
+        assert frame["v"].cat.ordered == ordered
+    assert handle.levels("v") == [str(level) for level in levels]

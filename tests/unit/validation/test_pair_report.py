@@ -5,7 +5,7 @@ import pytest
 
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import LEFT_OUT, TableRef, write_table
-from fusion_pipeline.validation.pair_report import left_out_section
+from fusion_pipeline.validation.pair_report import estimate_by, left_out_section
 
 PAIR = "RECS_2015__ACS_2013"
 
@@ -54,3 +54,12 @@ def test_the_report_says_so_if_nothing_is_left_out(section) -> None:
     found = section({}, {}, [*dict.fromkeys(asked_for())])
     assert found.table is None
     assert found.text.startswith("Nothing")
+
+
+@pytest.mark.parametrize(
+    ("states", "area"), [(["06", "10"], "division"), (["10", "11"], "state"), (["10", "10"], "puma10")]
+)
+def test_estimates_are_by_the_widest_area_that_differs(states, area, tmp_path) -> None:
+    """PUMA codes are unique in a state only."""
+    write_table(tmp_path / "households.parquet", pa.table({"state": states, "puma10": ["00100", "00100"]}))
+    assert estimate_by(TableRef(tmp_path / "households.parquet")) == area
