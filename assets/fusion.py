@@ -140,27 +140,40 @@ def fusion_harmonized(
     key=["fusion", "located"],
     partitions_def=PAIRS,
     kinds={"parquet"},
-    code_version=puma_imputation.VERSION,
+    code_version=f"{puma_imputation.VERSION}.{preparation.VERSION}.{spatial.VERSION}",
     ins={
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
         "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
         "recipient_raw": _recipient("raw"),
+        "donors": _donors("households"),
+        "pools": _pools("households"),
+        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
+        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
     },
     group_name="fusion",
     owners=["team:fusion"],
 )
-@reusable(recipes.of_pair("locations"), seeded=True)
+@reusable(recipes.located, seeded=True)
 def fusion_located(
     context: dg.AssetExecutionContext,
     compute: Compute,
     harmonized: PairTables,
     concordance: TableRef,
     recipient_raw: TableRef,
+    donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
 ) -> dg.MaterializeResult[Artefact]:
-    """Donors with an imputed PUMA inside their disclosed location; recipients with the same location columns."""
-    pair = REGISTRY.pair(context.partition_key)
+    """Donors with imputed PUMAs inside their disclosed location; recipients with the same location columns."""
+    pair, donors = REGISTRY.pair(context.partition_key), donors | pools
     donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
     states = sorted({state for file in from_table(recipient_raw.read()) for state in file.states})
+    fused = preparation.fusion_variables(
+        donors, donor.select(["survey", "hid"]), preparation.drawn_variables(pair), pair.prices
+    )
+    windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
+    known = spatial.place_predictors(summaries.read(), datasets, windows, REGISTRY.year(pair.recipient))
     located = puma_imputation.impute_puma(
         donor,
         recipient,
@@ -169,12 +182,14 @@ def fusion_located(
         predictors=[name for name in donor.column_names if "__" in name],
         seed=compute.seed,
         covered_states=states,
+        draws=pair.location_draws or puma_imputation.draws_for(donor.num_rows),
+        evidence=puma_imputation.Evidence(fused.table, known.table),
     )
     recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=compute.seed)
     return publish(
         context,
-        {"donor": located.table, "recipient": recipient},
-        inputs=[harmonized, concordance, recipient_raw],
+        {"donor": located.table, "recipient": recipient, "draws": located.draws},
+        inputs=[harmonized, concordance, recipient_raw, *donors.values(), summaries, *datasets.values()],
         metadata={"PUMA imputation": dg.MetadataValue.json(located.report)},
     )
 
@@ -208,20 +223,22 @@ def fusion_prepared(
     acs, windows = summaries.read(), {name: entry.window for name, entry in REGISTRY.spatial.items()}
     years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
     of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
-    donor = spatial.attach_by_survey(
-        located.donor.read(), {key: of_year[years[key]].table for key in pair.donors}
-    )
+    of_survey = {key: of_year[years[key]].table for key in pair.donors}
+    donor = spatial.attach_by_survey(located.donor.read(), of_survey)
     recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
     kept, dropped = spatial.usable_predictors(donor, recipient)
     names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
-    variables = [name for name in pair.variables if name not in {p.expenditure for p in pair.prices}]
-    fused = preparation.fusion_variables(donors, donor.select(["survey", "hid"]), variables, pair.prices)
+    fused = preparation.fusion_variables(
+        donors, donor.select(["survey", "hid"]), preparation.drawn_variables(pair), pair.prices
+    )
     training_table = donor.select(["survey", "hid", "weight", *names])
     for name in fused.table.column_names:
         training_table = training_table.append_column(name, fused.table[name])
+    assert located.draws is not None
+    draws = spatial.attach_by_survey(located.draws.read(), of_survey).select(["survey", "hid", "draw", *kept])
     return publish(
         context,
-        {"donor": training_table, "recipient": recipient.select(["year", "hid", *names])},
+        {"donor": training_table, "recipient": recipient.select(["year", "hid", *names]), "draws": draws},
         inputs=[located, summaries, *datasets.values(), *donors.values()],
         metadata={
             "predictors": len(names),
@@ -250,7 +267,7 @@ def fusion_plan(
 ) -> dg.MaterializeResult:
     """Fusion order, blocks, and the predictors of every step that survive the screen."""
     pair = REGISTRY.pair(context.partition_key)
-    donor = prepared.donor.read()
+    donor = preparation.training_table(prepared)
     there = set(donor.column_names)
     steps = [[v for v in ([s] if isinstance(s, str) else s.block) if v in there] for s in pair.fuse]
     plan = screening.prepare(
@@ -302,9 +319,12 @@ def fusion_models(
 ) -> dg.MaterializeResult:
     """The fitted model set: every conditional expectation, and the donor pools."""
     pair = context.partition_key
+    table = preparation.training_table(prepared)
     models = training.train(
-        prepared.donor.read(),
+        table,
         store.plan(pair),
+        groups=preparation.HOUSEHOLD,
+        neighbours=preparation.NEIGHBOURS * (table.num_rows // prepared.donor.num_rows),
         out=store.layout.model_set(pair),
         seed=compute.seed,
         threads=compute.threads,

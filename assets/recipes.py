@@ -59,6 +59,11 @@ def dataset(name: str) -> dict[str, Any]:
     return {"dataset": _digest_of(entry), "places": {name: sha256(GEOGRAPHY / name) for name in UNITS}}
 
 
+def located(pair: str) -> dict[str, Any]:
+    """Name how many PUMAs donors draw, and what tells of them: locations, fusion variables, vintages of datasets."""
+    return {**of_pair("location_draws")(pair), **prepared(pair), **libraries(pair)}
+
+
 def prepared(pair: str) -> dict[str, Any]:
     """Name what a pair's tables are made of, and which vintages of spatial datasets its years take."""
     entry = REGISTRY.pair(pair)
@@ -115,7 +120,7 @@ def proxies(pair: str) -> dict[str, Any]:
     windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
     year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
     chosen = {"proxies": _digest(load_proxies()), "windows": windows, "year": year}
-    return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
+    return {**chosen, **libraries(pair), **of_pair("locations", "location_draws")(pair)}
 
 
 def validated(pair: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The training and prediction tables of a fusion pair, and what of its plan the data can carry.
 
 Belongs here: joining fusion variables and spatial predictors to the harmonized tables, deriving prices,
-turning price steps into plan steps. Does not belong here: choosing predictors and order
-(`fusion/screening.py`).
+turning price steps into plan steps, several draws of a donor's place. Does not belong here: choosing predictors
+and order (`fusion/screening.py`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.donors import price as price_of
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.keys import row_positions
+from fusion_pipeline.registry import FusionPair
+from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "2"
+VERSION = "3"
 KEYS = ("survey", "hid", "weight")
+HOUSEHOLD = "household"
+"""Column of the training table: number of the donor household, whose rows belong together."""
+NEIGHBOURS = 100
+"""Largest donor pool, in households: `train`'s default, for one draw of their places."""
 _log = logging.getLogger(__name__)
 
 
@@ -139,6 +145,38 @@ def absent_predictors(
     for name, consequence in absent.items():
         _log.info("predictor %s is not in this pair's tables: %s", name, consequence)
     return absent
+
+
+def drawn_variables(pair: FusionPair) -> list[str]:
+    """Name the fusion variables of a pair that are drawn: all but expenditures, which are prices times quantities."""
+    return [name for name in pair.variables if name not in {price.expenditure for price in pair.prices}]
+
+
+def training_table(prepared: PairTables) -> pa.Table:
+    """Put the draws of the donors' places below each other.
+
+    Returns
+    -------
+    Table with a row for each donor household and draw of its PUMA, the first draws first; `household` numbers the
+    households, and the weight of each is divided among its rows. Copies differ in spatial predictors alone, and must
+    not be split over folds.
+    """
+    donor = prepared.donor.read()
+    numbers = np.arange(donor.num_rows, dtype=np.int64)
+    others = None if prepared.draws is None else prepared.draws.read()
+    if others is None or not others.num_rows:
+        return donor.append_column(HOUSEHOLD, pa.array(numbers))
+    of_draw = row_positions(donor, others, ["survey", "hid"])
+    rows = np.concatenate([numbers, of_draw])
+    stacked = donor.take(pa.array(rows))
+    for name in others.column_names:
+        if name in donor.column_names and name not in ("survey", "hid"):
+            values = pa.concat_arrays([donor[name].combine_chunks(), others[name].combine_chunks()])
+            stacked = stacked.set_column(stacked.column_names.index(name), name, values)
+    copies = len(rows) / donor.num_rows
+    weight = pa.array(stacked["weight"].to_numpy().astype(np.float64) / copies)
+    stacked = stacked.set_column(stacked.column_names.index("weight"), "weight", weight)
+    return stacked.append_column(HOUSEHOLD, pa.array(rows)).combine_chunks()
 
 
 def _rows(pooled: pa.Table, keys: pa.Table) -> np.ndarray:

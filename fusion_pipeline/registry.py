@@ -98,6 +98,9 @@ class FusionPair(Model):
     harmony_set: Literal["current", "paper"] = "current"
     locations: tuple[Key, ...]
     """Disclosed location columns of the donor, as the concordance names them."""
+    location_draws: int | None = Field(default=None, ge=1, le=20)
+    """PUMAs drawn for each donor household, all of which are trained on; unset: by the number of donors
+    (`geography/puma_imputation.py`, `draws_for`)."""
     forced: tuple[Key, ...] = ()
     """Harmonized predictors that the screen always keeps."""
     order: Literal["given", "greedy"] = "greedy"

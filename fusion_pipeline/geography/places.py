@@ -87,6 +87,11 @@ class Places:
         """Position of each row's PUMA in `ids`."""
         return find_pumas(self.ids, self.column, table, where)
 
+    def combinations(self, donor: pa.Table) -> Array:
+        """(donors, locations) positions of what a donor discloses in the concordance's levels; -1: not disclosed."""
+        codes = [self.location_codes(donor, name) for name in self.levels]
+        return np.stack(codes, axis=1) if codes else np.empty((donor.num_rows, 0), dtype=np.int64)
+
     def location_codes(self, donor: pa.Table, name: str) -> Array:
         """Positions of a donor's locations in the concordance's levels; -1: not disclosed."""
         if name not in donor.column_names:

@@ -1,12 +1,11 @@
 """PUMA imputation: in which PUMA does a donor household live, given the location its survey discloses?
 
-Belongs here: candidate PUMAs and households of a disclosed location, the draw, and the locations of
-recipients. Does not belong here: distances (`gower.py`), the concordance itself (`concordance.py`).
+Belongs here: the draws, and the locations of recipients. Does not belong here: candidates and their probabilities
+(`candidates.py`), what fusion variables tell of place (`area_effects.py`), the concordance (`concordance.py`).
 
-Method: Ummel et al. 2024, "Spatial predictors": a donor takes the PUMA of an ACS household within the same
-disclosed location, drawn with probability proportional to similarity by Gower's distance. Unlike the
-reference, all ACS households of the location are candidates, not at most 1,000 drawn without weights, and
-draws are seeded.
+The reference (Ummel et al. 2024, "Spatial predictors") draws the PUMA of one ACS household by Gower's distance. Here a
+donor's PUMA is drawn with its probability given disclosed location, predictors and fusion variables, and several times:
+`docs/geography.md` says why, and what each of these is worth.
 """
 
 from __future__ import annotations
@@ -17,33 +16,61 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from fusion_pipeline.errors import GeographyError
-from fusion_pipeline.geography.gower import draw_similar, profiles
+from fusion_pipeline.geography.area_effects import AreaEffects, components, fit_area_effects
+from fusion_pipeline.geography.candidates import Candidates, find_candidates
+from fusion_pipeline.geography.concordance import find_pumas
+from fusion_pipeline.geography.evidence import signals
 from fusion_pipeline.geography.places import Places, by_household, draw_by_weight, set_column
+from fusion_pipeline.geography.predictors import MARK
 from fusion_pipeline.geography.pumas import PUMAS
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import categorical
 
-VERSION = "1"
-# Donors x candidates of one location up to which every candidate is compared. The largest RECS division on
-# the whole ACS has about 2.5e8, some seconds; beyond this bound candidates are subsampled by weight.
-MAX_PAIRS = 2_000_000_000
+VERSION = "2"
+DRAWS = 5
+"""Most PUMAs drawn for a household unless more are asked for: ten are no better (`docs/geography.md`)."""
+ROWS = 40_000
+"""Of a training table, from which more draws are not worth their time: many donors average over places too."""
 Array = np.ndarray
 _log = logging.getLogger(__name__)
+
+
+def draws_for(donors: int) -> int:
+    """How many PUMAs to draw for each of so many donor households."""
+    return max(1, min(DRAWS, ROWS // max(donors, 1)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What tells of a donor's place beyond its predictors.
+
+    Attributes
+    ----------
+    values : fusion variables of the donors, in their order
+    places : what is known of every PUMA, a row each: `state`, its PUMA column, and spatial predictors
+    """
+
+    values: pa.Table
+    places: pa.Table
 
 
 @dataclass(frozen=True)
 class Located:
     """Donors with their imputed PUMA, and what the imputation did.
 
-    `table` is the donor table in its order, with `state` and the PUMA, and with the concordance's levels in these
-    and in the location columns. `report` counts donors, locations, donors drawn from the concordance's weights alone
-    and locations whose candidates were subsampled, and gives the mean distance to the household drawn.
+    `table` is the donor table in its order, with `state` and the PUMA of the first draw, and with the concordance's
+    levels in these and in the location columns. `draws` has the other draws: `survey` if donors have it, `hid`, `draw`
+    from 2, `state` and PUMA. `report` counts donors, locations, and donors placed by housing units alone because the
+    recipient does not cover the PUMA; `candidates` is among how many equally probable PUMAs a donor is placed,
+    exp(entropy), on average, from predictors and from all that is known; `explained` is the share of the residual
+    variance of each fusion variable that place explains.
     """
 
     table: pa.Table
+    draws: pa.Table
     report: dict[str, Any]
 
 
@@ -56,21 +83,23 @@ def impute_puma(
     predictors: Sequence[str],
     seed: int,
     covered_states: Sequence[str] = (),
-    max_pairs: int = MAX_PAIRS,
+    draws: int = 1,
+    evidence: Evidence | None = None,
 ) -> Located:
     """Impute the PUMA of every donor household.
 
     Parameters
     ----------
-    donor : table with `hid`, the location columns and the predictors
+    donor : table with `hid`, `weight`, the location columns and the predictors
         A missing location means that it is not disclosed.
     recipient : table with `hid`, `weight`, `state`, a PUMA of the concordance's definition, and the predictors
     concordance : of `build_concordance`
     locations : columns of the donor and of the concordance
-    predictors : harmonized predictors over which similarity is measured
+    predictors : harmonized predictors
     seed : int
     covered_states : FIPS codes of the states the recipient covers; empty: all of them.
-    max_pairs : donors x candidates of a location above which candidates are subsampled
+    draws : PUMAs drawn for each donor
+    evidence : fusion variables; without them PUMAs are drawn from location and predictors
 
     Returns
     -------
@@ -84,70 +113,102 @@ def impute_puma(
 
     Notes
     -----
-    For each combination of disclosed locations, with W the concordance's weights:
-    share(PUMA) = sum of W in the location / sum of W in the PUMA;
-    P(candidate) proportional to weight(candidate) x share(its PUMA) / Gower distance.
+    P(PUMA) is proportional to P(PUMA | predictors, location), a multinomial logit learned from the recipients in each
+    combination of disclosed locations, times the likelihood of the fusion variables there.
 
-    If only some states are covered, a donor is drawn from candidates with the probability that its location
-    gives to covered PUMAs, sum of W covered / sum of W, and otherwise gets an uncovered PUMA by W: else all
+    If only some states are covered, a donor is in a covered PUMA with the probability that its location gives to these,
+    sum of W covered / sum of W, before its fusion variables are looked at, and else in an uncovered PUMA by W: else all
     households of a division would move into the one state at hand.
 
-    Each location has a random stream of its own and its donors are taken in the order of `hid`, so the order
-    of rows does not matter.
+    Draws of a donor are (u + j / draws) mod 1 for one uniform number u: each has the right distribution, and together
+    they spread over it. Each location has a random stream of its own and its donors are taken in the order of `hid`, so
+    the order of rows does not matter.
     """
     places = Places.read(concordance, locations, covered_states)
-    disclosed = np.empty((donor.num_rows, len(locations)), dtype=np.int64)
-    for j, name in enumerate(locations):
-        disclosed[:, j] = places.location_codes(donor, name)
-    candidates = _Candidates.read(recipient, places)
-    donor_profiles, recipient_profiles = profiles(donor, recipient, predictors)
-    combinations, member = np.unique(disclosed, axis=0, return_inverse=True)
-    order, member = by_household(donor), member.reshape(-1)
-    puma = np.empty(donor.num_rows, dtype=np.int64)
-    distance = np.full(donor.num_rows, np.nan)
-    subsampled = 0
-    for number, combination in enumerate(combinations):
-        rows = order[member[order] == number]
-        within = places.weights_within(combination)
-        label = places.label(combination)
-        generator = stream(seed, "puma", label)
-        uniform = generator.random((len(rows), 2))
-        weight, probability = candidates.weights(within, label)
-        matched = uniform[:, 0] < probability
-        if not matched.all():
-            outside = np.where(places.covered, 0, within) if probability > 0 else within
-            puma[rows[~matched]] = draw_by_weight(outside, uniform[~matched, 1])
-        chosen = np.flatnonzero(weight)
-        if matched.any():
-            weight, limit = weight[chosen], max(1, max_pairs // int(matched.sum()))
-            if len(chosen) > limit:
-                subsampled += 1
-                chosen, weight = chosen[_systematic_sample(weight, limit, generator)], np.ones(limit)
-            drawn = draw_similar(
-                donor_profiles.take(rows[matched]),
-                recipient_profiles.take(candidates.rows[chosen]),
-                weight,
-                uniform[matched, 1],
-            )
-            puma[rows[matched]] = candidates.puma[chosen[drawn.candidate]]
-            distance[rows[matched]] = drawn.distance
-        _log.info(
-            "PUMA imputation: location %d of %d (%s), %d donors, %d candidates",
-            number + 1,
-            len(combinations),
-            label,
-            len(rows),
-            len(chosen),
-        )
-    by_weight = int(np.isnan(distance).sum())
-    report = {
+    disclosed = places.combinations(donor)
+    candidates = find_candidates(donor, disclosed, recipient, places, predictors)
+    effects = None if evidence is None else _learn_effects(candidates, donor, places, evidence)
+    puma, chosen_among = draw_pumas(candidates, seed, draws, effects)
+    report: dict[str, Any] = {
         "donors": donor.num_rows,
-        "locations": len(combinations),
-        "donors_by_concordance_weight": by_weight,
-        "locations_subsampled": subsampled,
-        "mean_distance": None if by_weight == donor.num_rows else round(float(np.nanmean(distance)), 4),
+        "locations": len(candidates.locations),
+        "draws": draws,
+        "donors_by_concordance_weight": int((~places.covered[puma[:, 0]]).sum()),
+        "candidates": {name: round(float(mean), 1) for name, mean in chosen_among.items()},
     }
-    return Located(_with_places(donor, places, disclosed, locations, puma), report)
+    if effects is not None:
+        report["explained"] = {e.signal.name: round(e.explained, 4) for e in effects.effects}
+    table = _with_puma(donor, places, puma[:, 0])
+    for j, name in enumerate(locations):
+        table = set_column(table, name, categorical(disclosed[:, j], places.levels[name]))
+    return Located(table, _other_draws(donor, places, puma), report)
+
+
+def _learn_effects(
+    candidates: Candidates, donor: pa.Table, places: Places, evidence: Evidence
+) -> AreaEffects:
+    """Learn how PUMAs shift the fusion variables of donors. See `fit_area_effects`."""
+    of_place = components(known_of_places(evidence.places, places).to_numpy(), places.by_puma)
+    # Sums are taken in the order of households.
+    order = by_household(donor)
+    found = fit_area_effects(
+        signals(evidence.values.take(pa.array(order))),
+        candidates.features(candidates.profiles.take(order)),
+        candidates.expected(of_place)[order],
+        of_place,
+        donor["weight"].to_numpy().astype(np.float64)[order],
+    )
+    return found.take(np.argsort(order))
+
+
+def known_of_places(table: pa.Table, places: Places) -> pd.DataFrame:
+    """Spatial predictors of a table by PUMA, a row a PUMA of `places`; NaN where the table has it not."""
+    names = [name for name in table.column_names if MARK in name]
+    rows = find_pumas(places.ids, places.column, table, "spatial predictors")
+    known = np.full((len(places.ids), len(names)), np.nan)
+    for j, name in enumerate(names):
+        known[rows, j] = table[name].cast(pa.float64()).to_numpy()
+    return pd.DataFrame(known, columns=names)
+
+
+def draw_pumas(
+    candidates: Candidates, seed: int, draws: int, effects: AreaEffects | None = None
+) -> tuple[Array, dict[str, float]]:
+    """Draw the PUMAs of all donors.
+
+    Returns
+    -------
+    (donors, draws) positions of PUMAs, and the mean number of equally probable candidates, exp(entropy): `predictors`,
+    and `all` if there are effects.
+    """
+    puma = np.empty((candidates.donors, draws), dtype=np.int64)
+    among = {"predictors": 0.0} | ({} if effects is None else {"all": 0.0})
+    uniform = np.empty(candidates.donors)
+    for location in candidates.locations:
+        uniform[location.donors] = stream(seed, "puma", location.label).random(len(location.donors))
+    for location, rows, probability in candidates.by_block():
+        among["predictors"] += _equally_probable(probability)
+        if effects is not None:
+            probability = _updated(probability, effects.log_likelihood(rows, location.pumas))
+            among["all"] += _equally_probable(probability)
+        cumulated = np.cumsum(probability, axis=1)
+        for j in range(draws):
+            target = (uniform[rows] + j / draws) % 1 * cumulated[:, -1]
+            chosen = (cumulated <= target[:, None]).sum(axis=1)
+            puma[rows, j] = location.pumas[np.minimum(chosen, len(location.pumas) - 1)]
+    return puma, {name: total / max(candidates.donors, 1) for name, total in among.items()}
+
+
+def _updated(probability: Array, log_likelihood: Array) -> Array:
+    log_likelihood = np.where(probability > 0, log_likelihood, -np.inf)
+    updated = probability * np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    return updated / updated.sum(axis=1, keepdims=True)
+
+
+def _equally_probable(probability: Array) -> float:
+    from scipy.special import xlogy
+
+    return float(np.exp(-xlogy(probability, probability).sum(axis=1)).sum())
 
 
 def locate_recipients(
@@ -194,59 +255,8 @@ def locate_recipients(
     return recipient
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """Recipient households in the order of PUMA and household."""
-
-    rows: Array
-    puma: Array
-    weight: Array
-    places: Places
-
-    @classmethod
-    def read(cls, recipient: pa.Table, places: Places) -> _Candidates:
-        puma = places.positions(recipient, "recipient")
-        outside = ~places.covered[puma]
-        if outside.any():
-            state = places.ids[puma[outside][0]] // 100_000
-            raise GeographyError(
-                f"recipient table, state {state:02d}",
-                "has households, but is not among the states said to be covered.",
-                "Correct `states` of the raw file in fusion_pipeline/registry.yaml.",
-            )
-        rows = by_household(recipient)
-        rows = rows[np.argsort(puma[rows], kind="stable")]
-        return cls(rows, puma[rows], recipient["weight"].to_numpy().astype(np.float64)[rows], places)
-
-    def weights(self, within: Array, label: str) -> tuple[Array, float]:
-        """Weights of all households as candidates (0: not one), and the covered share of the location."""
-        places = self.places
-        weight = self.weight * (within / places.by_puma)[self.puma]
-        covered = float(within[places.covered].sum() / within.sum())
-        if (weight > 0).any():
-            return weight, covered
-        if places.covered.all():
-            raise GeographyError(
-                f"donor location {label}",
-                "has no recipient household in any of its PUMAs.",
-                "Say which states the recipient's files cover (`states` in fusion_pipeline/registry.yaml), or"
-                " correct the donor's location.",
-            )
-        return weight, 0.0
-
-
-def _systematic_sample(weight: Array, size: int, generator: np.random.Generator) -> Array:
-    """Positions drawn in proportion to weight, evenly spread; a heavy one may come more than once."""
-    cumulated = np.cumsum(weight)
-    ticks = (np.arange(size) + generator.random()) / size * cumulated[-1]
-    return np.minimum(np.searchsorted(cumulated, ticks, side="right"), len(weight) - 1)
-
-
-def _with_places(
-    donor: pa.Table, places: Places, disclosed: Array, locations: Sequence[str], puma: Array
-) -> pa.Table:
-    for j, name in enumerate(locations):
-        donor = set_column(donor, name, categorical(disclosed[:, j], places.levels[name]))
+def _with_puma(table: pa.Table, places: Places, puma: Array) -> pa.Table:
+    """Set state and PUMA, with the concordance's levels."""
     state, code = np.divmod(places.ids, 100_000)
     for name, of_puma, levels in (
         ("state", state, places.state_levels),
@@ -254,5 +264,14 @@ def _with_places(
     ):
         position = {int(level): i for i, level in enumerate(levels)}
         codes = np.array([position[value] for value in of_puma.tolist()])
-        donor = set_column(donor, name, categorical(codes[puma], levels))
-    return donor
+        table = set_column(table, name, categorical(codes[puma], levels))
+    return table
+
+
+def _other_draws(donor: pa.Table, places: Places, puma: Array) -> pa.Table:
+    """All draws but the first, one below the other."""
+    keys = donor.select([name for name in ("survey", "hid") if name in donor.column_names])
+    others = range(1, puma.shape[1])
+    repeated = keys.take(pa.array(np.tile(np.arange(donor.num_rows), len(others))))
+    draw = np.repeat(np.arange(2, puma.shape[1] + 1, dtype=np.int16), donor.num_rows)
+    return _with_puma(repeated.append_column("draw", pa.array(draw)), places, puma[:, 1:].T.reshape(-1))

@@ -22,10 +22,14 @@ from fusion_pipeline.storage.tables import TableRef, table_digest, write_table
 
 @dataclass(frozen=True)
 class PairTables:
-    """The donor's and the recipient's table of one fusion pair, on disk."""
+    """The donor's and the recipient's table of one fusion pair, on disk.
+
+    `draws` holds what differs in further draws of the donors' places, if the artefact has them.
+    """
 
     donor: TableRef
     recipient: TableRef
+    draws: TableRef | None = None
 
 
 @dataclass(frozen=True)
@@ -87,4 +91,9 @@ def open_pair(path: Path) -> PairTables:
     recover(path)
     if not path.is_dir():
         raise StorageError(str(path), "does not exist.", "Materialize the asset and partition first.")
-    return PairTables(TableRef(path / "donor.parquet"), TableRef(path / "recipient.parquet"))
+    draws = path / "draws.parquet"
+    return PairTables(
+        TableRef(path / "donor.parquet"),
+        TableRef(path / "recipient.parquet"),
+        TableRef(draws) if draws.is_file() else None,
+    )

@@ -17,8 +17,10 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.geography.candidates import find_candidates
+from fusion_pipeline.geography.places import Places
 from fusion_pipeline.geography.predictors import MARK, attach_predictors
-from fusion_pipeline.geography.puma_imputation import impute_puma
+from fusion_pipeline.geography.puma_imputation import draw_pumas, draws_for, known_of_places
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries
 from fusion_pipeline.inference.area_error import AreaError
@@ -29,9 +31,9 @@ from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation.area_proxies import PATH, Proxies, load_proxies
 from fusion_pipeline.validation.known_truth import area_error_of
-from fusion_pipeline.validation.self_fusion import Design, SelfFusion, sampled
+from fusion_pipeline.validation.self_fusion import Design, SelfFusion, Whereabouts, sampled
 
-VERSION = "1"
+VERSION = "2"
 WIDER = ("state",)
 IMPLICATES = 10
 MOST_HOUSEHOLDS = 100_000
@@ -83,31 +85,29 @@ def pair_area_error(
         donors=min(prepared.donor.num_rows, recipient.num_rows // 2),
         implicates=IMPLICATES,
         seed=seed,
+        draws=load_registry().pair(pair).location_draws or draws_for(prepared.donor.num_rows),
     )
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))
-    believed = impute_puma(
-        donor.drop_columns([name for name in area if name not in locations]),
-        others,
-        concordance.read(),
-        locations=locations,
-        predictors=harmonized,
-        seed=seed,
-        covered_states=covered_states,
-    ).table
+    pumas = Places.read(concordance.read(), locations, covered_states)
+    candidates = find_candidates(donor, pumas.combinations(donor), others, pumas, harmonized)
+    believed = draw_pumas(candidates, seed, 1)[0][:, 0]
     onto = _some_areas(others.select(area), pair, seed, most_households)
     spatial = [name for name in prepared.recipient.columns if MARK in name]
     columns = list(dict.fromkeys([*design.predictors, *spatial, design.weight, *area]))
     frames = []
     for table, rows in (
-        (believed, np.flatnonzero(chosen)),
+        (donor, np.flatnonzero(chosen)),
         (others.filter(pa.array(onto)), np.flatnonzero(~chosen)[onto]),
     ):
         frame = attach_predictors(table, places).select(columns).to_pandas()
         frame["area"] = frame["state"].astype(str) + frame.pop(area[1]).astype(str)
         frames.append(pd.concat([frame, values.iloc[rows].reset_index(drop=True)], axis=1))
     names = tuple(name for name in values.columns if name != load_proxies().group.name)
-    setting = SelfFusion(frames[0], frames[1], names, tuple(spatial), _own(names, spatial), design)
+    known = known_of_places(places, pumas)[spatial]
+    frames[0][spatial] = known.to_numpy(np.float32)[believed]
+    where = Whereabouts(candidates, known, pumas.by_puma)
+    setting = SelfFusion(frames[0], frames[1], names, tuple(spatial), _own(names, spatial), design, where)
     with TemporaryDirectory() as folder:
         return area_error_of(
             setting,

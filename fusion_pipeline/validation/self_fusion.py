@@ -24,12 +24,20 @@ import pyarrow as pa
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.training import train
-from fusion_pipeline.geography.gower import draw_similar, profiles
+from fusion_pipeline.geography.area_effects import components, fit_area_effects
+from fusion_pipeline.geography.area_model import fit_area_model
+from fusion_pipeline.geography.candidates import Candidates, Location
+from fusion_pipeline.geography.evidence import signals
+from fusion_pipeline.geography.profiles import Features, profiles
+from fusion_pipeline.geography.puma_imputation import DRAWS, draw_pumas
 from fusion_pipeline.randomness import stream
 
-VERSION = "1"
+VERSION = "2"
 SMALLEST_SAMPLE = 100
 SPATIAL = "area.."
+HOUSEHOLD = "household"
+NEIGHBOURS = 100
+"""Largest donor pool, in households: as a pair's models have."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +54,7 @@ class Design:
     donors : number of donor households
     weight : column of household weights
     implicates, seed : as in `fuse`
+    draws : areas drawn for each donor
     """
 
     area: str
@@ -55,6 +64,37 @@ class Design:
     weight: str = "weight"
     implicates: int = 10
     seed: int = 1
+    draws: int = DRAWS
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where donors may live, and what is known of the areas.
+
+    Parameters
+    ----------
+    candidates : areas of each donor
+    known : spatial predictors, a row an area in the order of the candidates' positions
+    weight : (areas,)
+    """
+
+    candidates: Candidates
+    known: pd.DataFrame
+    weight: np.ndarray
+
+    def drawn(
+        self, proxy: pd.Series, spatial: Sequence[str], design: Design, weight: np.ndarray
+    ) -> np.ndarray:
+        """(donors, draws) positions of areas drawn given predictors and one fusion variable, as PUMAs are imputed."""
+        of_place = components(self.known[list(spatial)].to_numpy(np.float64), self.weight)
+        effects = fit_area_effects(
+            signals(pa.table({str(proxy.name): pa.array(proxy.to_numpy())})),
+            self.candidates.features(self.candidates.profiles),
+            self.candidates.expected(of_place),
+            of_place,
+            weight,
+        )
+        return draw_pumas(self.candidates, design.seed, design.draws, effects)[0]
 
 
 @dataclass(frozen=True)
@@ -75,12 +115,13 @@ class SelfFusion:
     Parameters
     ----------
     donor, recipient : frames with predictors, spatial predictors and proxies
-        Donors keep their true area in `area` for baselines; their spatial predictors are those of the area they are
-        believed to live in, and nothing else is fused from place.
+        Donors keep their true area in `area` for baselines; their spatial predictors here are those of one area drawn
+        from their predictors, and nothing else is fused from place.
     proxies : numbers and yes/no (boolean) columns, none of them a predictor
     spatial : spatial predictors
     own : proxy -> spatial predictors that are made from it, which do not predict it
     design : Design
+    where : candidates of the donors, from which areas are drawn for each proxy
     """
 
     donor: pd.DataFrame
@@ -89,6 +130,7 @@ class SelfFusion:
     spatial: tuple[str, ...]
     own: Mapping[str, tuple[str, ...]]
     design: Design
+    where: Whereabouts
 
     @classmethod
     def of(cls, households: pd.DataFrame, proxies: Sequence[str], design: Design) -> SelfFusion:
@@ -109,17 +151,33 @@ class SelfFusion:
         chosen = sampled(len(households), design)
         donor, recipient = (households[rows].reset_index(drop=True) for rows in (chosen, ~chosen))
         summaries = area_summaries(recipient, [*design.predictors, *proxies], design)
-        believed = _imputed_areas(donor, recipient, design)
+        home = summaries.index.get_indexer(pd.Index(recipient[design.area]))
+        candidates = _candidates(donor, recipient, home, len(summaries), design)
+        weight = np.bincount(home, weights=recipient[design.weight])
+        believed = draw_pumas(candidates, design.seed, 1)[0][:, 0]
         names = list(summaries.columns)
-        for frame, areas in ((donor, believed), (recipient, recipient[design.area])):
-            frame[names] = summaries.loc[areas].to_numpy(np.float32)
+        for frame, areas in ((donor, believed), (recipient, home)):
+            frame[names] = summaries.to_numpy(np.float32)[areas]
         own = {name: (SPATIAL + name,) for name in proxies}
-        return cls(donor, recipient, tuple(proxies), tuple(names), own, design)
+        where = Whereabouts(candidates, summaries, weight)
+        return cls(donor, recipient, tuple(proxies), tuple(names), own, design, where)
 
     def predictors(self, variable: str) -> list[str]:
         """Name the predictors of a proxy: no other proxy, and not its own summary."""
         own = self.own.get(variable, ())
         return [*self.design.predictors, *(name for name in self.spatial if name not in own)]
+
+    def training_table(self, variable: str) -> pd.DataFrame:
+        """Donors below each other for each draw of their areas given a proxy; weights are divided among draws."""
+        x, design = self.predictors(variable), self.design
+        spatial = [name for name in self.spatial if name in x]
+        weight = self.donor[design.weight].to_numpy(np.float64)
+        areas = self.where.drawn(self.donor[variable], spatial, design, weight)
+        kept = self.donor[[design.weight, variable, *x]].assign(**{HOUSEHOLD: np.arange(len(self.donor))})
+        table = pd.concat([kept] * design.draws, ignore_index=True)
+        table[spatial] = self.where.known[spatial].to_numpy(np.float32)[areas.T.reshape(-1)]
+        table[design.weight] = np.tile(weight / design.draws, design.draws)
+        return table
 
     def fused(
         self,
@@ -145,10 +203,12 @@ class SelfFusion:
             _log.info("fusing proxy %d of %d: %s", number, len(wanted), variable)
             x = self.predictors(variable)
             models = train(
-                self.donor,
+                self.training_table(variable),
                 y=[variable],
                 x=x,
                 weight=design.weight,
+                groups=HOUSEHOLD,
+                neighbours=NEIGHBOURS * design.draws,
                 out=out / variable,
                 seed=design.seed,
                 threads=threads,
@@ -169,17 +229,19 @@ def sampled(households: int, design: Design) -> np.ndarray:
     return chosen
 
 
-def _imputed_areas(donor: pd.DataFrame, recipient: pd.DataFrame, design: Design) -> np.ndarray:
-    """Draw the area of every donor as PUMA imputation does: that of a similar household of the disclosed place."""
+def _candidates(
+    donor: pd.DataFrame, recipient: pd.DataFrame, home: np.ndarray, areas: int, design: Design
+) -> Candidates:
+    """Areas that donors may live in, as PUMA imputation finds them: those of the disclosed place."""
     first, second = (
         _booleans_as_categories(pa.Table.from_pandas(f[list(design.predictors)], preserve_index=False))
         for f in (donor, recipient)
     )
-    donor_profiles, recipient_profiles = profiles(first, second, design.predictors)
+    of_donor, of_recipient = profiles(first, second, design.predictors)
     places = _rows_by(recipient, design.disclosed)
     weight = recipient[design.weight].to_numpy(np.float64)
-    home = recipient[design.area].to_numpy()
-    believed = np.empty(len(donor), dtype=home.dtype)
+    features = Features.of(of_recipient, weight)
+    locations = []
     for place, rows in _rows_by(donor, design.disclosed).items():
         there = places.get(place)
         if there is None:
@@ -188,12 +250,9 @@ def _imputed_areas(donor: pd.DataFrame, recipient: pd.DataFrame, design: Design)
                 "has donors and no recipients.",
                 "Disclose larger places, or take more households.",
             )
-        uniform = stream(design.seed, "self-fusion", "area", str(place)).random(len(rows))
-        drawn = draw_similar(
-            donor_profiles.take(rows), recipient_profiles.take(there), weight[there], uniform
-        )
-        believed[rows] = home[there[drawn.candidate]]
-    return believed
+        model = fit_area_model(features(of_recipient.take(there)), home[there], weight[there])
+        locations.append(Location(str(place), rows, model, 1.0, np.zeros(areas)))
+    return Candidates(locations, of_donor, features)
 
 
 def _rows_by(frame: pd.DataFrame, names: Sequence[str]) -> dict[object, np.ndarray]:

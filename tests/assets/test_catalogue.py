@@ -49,7 +49,11 @@ GRAPH = {
                 "survey/persons",
             ],
         ),
-        "fusion/located": (PAIRS, ["acs/raw", "fusion/harmonized", "geography/concordance"]),
+        "fusion/located": (
+            PAIRS,
+            ["acs/raw", "fusion/harmonized", "geography/concordance", "geography/predictors", "pool/households",
+             "spatial/summaries", "survey/households"],
+        ),
         "fusion/prepared": (
             PAIRS,
             ["fusion/located", "geography/predictors", "pool/households", "spatial/summaries", "survey/households"],

@@ -23,6 +23,7 @@ OTHER = {
     "order": "given",
     "fuse": ENTRY.fuse[::-1],
     "prices": (),
+    "location_draws": 3,
     "rules": ("btuel >= 1",),
 }
 """Another value of every field of a fusion pair."""

@@ -101,7 +101,7 @@ def test_another_seed_gives_other_draws(categories, concordance):
     assert places(first) != places(second)
 
 
-def test_draw_frequencies_follow_weight_times_share_over_distance(categories, concordance):
+def test_with_nothing_else_known_draw_frequencies_follow_weight_times_share(categories, concordance):
     n = 30_000
     recipient = pa.table(
         {
@@ -112,34 +112,57 @@ def test_draw_frequencies_follow_weight_times_share_over_distance(categories, co
             "rooms__rmsp": pa.array([2, 4, 9], pa.float32()),
         }
     )
-    donor = pa.table(
-        {
-            "hid": range(n),
-            "zone": categories(["cold"] * n),
-            "rooms__rmsp": pa.array([1] * n, pa.float32()),
-        }
-    )
-    result = impute(donor, recipient, concordance, locations=["zone"], predictors=["rooms__rmsp"])
-    # Shares of the PUMAs in the cold zone: 4/4, 2/4, 6/8; distances 1/8, 3/8, 8/8.
-    expected = np.array([2 * 1 / (1 / 8), 3 * 0.5 / (3 / 8), 4 * 0.75 / 1])
+    donor = pa.table({"hid": range(n), "zone": categories(["cold"] * n)})
+    result = impute(donor, recipient, concordance, locations=["zone"], predictors=[])
+    # Shares of the PUMAs in the cold zone: 4/4, 2/4, 6/8.
+    expected = np.array([2 * 1, 3 * 0.5, 4 * 0.75])
     expected /= expected.sum()
     drawn = places(result.table)
     frequency = np.array([drawn.count(p) for p in [("10", "00001"), ("10", "00002"), ("24", "00001")]]) / n
     assert (np.abs(frequency - expected) < 4 * np.sqrt(expected * (1 - expected) / n)).all()
-    assert result.report["mean_distance"] == pytest.approx((expected * [1 / 8, 3 / 8, 1]).sum(), abs=0.01)
+    assert result.report["candidates"]["predictors"] == pytest.approx(
+        np.exp(-(expected * np.log(expected)).sum()), abs=0.1
+    )
 
 
-def test_a_large_location_is_subsampled_by_weight_and_says_so(categories, concordance):
-    recipient = recipients(categories, n=5000, pumas=[PUMAS[0], PUMAS[2]])
-    heavy = np.where(np.array(recipient["state"].to_pylist()) == "24", 9.0, 1.0)
-    recipient = recipient.set_column(2, "weight", pa.array(heavy))
-    n = 2000
-    donor = donors(categories, ["cold"] * n)
-    exact, sampled = (impute(donor, recipient, concordance, max_pairs=m) for m in (10**9, n * 1500))
-    assert exact.report["locations_subsampled"] == 0
-    assert sampled.report["locations_subsampled"] == 1
-    shares = [np.mean([state == "24" for state, _ in places(r.table)]) for r in (exact, sampled)]
-    assert shares[0] == pytest.approx(shares[1], abs=0.05)
+def test_a_predictor_that_tells_pumas_apart_places_donors(categories, concordance):
+    recipient = recipients(categories, n=2000, pumas=[PUMAS[0], PUMAS[2]])
+    away = np.array(recipient["state"].to_pylist()) == "24"
+    rooms = pa.array(np.where(away, 7, 3) + np.arange(2000) % 2, pa.float32())
+    recipient = recipient.set_column(recipient.column_names.index("rooms__rmsp"), "rooms__rmsp", rooms)
+    donor = donors(categories, ["cold"] * 400)
+    donor = donor.set_column(
+        donor.column_names.index("rooms__rmsp"), "rooms__rmsp", pa.array(np.repeat([3, 8], 200), pa.float32())
+    )
+    state = impute(donor, recipient, concordance).table["state"].to_pylist()
+    assert np.mean([s == "10" for s in state[:200]]) > 0.9
+    assert np.mean([s == "24" for s in state[200:]]) > 0.9
+
+
+def test_a_missing_answer_tells_nothing(categories, concordance):
+    recipient = recipients(categories, n=2000)
+    fuel = categorical(np.full(600, -1), ["1", "2", "3"])
+    donor = donors(categories, ["cold"] * 600)
+    donor = donor.set_column(donor.column_names.index("fuel__hfl"), "fuel__hfl", fuel)
+    donor = donor.set_column(
+        donor.column_names.index("rooms__rmsp"), "rooms__rmsp", pa.nulls(600, pa.float32())
+    )
+    drawn = places(impute(donor, recipient, concordance).table)
+    # Every PUMA of the zone is as likely as its weighted households: 1, 1/2 and 3/4 of equally many.
+    frequency = [drawn.count(p) / 600 for p in [("10", "00001"), ("10", "00002"), ("24", "00001")]]
+    assert frequency == pytest.approx([1 / 2.25, 0.5 / 2.25, 0.75 / 2.25], abs=0.07)
+
+
+def test_draws_of_a_donor_spread_over_its_candidates(categories, concordance):
+    donor, recipient = donors(categories, ["cold"] * 300), recipients(categories)
+    result = impute(donor, recipient, concordance, draws=4)
+    assert result.draws.num_rows == 3 * 300 and set(result.draws["draw"].to_pylist()) == {2, 3, 4}
+    drawn = np.array([*places(result.table), *places(result.draws)]).reshape(4, 300, 2)
+    same = [len({tuple(place) for place in drawn[:, i]}) for i in range(300)]
+    # None of the three PUMAs has half of the probability: four evenly spread draws cannot all agree.
+    assert min(same) >= 2
+    once = impute(donor, recipient, concordance)
+    assert places(once.table) == places(result.table) and once.draws.num_rows == 0
 
 
 def test_location_columns_take_the_levels_of_the_concordance(categories, concordance):

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
-from fusion_pipeline.preparation import absent_predictors, add_price_steps, fusion_variables, price_name
+from fusion_pipeline.preparation import (
+    absent_predictors,
+    add_price_steps,
+    fusion_variables,
+    price_name,
+    training_table,
+)
 from fusion_pipeline.registry import PriceStep, load_registry
+from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 
 GAS = PriceStep(
@@ -142,6 +149,24 @@ def test_no_outlying_price_is_sought_where_the_pair_names_no_column() -> None:
     price, columns = GAS.model_copy(update={"outliers_by": None}), ["recs_division", "gas", "price_bill"]
     assert add_price_steps(plan(), [price], columns).steps[-1].outliers_by is None
     assert "recs_division" not in absent_predictors([], [price], ["gas", "price_bill"])
+
+
+def test_draws_of_a_place_share_the_weight_of_their_household(tmp_path) -> None:
+    donor = keys(("A_2015", 7), ("A_2015", 3), ("A_2016", 7))
+    amount, rank = pa.array([1.0, 2.0, 3.0]), pa.array([0.1, 0.2, 0.3], pa.float32())
+    donor = donor.append_column("weight", pa.array([4.0, 6.0, 8.0])).append_column("amount", amount)
+    write_table(tmp_path / "donor.parquet", donor.append_column("acs..income", rank))
+    others = donor.select(["survey", "hid"]).take(pa.array([2, 0, 1]))
+    others = others.append_column("draw", pa.array([2, 2, 2], pa.int16()))
+    others = others.append_column("acs..income", pa.array([0.9, 0.7, 0.8], pa.float32()))
+    write_table(tmp_path / "draws.parquet", others)
+    pair = PairTables(*(TableRef(tmp_path / f"{name}.parquet") for name in ("donor", "donor", "draws")))
+    table = training_table(pair).to_pandas()
+    assert table["household"].tolist() == [0, 1, 2, 2, 0, 1]
+    assert table["weight"].tolist() == [2, 3, 4, 4, 2, 3]
+    assert table["amount"].tolist() == [1, 2, 3, 3, 1, 2]
+    assert table["acs..income"].round(1).tolist() == pytest.approx([0.1, 0.2, 0.3, 0.9, 0.7, 0.8])
+    assert table["hid"].tolist() == [7, 3, 7, 7, 7, 3]
 
 
 def test_prices_of_the_energy_surveys_name_their_division() -> None:
