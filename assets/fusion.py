@@ -324,7 +324,7 @@ def fusion_models(
         table,
         store.plan(pair),
         groups=preparation.HOUSEHOLD,
-        neighbours=preparation.NEIGHBOURS * (table.num_rows // prepared.donor.num_rows),
+        draws=table.num_rows // prepared.donor.num_rows,
         out=store.layout.model_set(pair),
         seed=compute.seed,
         threads=compute.threads,

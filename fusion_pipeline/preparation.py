@@ -27,8 +27,6 @@ VERSION = "3"
 KEYS = ("survey", "hid", "weight")
 HOUSEHOLD = "household"
 """Column of the training table: number of the donor household, whose rows belong together."""
-NEIGHBOURS = 100
-"""Largest donor pool, in households: `train`'s default, for one draw of their places."""
 _log = logging.getLogger(__name__)
 
 

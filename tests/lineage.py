@@ -6,6 +6,7 @@ from functools import cache
 import dagster as dg
 
 from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.sensors import ON_REQUEST
 from tests.conftest import PAIR
 
 Made = tuple[str, str]
@@ -26,9 +27,10 @@ def upstream(*given: Made) -> set[Made]:
 
 def of_pair() -> set[Made]:
     """Return what running the pair makes: all behind its report, and what else has the same partitions."""
+    on_request = {key.to_user_string() for key in ON_REQUEST}
     behind = upstream(REPORT)
     keys = {key for _, key in behind}
-    return {made for made in downstream(*behind) if made[1] in keys}
+    return {made for made in downstream(*behind) if made[1] in keys and made[0] not in on_request}
 
 
 def neighbours(group: str) -> set[str]:

@@ -105,7 +105,7 @@ def fit_models(
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,
-        "min_data_in_leaf": smallest_leaf(len(label)),
+        "min_data_in_leaf": tuning.smallest_leaf,
         "feature_fraction": 0.8,
         "extra_trees": True,
     }
@@ -173,11 +173,6 @@ def fit_models(
             )
         )
     return fitted
-
-
-def smallest_leaf(donors: int) -> int:
-    """Return the smallest number of donors a leaf may have: 0.1 %, at least 20."""
-    return max(20, -(-donors // 1000))
 
 
 def assign_folds(

@@ -25,7 +25,6 @@ def pool_donors(
     parts: Sequence[Fitted],
     quantiles: Sequence[float],
     neighbours: int,
-    block_neighbours: int,
     centres: int,
     seed: int,
 ) -> DonorPools | None:
@@ -39,7 +38,9 @@ def pool_donors(
         Of the step.
     quantiles : sequence of float
         Probabilities of the quantile models.
-    neighbours, block_neighbours, centres, seed
+    neighbours : int
+        Most donors in a pool; of a block: donors in every pool.
+    centres, seed
         As in `training.train`.
 
     Returns
@@ -73,7 +74,7 @@ def pool_donors(
         donors.weight[rows],
         values=None if solo is None else solo.task.label,
         levels=levels,
-        neighbours=block_neighbours if step.is_block else neighbours,
+        neighbours=neighbours,
         centres=centres,
         seed=int(stream(seed, "centres", step.name).integers(1 << 31)),
     )

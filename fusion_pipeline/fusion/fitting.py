@@ -39,6 +39,7 @@ def fit_tasks(
     plan: FusionPlan,
     tasks: Sequence[Task],
     growth: Mapping[str, Any],
+    draws: int,
     threads: int,
     redrawn: Sequence[np.ndarray],
 ) -> list[Fitted]:
@@ -51,6 +52,8 @@ def fit_tasks(
     tasks : sequence of Task
     growth : mapping
         Arguments of `growing.Tuning.for_donors`.
+    draws : int
+        Rows that stand for a donor.
     threads : int
     redrawn : sequence of (donors,) float64
         Sets of donor weights that class and zero models are fitted on again.
@@ -61,7 +64,7 @@ def fit_tasks(
             return []
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
-        tuning = Tuning.for_donors(len(task.rows), **growth)
+        tuning = Tuning.for_donors(len(task.rows), draws, **growth)
         # In a block they place donors, as means do: see Notes of `train`.
         drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
         again = [w[task.rows] for w in redrawn] if drawn_from else []

@@ -44,6 +44,8 @@ class Tuning:
         Folds whose losses decide on the size and on the number of trees.
     exhaustive : bool
         Whether every size is tried, instead of climbing.
+    smallest_leaf : int
+        Rows that a leaf must have.
     """
 
     leaves: tuple[int, ...]
@@ -54,30 +56,39 @@ class Tuning:
     size_folds: int = 2
     round_folds: int = ALL
     exhaustive: bool = False
+    smallest_leaf: int = 20
 
     @classmethod
     def for_donors(
         cls,
-        donors: int,
+        rows: int,
+        draws: int,
         leaves: tuple[int, ...],
         learning_rate: float | None,
         class_learning_rate: float,
         patience: int | None,
         search: Search = "climb",
     ) -> Tuning:
-        """Return settings that suit so many donors; what is None is chosen.
+        """Return settings that suit so many rows, `draws` of which stand for a donor; what is None is chosen.
 
         The losses of few donors are noisy, so growth is slow and patient and every fold is asked; many donors tell
         early which round is best, and two folds of them tell it as well as five. A search of the whole grid asks
         every fold for every size.
         """
+        donors = rows // draws
         if donors < MANY:
             tuning = cls(leaves, learning_rate or 0.15, class_learning_rate, patience or 20)
         else:
             tuning = cls(leaves, learning_rate or 0.25, class_learning_rate, patience or 8, 1e-3, 1, 2)
+        tuning = replace(tuning, smallest_leaf=smallest_leaf(donors) * draws)
         if search == "grid":
             return replace(tuning, size_folds=ALL, round_folds=ALL, exhaustive=True)
         return tuning
+
+
+def smallest_leaf(donors: int) -> int:
+    """Return the smallest number of donors a leaf may have: 0.1 %, at least 20."""
+    return max(20, -(-donors // 1000))
 
 
 @dataclass

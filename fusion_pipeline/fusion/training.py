@@ -48,6 +48,7 @@ def train(
     threads: int = 1,
     folds: int = 5,
     groups: str | None = None,
+    draws: int = 1,
     quantiles: Sequence[float] = (1 / 6, 1 / 2, 5 / 6),
     leaves: Sequence[int] = (4, 8, 16, 32, 64),
     learning_rate: float | None = None,
@@ -78,6 +79,9 @@ def train(
         Of cross-validation.
     groups : str, optional
         Column of units (household, sampling unit) that must not be split over folds.
+    draws : int
+        Rows that stand for one donor, if what is uncertain of it, such as its place, was drawn several times; their
+        weights are parts of its weight, and they are a unit of `groups`. Whatever counts donors counts such rows.
     quantiles : sequence of float
         Probabilities of the quantile models, increasing, two or more.
     leaves : sequence of int
@@ -131,7 +135,7 @@ def train(
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
-    seed, threads, folds, neighbours, block_neighbours, centres, bootstraps = _check(
+    seed, threads, folds, draws, neighbours, block_neighbours, centres, bootstraps = _check(
         donor,
         quantiles,
         leaves,
@@ -140,6 +144,7 @@ def train(
         seed=(seed, 0),
         threads=(threads, 1),
         folds=(folds, 2),
+        draws=(draws, 1),
         neighbours=(neighbours, matching.K_RANGE[0]),
         block_neighbours=(block_neighbours, 1),
         centres=(centres, 1),
@@ -159,14 +164,16 @@ def train(
     ]
     models = sum(len(task.objectives) for task in tasks)
     log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
-    fitted = fit_tasks(donors, plan, tasks, growth, threads, redrawn)
+    fitted = fit_tasks(donors, plan, tasks, growth, draws, threads, redrawn)
     pools = []
     for i, step in enumerate(plan.steps):
         parts = [done for done in fitted if done.task.step == i]
-        pools.append(pool_donors(donors, step, parts, quantiles, neighbours, block_neighbours, centres, seed))
+        most = draws * (block_neighbours if step.is_block else neighbours)
+        pools.append(pool_donors(donors, step, parts, quantiles, most, centres, seed))
     settings = {
         "seed": seed,
         "groups": groups,
+        "draws": draws,
         "quantiles": list(quantiles),
         "neighbours": neighbours,
         "block_neighbours": block_neighbours,

@@ -6,12 +6,13 @@ Belongs here: which groups and predictors, which settings, and what to warn of. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.registry import InternalValidation, load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.validation.cross_fitting import FOLD, cross_fit
@@ -46,8 +47,8 @@ def validate_pair(
 ) -> Validation:
     """Validate a pair's plan on its own donors.
 
-    Subsets are by the pair's forced predictors, or its disclosed locations if it has none. Spatial predictors are used
-    in fusing; compared are dependence on harmonized predictors and locations.
+    Subsets are by the pair's forced predictors, or its disclosed locations if it has none. Spatial predictors are left
+    out: the places of donors were drawn given what they answered, so to fuse them back from there would flatter.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ def validate_pair(
     registry = load_registry()
     entry, settings = registry.pair(pair), registry.validation
     donor = prepared.donor
+    plan = without_places(plan, entry.locations)
     held = cross_fit(
         donor,
         plan,
@@ -71,19 +73,30 @@ def validate_pair(
     )
     there = set(donor.columns)
     groups = [name for name in (entry.forced or entry.locations) if name in there]
-    harmonized = [name for name in plan.predictors if "__" in name or name in entry.locations]
     return validate(
         held.implicates,
         held.observed,
         groups=groups,
         variables=plan.variables,
-        predictors=list(dict.fromkeys([*groups, *harmonized])),
+        predictors=list(dict.fromkeys([*groups, *plan.predictors])),
         folds=FOLD,
         smallest=settings.smallest,
         seed=seed,
         threads=threads,
         memory_limit=memory_limit,
     )
+
+
+def without_places(plan: FusionPlan, locations: Sequence[str]) -> FusionPlan:
+    """Return the plan with harmonized predictors, disclosed locations and earlier fusion variables alone."""
+    known = set(plan.known_after(len(plan.steps)))
+    told = [name for name in plan.predictors if "__" in name or name in locations]
+
+    def kept(step: FusionStep) -> FusionStep:
+        names = [name for name in step.predictors if name in told or name in known]
+        return replace(step, predictors=tuple(names or told))
+
+    return replace(plan, steps=tuple(kept(step) for step in plan.steps))
 
 
 def verdicts(summary: dict[str, float], settings: InternalValidation) -> dict[str, Verdict]:

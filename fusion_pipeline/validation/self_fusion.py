@@ -36,8 +36,6 @@ VERSION = "2"
 SMALLEST_SAMPLE = 100
 SPATIAL = "area.."
 HOUSEHOLD = "household"
-NEIGHBOURS = 100
-"""Largest donor pool, in households: as a pair's models have."""
 _log = logging.getLogger(__name__)
 
 
@@ -208,7 +206,7 @@ class SelfFusion:
                 x=x,
                 weight=design.weight,
                 groups=HOUSEHOLD,
-                neighbours=NEIGHBOURS * design.draws,
+                draws=design.draws,
                 out=out / variable,
                 seed=design.seed,
                 threads=threads,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_pipeline.fusion import boosting
+from fusion_pipeline.fusion import boosting, growing
 from fusion_pipeline.fusion.boosting import Objective
 from fusion_pipeline.fusion.growing import Tuning
 
@@ -35,7 +35,7 @@ def test_rank_bins_are_even_and_keep_equal_values_together():
 
 @pytest.mark.parametrize(("donors", "least"), [(100, 20), (20_000, 20), (20_001, 21), (129_696, 130)])
 def test_leaves_hold_a_tenth_of_a_percent_of_donors_and_at_least_twenty(donors, least):
-    assert boosting.smallest_leaf(donors) == least
+    assert growing.smallest_leaf(donors) == least
 
 
 def test_out_of_fold_predictions_are_not_fitted_to_the_donor_itself():

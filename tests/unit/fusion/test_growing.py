@@ -68,15 +68,21 @@ def test_sizes_are_climbed_while_the_loss_falls(splits):
 
 
 def test_a_search_of_the_grid_tries_every_size_on_every_fold(splits):
-    tuning = Tuning.for_donors(1500, (2, 4, 8, 16), 0.2, 0.2, 3, "grid")
+    tuning = Tuning.for_donors(1500, 1, (2, 4, 8, 16), 0.2, 0.2, 3, "grid")
     growth, losses = choose_trees(splits, PARAMETERS, tuning)
     assert list(losses) == [2, 4, 8, 16]
     assert len(growth.boosters) == len(splits)
 
 
 def test_many_donors_are_grown_faster_unless_told_otherwise():
-    few, many = (Tuning.for_donors(n, (8,), None, 0.25, None) for n in (MANY - 1, MANY))
+    few, many = (Tuning.for_donors(n, 1, (8,), None, 0.25, None) for n in (MANY - 1, MANY))
     assert few.learning_rate < many.learning_rate
     assert few.patience > many.patience
-    told = Tuning.for_donors(MANY, (8,), 0.05, 0.25, 50)
+    told = Tuning.for_donors(MANY, 1, (8,), 0.05, 0.25, 50)
     assert (told.learning_rate, told.patience) == (0.05, 50)
+
+
+def test_rows_that_stand_for_one_donor_count_as_one():
+    once, thrice = (Tuning.for_donors(n * MANY // 2, n, (8,), None, 0.25, None) for n in (1, 3))
+    assert thrice.learning_rate == once.learning_rate
+    assert thrice.smallest_leaf == 3 * once.smallest_leaf

@@ -19,7 +19,7 @@ def test_the_method_tells_the_settings_that_models_are_fitted_with() -> None:
     told = words("docs/method.md")
     given = {name: argument.default for name, argument in signature(train).parameters.items()}
     growth = {name: given[name] for name in ("leaves", "learning_rate", "class_learning_rate", "patience")}
-    used, many = Tuning.for_donors(MANY - 1, **growth), Tuning.for_donors(MANY, **growth)
+    used, many = Tuning.for_donors(MANY - 1, 1, **growth), Tuning.for_donors(MANY, 1, **growth)
     folds = ["none", "one", "two"]
     assert f"({used.leaves[0]} to {used.leaves[-1]})" in told
     assert f"learning rate {used.learning_rate} (classes {used.class_learning_rate})" in told

@@ -37,7 +37,7 @@ def test_every_stage_of_an_unmade_pair_is_listed_as_not_materialized(layout) -> 
         for stage in ("harmonized", "located", "prepared")
         for side in ("donor", "recipient")
     } < set(found)
-    assert list(found)[-7:] == [
+    assert list(found)[-8:] == [
         *(f"fusion/{stage}/{NAME}" for stage in ("microdata", "marginals")),
         f"quality/external/{NAME}",
         *(f"fusion/plan/{NAME}.json", f"models/{NAME}"),

@@ -8,8 +8,15 @@ from pydantic import ValidationError
 
 import fusion_pipeline as fp
 from fusion_pipeline.examples import make_population
+from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.registry import InternalValidation, load_registry
-from fusion_pipeline.validation.pair_validation import CHECKS, rounded, validation_sections, verdicts
+from fusion_pipeline.validation.pair_validation import (
+    CHECKS,
+    rounded,
+    validation_sections,
+    verdicts,
+    without_places,
+)
 
 SETTINGS = load_registry().validation
 GOOD = {"error_ratio": 0.7, "coverage_between": 0.9, "auc": 0.55}
@@ -58,3 +65,19 @@ def test_report_has_a_section_once_the_pair_was_validated(tmp_path) -> None:
 
 def test_what_is_not_defined_is_none_in_the_ui() -> None:
     assert rounded({"auc": 0.543219, "error_ratio": math.nan}) == {"auc": 0.5432, "error_ratio": None}
+
+
+def test_donors_are_not_fused_back_from_places_that_their_answers_gave():
+    plan = FusionPlan(
+        (
+            FusionStep(("use",), ("size__rooms", "price_of_puma", "division")),
+            FusionStep(("cost",), ("price_of_puma", "use")),
+            FusionStep(("rate",), ("price_of_puma",)),
+        )
+    )
+    kept = without_places(plan, ["division"])
+    assert [step.predictors for step in kept.steps] == [
+        ("size__rooms", "division"),
+        ("use",),
+        ("size__rooms", "division"),
+    ]
