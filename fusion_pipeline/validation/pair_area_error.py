@@ -39,7 +39,7 @@ IMPLICATES = 10
 MOST_HOUSEHOLDS = 100_000
 """Recipients fused onto: whole PUMAs, drawn at random, so that a national recipient costs no more than some states."""
 MOST_DRAWS = 2
-"""Of a donor's area. A pair may draw more; with fewer, area errors are a little larger: margins err to the wide side."""
+"""Of a donor's area. A pair may draw more; with fewer, errors are a little larger: margins err to the wide side."""
 QUICK = {"folds": 3, "learning_rate": 0.25, "patience": 8}
 """A dozen proxies are fitted, and what counts of each is by how much areas differ from the truth."""
 _log = logging.getLogger(__name__)
