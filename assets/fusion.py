@@ -280,7 +280,8 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
-    plan = constrain(plan, pair.rules, prepared.donor)
+    plan = preparation.add_universes(plan, pair)
+    plan = constrain(plan, preparation.rules_of(pair, plan), prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
     version = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(

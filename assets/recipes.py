@@ -74,7 +74,7 @@ def prepared(pair: str) -> dict[str, Any]:
 
 def plan(pair: str) -> dict[str, Any]:
     """Name what a pair's plan is made of, and the releases that decide the screen."""
-    return {**of_pair("fuse", "forced", "order", "prices", "rules")(pair), **libraries(pair)}
+    return {**of_pair("fuse", "forced", "order", "prices", "universes", "rules")(pair), **libraries(pair)}
 
 
 def harmony(pair: str) -> dict[str, Any]:

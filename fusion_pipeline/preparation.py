@@ -1,7 +1,8 @@
 """The training and prediction tables of a fusion pair, and what of its plan the data can carry.
 
 Belongs here: joining fusion variables and spatial predictors to the harmonized tables, deriving prices,
-turning price steps into plan steps, several draws of a donor's place. Does not belong here: choosing predictors
+turning price steps into plan steps, universes and rules that the files at hand can carry, several draws of a donor's
+place. Does not belong here: choosing predictors
 and order (`fusion/screening.py`).
 """
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.donors import price as price_of
+from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.keys import row_positions
 from fusion_pipeline.registry import FusionPair
@@ -125,6 +127,36 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
         products[price.expenditure] = (name, price.quantity)
         internal.append(name)
     return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
+
+
+def add_universes(plan: FusionPlan, pair: FusionPair) -> FusionPlan:
+    """Give the steps of a pair's plan their universes, as far as what they read is fused."""
+    steps = []
+    for step in plan.steps:
+        universe = pair.universes.get(step.name)
+        condition = universe and parse_condition(universe)
+        if condition and not _lacking(condition.columns, pair, plan):
+            step = replace(step, universe=universe)
+        steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def rules_of(pair: FusionPair, plan: FusionPlan) -> tuple[str, ...]:
+    """Give the rules of a pair, but those about fusion variables that the donors' files cannot give."""
+    kept = []
+    for text in pair.rules:
+        rule = parse_rule(text)
+        if lacking := _lacking((rule.variable, *rule.columns), pair, plan):
+            _log.info("rule `%s` is left out: %s is not fused", text, lacking[0])
+        else:
+            kept.append(text)
+    return tuple(kept)
+
+
+def _lacking(columns: Sequence[str], pair: FusionPair, plan: FusionPlan) -> list[str]:
+    """Name the fusion variables of the pair among the columns that its plan has not."""
+    there = plan.known_after(len(plan.steps))
+    return [name for name in columns if name in pair.variables and name not in there]
 
 
 def absent_predictors(
