@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.donors import price as price_of
-from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule
+from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule, with_levels
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.harmonize.definitions import Harmony
 from fusion_pipeline.keys import row_positions
-from fusion_pipeline.registry import FusionPair
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 
@@ -129,34 +129,37 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
     return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
 
 
-def add_universes(plan: FusionPlan, pair: FusionPair) -> FusionPlan:
-    """Give the steps of a pair's plan their universes, as far as what they read is fused."""
+def add_universes(
+    plan: FusionPlan, universes: Mapping[str, str], table_columns: Sequence[str]
+) -> FusionPlan:
+    """Give the steps of a plan their universes, by variable, as far as the tables have what these read."""
     steps = []
     for step in plan.steps:
-        universe = pair.universes.get(step.name)
-        condition = universe and parse_condition(universe)
-        if condition and not _lacking(condition.columns, pair, plan):
-            step = replace(step, universe=universe)
+        condition = parse_condition(universes[step.name]) if step.name in universes else None
+        if condition and set(condition.columns) <= set(table_columns):
+            step = replace(step, universe=condition.text)
         steps.append(step)
     return replace(plan, steps=tuple(steps))
 
 
-def rules_of(pair: FusionPair, plan: FusionPlan) -> tuple[str, ...]:
-    """Give the rules of a pair, but those about fusion variables that the donors' files cannot give."""
+def rules_at_hand(rules: Sequence[str], harmony: Harmony, table_columns: Sequence[str]) -> tuple[str, ...]:
+    """Give the rules of a pair that its tables can carry; groups of harmonized predictors by their numbers.
+
+    What is left out is logged: a rule is about variables that the donors' files cannot give.
+    """
+    levels = {
+        name: {group: str(number) for number, group in enumerate(entry.names, 1)}
+        for name, entry in harmony.entries.items()
+        if entry.names
+    }
     kept = []
-    for text in pair.rules:
+    for text in rules:
         rule = parse_rule(text)
-        if lacking := _lacking((rule.variable, *rule.columns), pair, plan):
-            _log.info("rule `%s` is left out: %s is not fused", text, lacking[0])
+        if absent := [name for name in (rule.variable, *rule.columns) if name not in table_columns]:
+            _log.info("rule `%s` is left out: %s is not there", text, absent[0])
         else:
-            kept.append(text)
+            kept.append(with_levels(text, levels))
     return tuple(kept)
-
-
-def _lacking(columns: Sequence[str], pair: FusionPair, plan: FusionPlan) -> list[str]:
-    """Name the fusion variables of the pair among the columns that its plan has not."""
-    there = plan.known_after(len(plan.steps))
-    return [name for name in columns if name in pair.variables and name not in there]
 
 
 def absent_predictors(

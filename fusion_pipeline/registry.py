@@ -111,7 +111,8 @@ class FusionPair(Model):
     """Who a fusion variable means something for: a condition on fusion variables before it, such as `hhvehcnt > 0`.
     Elsewhere it is 0, and left out of estimates."""
     rules: tuple[str, ...] = ()
-    """What must be true of every fused household, in the language of `fusion/rule_language.py`."""
+    """What must be true of every fused household, in the language of `fusion/rule_language.py`; groups of harmonized
+    predictors by name, such as `btung > 0 if fuelheat__hfl == "Natural gas"`."""
 
     @property
     def variables(self) -> tuple[str, ...]:
