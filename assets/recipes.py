@@ -76,7 +76,11 @@ def plan(pair: str) -> dict[str, Any]:
     """Name what a pair's plan is made of, the groups that its rules may name, and the releases that decide the screen."""
     entries = next(iter(pair_harmonies(REGISTRY.pair(pair), REGISTRY).values())).entries
     groups = {"groups": {name: list(entry.names) for name, entry in entries.items() if entry.names}}
-    return {**groups, **of_pair("fuse", "forced", "order", "prices", "universes", "rules")(pair), **libraries(pair)}
+    return {
+        **groups,
+        **of_pair("fuse", "forced", "order", "prices", "universes", "rules")(pair),
+        **libraries(pair),
+    }
 
 
 def harmony(pair: str) -> dict[str, Any]:

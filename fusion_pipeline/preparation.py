@@ -129,9 +129,7 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
     return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
 
 
-def add_universes(
-    plan: FusionPlan, universes: Mapping[str, str], table_columns: Sequence[str]
-) -> FusionPlan:
+def add_universes(plan: FusionPlan, universes: Mapping[str, str], table_columns: Sequence[str]) -> FusionPlan:
     """Give the steps of a plan their universes, by variable, as far as the tables have what these read."""
     steps = []
     for step in plan.steps:

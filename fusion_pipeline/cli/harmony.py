@@ -20,7 +20,10 @@ def harmony() -> None:
 @harmony.command()
 @click.argument("survey", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Also known defects, what leaves a harmony out, and missing codebooks."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also known defects, what leaves a harmony out, and missing codebooks.",
 )
 def check(survey: str | None, everything: bool) -> None:
     """Validate the harmonies of SURVEY, or of all, for every pair of vintages.

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from fusion_pipeline.harmonize.definitions import Entry, Harmony, KnownDefect, Side, Survey, bin_edges, matches
+from fusion_pipeline.harmonize.definitions import (
+    Entry,
+    Harmony,
+    KnownDefect,
+    Side,
+    Survey,
+    bin_edges,
+    matches,
+)
 from fusion_pipeline.surveys.codebook import FOLDER as CODEBOOKS
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.derive import check_expression

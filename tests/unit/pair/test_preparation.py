@@ -241,6 +241,8 @@ def test_rules_and_universes_of_a_pair_fit_its_variables_and_their_order(name) -
     assert len(rules) == len(pair.rules)
     plan = add_universes(FusionPlan.chained(y, names), pair.universes, there)
     assert {s.name: s.universe for s in plan.steps if s.universe} == pair.universes
-    if any(set(rule.columns) & set(pair.variables) for rule in FusionPlan(plan.steps, rules=rules).parsed_rules):
+    if any(
+        set(rule.columns) & set(pair.variables) for rule in FusionPlan(plan.steps, rules=rules).parsed_rules
+    ):
         # A rule that reads a fusion variable needs it fused before.
         assert pair.order == "given"

@@ -25,7 +25,9 @@ def test_thresholds_are_those_of_the_householders_age() -> None:
     hid, pid, age = zip(*reversed(members), strict=True)
     persons = pa.table({"hid": hid, "pid": pid, "agep": age})
     sizes = [len(ages) for ages in THRESHOLDS]
-    households = pa.table({"hid": range(len(sizes)), "np": sizes, "nrc": [0] * len(sizes), "year": [2019] * len(sizes)})
+    households = pa.table(
+        {"hid": range(len(sizes)), "np": sizes, "nrc": [0] * len(sizes), "year": [2019] * len(sizes)}
+    )
     wanted = {"householder_age": HOUSEHOLDS.summaries["householder_age"]}
     found = summarize(persons, households["hid"].to_numpy(), wanted)["householder_age"]
     assert found.to_pylist() == [ages[0] for ages in THRESHOLDS]
