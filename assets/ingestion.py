@@ -26,7 +26,6 @@ from fusion_pipeline.surveys.relating import Relation
 from resources.compute import Compute
 from resources.raw_files import RawFiles
 
-
 RELATED = "related_records"
 
 

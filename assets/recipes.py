@@ -73,7 +73,7 @@ def prepared(pair: str) -> dict[str, Any]:
 
 
 def plan(pair: str) -> dict[str, Any]:
-    """Name what a pair's plan is made of, the groups that its rules may name, and the releases that decide the screen."""
+    """Name what a pair's plan is made of, groups that its rules may name, and the releases that decide the screen."""
     entries = next(iter(pair_harmonies(REGISTRY.pair(pair), REGISTRY).values())).entries
     groups = {"groups": {name: list(entry.names) for name, entry in entries.items() if entry.names}}
     return {

@@ -22,6 +22,7 @@ from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule, wi
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.harmonize.definitions import Harmony
 from fusion_pipeline.keys import row_positions
+from fusion_pipeline.registry import FusionPair
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.harmonize import pair_harmonies
 from fusion_pipeline.preparation import (
     absent_predictors,
     add_price_steps,
@@ -19,7 +20,6 @@ from fusion_pipeline.preparation import (
     rules_at_hand,
     training_table,
 )
-from fusion_pipeline.harmonize import pair_harmonies
 from fusion_pipeline.registry import PriceStep, load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
