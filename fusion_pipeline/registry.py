@@ -79,7 +79,7 @@ class PriceStep(Model):
     expenditure: Key
     quantity: Key
     predictors: tuple[Key, ...]
-    """Harmonized, location and fusion variables; those that a pair has not are left out by name."""
+    """Harmonized, location, spatial and fusion variables; those that a pair has not are left out by name."""
     outliers_by: Key | None = None
     """Column within whose categories an outlying price is found, and no donor; without it all prices are donors."""
 
