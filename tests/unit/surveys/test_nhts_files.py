@@ -265,3 +265,24 @@ def test_any_corruption_is_explained_or_harmless_and_every_row_is_accounted_for(
     assert all(relation.rows == len(rows[kind]) for kind, relation in report.relations.items())
     if role_of == "households":
         assert table["hhfaminc"].null_count == sum(code.startswith("-") for code in income)
+
+
+OPEN = {
+    "nhts_2022": {},
+    # Not in the publisher's list of codes: worked out from fuel economy and prices, or adjusted.
+    "nhts_2017": {"vehicles": {"gsyrgal", "gstotcst", "gscost"}, "trips": {"trpmilad"}},
+}
+"""Numbers without an upper end."""
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_numbers_end_where_the_publishers_codebook_says_but_for_those_that_it_does_not_list(name):
+    found = {
+        kind: {
+            n
+            for n, v in entry.variables.items()
+            if not v.categorical and (not v.range or v.range.high is None)
+        }
+        for kind, entry in load_codebook(name).kinds.items()
+    }
+    assert {kind: names for kind, names in found.items() if names} == OPEN[name]
