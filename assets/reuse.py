@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
+from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagster._serdes import deserialize_value, serialize_value
 
 from fusion_pipeline.errors import OutOfMemoryError
@@ -91,8 +92,27 @@ def reusable(
 
 
 def forced(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run was told to make everything again (tag `fusion/force`, `fusion run --force`)."""
-    return context.run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
+    """Whether the run was told to make everything again (tag `fusion/force`, `fusion run --force`).
+
+    A run that is tried again keeps its tags, and would otherwise make again what its earlier attempts have made.
+    """
+    told = context.run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
+    return told and not (tried_before(context) and _made_by_earlier_attempt(context))
+
+
+def tried_before(context: dg.AssetExecutionContext) -> bool:
+    """Whether this run is another attempt at one that ended."""
+    return ROOT_RUN_ID_TAG in context.run.tags
+
+
+def _made_by_earlier_attempt(context: dg.AssetExecutionContext) -> bool:
+    partitions = [str(context.partition_key)] if context.has_partition_key else None
+    wanted = dg.AssetRecordsFilter(context.asset_key, asset_partitions=partitions)
+    last = context.instance.fetch_materializations(wanted, limit=1).records
+    root = context.run.tags[ROOT_RUN_ID_TAG]
+    others = context.instance.get_runs(dg.RunsFilter(tags={ROOT_RUN_ID_TAG: root}))
+    attempts = {root, *(run.run_id for run in others)}
+    return bool(last) and last[0].event_log_entry.run_id in attempts
 
 
 def _recipe(context: dg.AssetExecutionContext, settings: Settings | None, seed: int | None) -> Recipe:

@@ -10,7 +10,7 @@ import gzip
 import io
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 from fusion_pipeline.errors import RawFileError
 
@@ -22,7 +22,7 @@ SMALL_BYTES = 1 << 24
 """Whatever unpacks to less harms nobody, at any ratio."""
 
 
-def open_gzip(path: Path, *, most: int = MOST_BYTES) -> BinaryIO:
+def open_gzip(path: Path, *, most: int = MOST_BYTES) -> io.BufferedIOBase:
     """Open a gzipped file for reading.
 
     A gzip file does not say reliably what it unpacks to, so the stream counts, and raises `RawFileError` on the read
@@ -38,7 +38,7 @@ def open_gzip(path: Path, *, most: int = MOST_BYTES) -> BinaryIO:
     return io.BufferedReader(_Bounded(gzip.open(path), path, packed, min(most, _allowed(packed))), 1 << 20)
 
 
-def open_member(archive: zipfile.ZipFile, member: str) -> BinaryIO:
+def open_member(archive: zipfile.ZipFile, member: str) -> io.BufferedIOBase:
     """Open a member of a zip archive for reading.
 
     Its reader never gives more bytes than the archive says the member has, so that what it says is what is bounded.
@@ -54,7 +54,7 @@ def open_member(archive: zipfile.ZipFile, member: str) -> BinaryIO:
             f"{archive.filename}/{member}",
             f"would unpack from {there.compress_size:,} to {there.file_size:,} bytes.",
         )
-    return archive.open(member)  # type: ignore[return-value]
+    return cast(io.BufferedIOBase, archive.open(member))
 
 
 def _allowed(packed: int) -> int:
