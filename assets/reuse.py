@@ -20,7 +20,7 @@ from dagster._core.definitions.metadata import normalize_metadata
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagster._serdes import deserialize_value, serialize_value
 
-from fusion_pipeline.errors import OutOfMemoryError
+from fusion_pipeline.errors import out_of_memory
 from fusion_pipeline.measuring import Usage, measured
 from fusion_pipeline.storage.artefacts import Artefact, Kept
 from fusion_pipeline.storage.receipts import Receipt, Recipe
@@ -69,11 +69,7 @@ def reusable(
                 try:
                     result = make(context, **{name: value for name, value in given.items() if name in own})
                 except MemoryError as error:
-                    raise OutOfMemoryError(
-                        label,
-                        f"needs more memory than this process may take ({error or 'allocation failed'}).",
-                        "Lower FUSION_MEMORY_LIMIT or FUSION_THREADS, or give it more; what was made before stays.",
-                    ) from error
+                    raise out_of_memory(label, error) from error
             same = looks_outside and reason is None and _version(result) == getattr(receipt, "version", None)
             _log.info("%s is %s", label, "as it was" if same else f"made ({reason or 'found changed'})")
             story = {"reused": same, "made because": "-" if same else reason or "found changed"}

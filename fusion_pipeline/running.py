@@ -6,6 +6,7 @@ one that the UI and the schedules launch.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets.reuse import FORCE
 from fusion_pipeline.definitions import build_defs
@@ -26,6 +28,7 @@ from fusion_pipeline.storage.atomic import is_alive
 # Without it the UI's job pages do not list runs that a command line executed.
 _LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
 _PROCESS = "fusion_pipeline/process"
+_log = logging.getLogger(__name__)
 # Dagster's own console lines repeat what the library logs and what the command line shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -170,6 +173,11 @@ def release_dead_runs(instance: dg.DagsterInstance) -> None:
     otherwise keep every later one waiting for ever.
     """
     for run in dead_runs(instance):
+        _log.warning(
+            "%s %s was killed while it ran (memory? then lower FUSION_MEMORY_LIMIT); what it finished is kept",
+            run.job_name,
+            run.tags.get(PARTITION_NAME_TAG, ""),
+        )
         instance.report_run_failed(run, "Its process was killed.")
         if instance.event_log_storage.supports_global_concurrency_limits:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

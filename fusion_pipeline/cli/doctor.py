@@ -49,6 +49,7 @@ def _instance() -> Iterator[Finding]:
         found = f"{instance.get_runs_count()} runs recorded in {record_of_runs(instance)}"
         if dead:
             told = f"{found}; {len(dead)} of them were killed and still hold what they held"
-            yield Finding("instance", "doubtful", told, "The next `fusion run` releases it.")
+            remedy = "The next `fusion run` releases it. If memory ran out, lower FUSION_MEMORY_LIMIT."
+            yield Finding("instance", "doubtful", told, remedy)
         else:
             yield Finding("instance", "good", found)

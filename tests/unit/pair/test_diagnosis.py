@@ -1,11 +1,16 @@
 """`fusion doctor` names what is wrong and what to do, and nothing else."""
 
+import logging
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.test_utils import create_run_for_test
 
 from fusion_pipeline import diagnosis, running
 from fusion_pipeline.cli import main
@@ -100,6 +105,36 @@ def test_command_shows_findings_and_says_by_its_code_whether_something_is_wrong(
     ill = CliRunner().invoke(main, ["--quiet", "doctor"])
     assert ill.exit_code == 1
     assert "✗ threads" in ill.output
+
+
+def test_killed_run_is_named_by_doctor_and_by_the_next_run_which_releases_it(
+    tmp_path, monkeypatch, caplog
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path))
+    monkeypatch.setattr(dg.DagsterInstance, "__exit__", lambda *_: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        killed = create_run_for_test(
+            instance,
+            job_name="fit_pair",
+            status=dg.DagsterRunStatus.STARTED,
+            tags={
+                "fusion_pipeline/process": f"{platform.node()}:{gone.pid}",
+                "dagster/partition": "RECS_2015__ACS_2015",
+            },
+        )
+        monkeypatch.setattr(running, "local_instance", lambda: instance)
+        told = " ".join(CliRunner().invoke(main, ["--quiet", "doctor"]).output.split())
+        assert "1 of them were killed" in told
+        assert "lower FUSION_MEMORY_LIMIT" in told
+        monkeypatch.setattr(
+            logging.getLogger("fusion_pipeline"), "propagate", True
+        )  # the command took it away
+        running.release_dead_runs(instance)
+        assert "fit_pair RECS_2015__ACS_2015 was killed while it ran" in caplog.text
+        assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert running.dead_runs(instance) == []
 
 
 def test_doctor_says_in_which_folder_of_dagster_yaml_runs_are_recorded(tmp_path, monkeypatch) -> None:
