@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -216,7 +217,7 @@ def local_instance() -> dg.DagsterInstance:
     ------
     SettingsError
         If neither DAGSTER_HOME is set nor the working directory holds dagster.yaml: Dagster would otherwise
-        record the runs in a throw-away instance.
+        record the runs in a throw-away instance. Or if dagster.yaml names variables that are not set.
     """
     if "DAGSTER_HOME" not in os.environ:
         if not Path("dagster.yaml").exists():
@@ -226,4 +227,21 @@ def local_instance() -> dg.DagsterInstance:
                 "Start from the project's folder, or set it to the folder of your instance.",
             )
         os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterInvalidConfigError as error:
+        unset = dict.fromkeys(re.findall(r'environment variable "(\w+)" which is not set', str(error)))
+        where = f"{os.environ['DAGSTER_HOME']}/dagster.yaml"
+        if not unset:
+            raise SettingsError(
+                where, f"{error.errors[0].message.splitlines()[0]}.", "Correct it."
+            ) from error
+        raise SettingsError(
+            where, f"needs {', '.join(unset)}.", "Set them (docs/operations.md, A shared instance)."
+        ) from error
+
+
+def daemon_beats(instance: dg.DagsterInstance) -> float | None:
+    """Seconds since the daemon of an instance last said that it is alive; None if it never did."""
+    beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+    return time.time() - max(beats) if beats else None

@@ -89,16 +89,16 @@ def test_inspect_of_a_pair_shows_what_is_not_made(run) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("inspect", "RECS_1999__ACS_1999"),
-        ("run", "RECS_1999__ACS_1999"),
-        ("analyze", "RECS_1999__ACS_1999", "-e", "mean(btuel)"),
+        ("inspect", "NOTHING"),
+        ("run", "NOTHING"),
+        ("analyze", "NOTHING", "-e", "mean(btuel)"),
     ],
 )
 def test_unknown_pair_is_one_line_with_those_there_are_and_exit_code_1(run, arguments) -> None:
     result = run(*arguments)
     assert result.exit_code == 1
     [line] = result.output.splitlines()
-    assert line.startswith("RegistryError fusion pair RECS_1999__ACS_1999: is not in the registry.")
+    assert line.startswith("RegistryError fusion pair NOTHING: is not in the registry. Choose one of")
     assert PAIR in line
 
 
@@ -120,7 +120,7 @@ def test_loading_the_graph_prints_no_warning() -> None:
 
 
 def test_command_that_runs_out_of_memory_is_one_line_with_the_settings_to_lower(run, monkeypatch) -> None:
-    monkeypatch.setattr("fusion_pipeline.cli.inspect.load_registry", lambda: bytearray(1 << 62))
+    monkeypatch.setattr(main.commands["inspect"], "callback", lambda pair: bytearray(1 << 62))
     result = run("inspect")
     assert result.exit_code == 1
     [line] = result.output.splitlines()
