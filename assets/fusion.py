@@ -286,6 +286,7 @@ def fusion_plan(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
+            "donor rows": donor.num_rows,
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
             "predictors asked for and not there": figures.reasons(absent),

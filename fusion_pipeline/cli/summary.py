@@ -28,7 +28,9 @@ def summary(pair: str, html: Path | None) -> None:
     with local_instance() as instance:
         found = summarize(pair, instance)
     table = Table(box=None)
-    shown = found.assign(step=[_step(pair, row.asset, row.partition) for row in found.itertuples()])
+    shown = found.assign(
+        step=[_step(pair, *named) for named in zip(found["asset"], found["partition"], strict=True)]
+    )
     for heading in _SHOWN.values():
         table.add_column(heading, no_wrap=True, justify="left" if heading == "step" else "right")
     table.add_column("", no_wrap=True)

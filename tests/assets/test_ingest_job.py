@@ -45,7 +45,7 @@ def test_chain_is_made_and_every_check_passes(ingested) -> None:
         (f"survey/{table}", aspect)
         for table in ("households", "persons", "dictionary")
         for aspect in ("schema", "values")
-    } | {("survey/households", "budget")}
+    } | {("survey/households", "budget"), ("survey/persons", "budget")}
     assert all(check.passed for check in outcome.checks)
     assert TableRef(place.layout.table(("survey", "households"), "RECS_2015")).num_rows == HOUSEHOLDS
 
