@@ -280,7 +280,10 @@ def fusion_plan(
         seed=compute.seed,
     )
     plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
-    plan = constrain(plan, pair.rules, prepared.donor)
+    plan = preparation.add_universes(plan, pair.universes, donor.column_names)
+    harmony = next(iter(harmonize.pair_harmonies(pair, REGISTRY).values()))
+    rules = preparation.rules_at_hand(pair.rules, harmony, donor.column_names)
+    plan = constrain(plan, rules, prepared.donor)
     absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
     version = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(

@@ -22,8 +22,11 @@ from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import imputing, ingest
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.ingest import IngestReport, RawPart
+from fusion_pipeline.surveys.relating import Relation
 from resources.compute import Compute
 from resources.raw_files import RawFiles
+
+RELATED = "related_records"
 
 
 class Microdata(NamedTuple):
@@ -68,6 +71,18 @@ def microdata_assets(
     }
     raw_in = dg.AssetIn([prefix, "raw"])
 
+    def related(name: str) -> list[dg.AssetCheckSpec]:
+        return [
+            dg.AssetCheckSpec(
+                RELATED,
+                asset=[prefix, name],
+                blocking=True,
+                partitions_def=partitions,
+                description="Households have as many persons and vehicles as they say: errors beyond what the codebook "
+                "tolerates.",
+            )
+        ]
+
     @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="3", description=descriptions.raw, **common)
     @reusable(looks_outside=True)
     def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
@@ -82,12 +97,16 @@ def microdata_assets(
         return publish(context, record(files), volatile=VOLATILE, metadata=metadata)
 
     @dg.asset(
-        key=[prefix, "households"], ins={"raw": raw_in}, description=descriptions.households, **microdata
+        key=[prefix, "households"],
+        ins={"raw": raw_in},
+        description=descriptions.households,
+        check_specs=related("households"),
+        **microdata,
     )
     @reusable(recipes.imputed, seeded=True)
     def households(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
-    ) -> dg.MaterializeResult[Artefact]:
+    ):  # Dagster takes no return annotation beside check_specs when there is a value
         vintage = vintages[context.partition_key]
         files = from_table(raw.read())
         table, report = _ingest(files, vintage, "households")
@@ -97,6 +116,7 @@ def microdata_assets(
             table,
             inputs=[raw],
             metadata=_account(report, imputed),
+            checks=[check_related(report.relations)],
             descriptions=describe(load_codebook(vintage.codebook), "households"),
         )
 
@@ -104,19 +124,26 @@ def microdata_assets(
         key=[prefix, "persons"],
         ins={"raw": raw_in, "households": dg.AssetIn([prefix, "households"])},
         description=descriptions.persons,
+        check_specs=related("persons"),
         **microdata,
     )
     @reusable(recipes.imputed, seeded=True)
     def persons(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef, households: TableRef
-    ) -> dg.MaterializeResult[Artefact]:
+    ):  # as above
         vintage = vintages[context.partition_key]
         codebook = load_codebook(vintage.codebook)
         files = from_table(raw.read())
         if codebook.persons is None or not any(file.role == "persons" for file in files):
             # Downstream joins find a table with the keys and no rows.
             why = {"persons": "The survey has no person file, or it is not at hand."}
-            return publish(context, ingest.no_persons(), inputs=[raw, households], metadata=why)
+            return publish(
+                context,
+                ingest.no_persons(),
+                inputs=[raw, households],
+                metadata=why,
+                checks=[check_related({})],
+            )
         everyone, report = _ingest(files, vintage, "persons")
         counted_by = codebook.persons.counted_by
         columns = ["hid", "weight", *([counted_by] if counted_by in households.columns else [])]
@@ -129,6 +156,7 @@ def microdata_assets(
             table,
             inputs=[raw, households],
             metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
+            checks=[check_related({"persons": relation})],
             descriptions=describe(codebook, "persons"),
         )
 
@@ -158,6 +186,18 @@ def _impute(
         seed=compute.seed,
         threads=compute.threads,
         stream_name=f"impute/{vintage.folder}/{kind}",
+    )
+
+
+def check_related(relations: Mapping[str, Relation]) -> dg.AssetCheckResult:
+    """Hold the numbers that households say they have against those of the files; a few may differ."""
+    beyond = any(relation.is_excessive for relation in relations.values())
+    told = "; ".join(relation.sentence(kind) for kind, relation in relations.items())
+    return dg.AssetCheckResult(
+        check_name=RELATED,
+        passed=not any(relation.differing for relation in relations.values()),
+        severity=dg.AssetCheckSeverity.ERROR if beyond else dg.AssetCheckSeverity.WARN,
+        metadata={"found": told or "no other records"},
     )
 
 

@@ -73,8 +73,14 @@ def prepared(pair: str) -> dict[str, Any]:
 
 
 def plan(pair: str) -> dict[str, Any]:
-    """Name what a pair's plan is made of, and the releases that decide the screen."""
-    return {**of_pair("fuse", "forced", "order", "prices", "rules")(pair), **libraries(pair)}
+    """Name what a pair's plan is made of, groups that its rules may name, and the releases that decide the screen."""
+    entries = next(iter(pair_harmonies(REGISTRY.pair(pair), REGISTRY).values())).entries
+    groups = {"groups": {name: list(entry.names) for name, entry in entries.items() if entry.names}}
+    return {
+        **groups,
+        **of_pair("fuse", "forced", "order", "prices", "universes", "rules")(pair),
+        **libraries(pair),
+    }
 
 
 def harmony(pair: str) -> dict[str, Any]:

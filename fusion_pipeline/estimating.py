@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.fusion.rule_language import parse_condition
 from fusion_pipeline.geography.concordance import add_areas
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.analyze import analyze
@@ -89,6 +90,7 @@ def estimate_pair(
         by=by,
         where=where,
         derive=derive,
+        universes=universes_of(pairs, files),
         totals=totals,
         rule=rule,
         replicate_weights=there,
@@ -102,6 +104,17 @@ def estimate_pair(
     if by and area_error and measured is None:
         note = "Margins hold no area error: it was not measured, so those of small areas are too narrow."
         return replace(found, notes=(*found.notes, note))
+    return found
+
+
+def universes_of(pairs: Sequence[str], files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """Give the universes of the fusion variables of pairs, of those that their implicates have."""
+    found = {}
+    for pair in pairs:
+        fused = TableRef(files[pair][0]).columns
+        for name, condition in load_registry().pair(pair).universes.items():
+            if {name, *parse_condition(condition).columns} <= set(fused):
+                found[name] = condition
     return found
 
 

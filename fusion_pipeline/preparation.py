@@ -1,7 +1,8 @@
 """The training and prediction tables of a fusion pair, and what of its plan the data can carry.
 
 Belongs here: joining fusion variables and spatial predictors to the harmonized tables, deriving prices,
-turning price steps into plan steps, several draws of a donor's place. Does not belong here: choosing predictors
+turning price steps into plan steps, universes and rules that the files at hand can carry, several draws of a donor's
+place. Does not belong here: choosing predictors
 and order (`fusion/screening.py`).
 """
 
@@ -17,7 +18,9 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.donors import price as price_of
+from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule, with_levels
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.harmonize.definitions import Harmony
 from fusion_pipeline.keys import row_positions
 from fusion_pipeline.registry import FusionPair
 from fusion_pipeline.storage.artefacts import PairTables
@@ -125,6 +128,37 @@ def add_price_steps(plan: FusionPlan, prices: Sequence[Price], table_columns: Se
         products[price.expenditure] = (name, price.quantity)
         internal.append(name)
     return replace(plan, steps=tuple(steps), products=products, internal=tuple(internal))
+
+
+def add_universes(plan: FusionPlan, universes: Mapping[str, str], table_columns: Sequence[str]) -> FusionPlan:
+    """Give the steps of a plan their universes, by variable, as far as the tables have what these read."""
+    steps = []
+    for step in plan.steps:
+        condition = parse_condition(universes[step.name]) if step.name in universes else None
+        if condition and set(condition.columns) <= set(table_columns):
+            step = replace(step, universe=condition.text)
+        steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def rules_at_hand(rules: Sequence[str], harmony: Harmony, table_columns: Sequence[str]) -> tuple[str, ...]:
+    """Give the rules of a pair that its tables can carry; groups of harmonized predictors by their numbers.
+
+    What is left out is logged: a rule is about variables that the donors' files cannot give.
+    """
+    levels = {
+        name: {group: str(number) for number, group in enumerate(entry.names, 1)}
+        for name, entry in harmony.entries.items()
+        if entry.names
+    }
+    kept = []
+    for text in rules:
+        rule = parse_rule(text)
+        if absent := [name for name in (rule.variable, *rule.columns) if name not in table_columns]:
+            _log.info("rule `%s` is left out: %s is not there", text, absent[0])
+        else:
+            kept.append(with_levels(text, levels))
+    return tuple(kept)
 
 
 def absent_predictors(

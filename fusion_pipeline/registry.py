@@ -108,8 +108,12 @@ class FusionPair(Model):
     """Fusion order: as listed in `fuse`, or found from the data."""
     fuse: tuple[Key | Block, ...] = Field(min_length=1)
     prices: tuple[PriceStep, ...] = ()
+    universes: dict[Key, str] = Field(default_factory=dict)
+    """Who a fusion variable means something for: a condition on fusion variables before it, such as `hhvehcnt > 0`.
+    Elsewhere it is 0, and left out of estimates."""
     rules: tuple[str, ...] = ()
-    """What must be true of every fused household, in the language of `fusion/rule_language.py`."""
+    """What must be true of every fused household, in the language of `fusion/rule_language.py`; groups of harmonized
+    predictors by name, such as `btung > 0 if fuelheat__hfl == "Natural gas"`."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -212,6 +216,8 @@ class Registry(Model):
                 raise ValueError(f"pairs.{name}.recipient: {pair.recipient} is not among the recipients")
             if repeated := {v for v in pair.variables if pair.variables.count(v) > 1}:
                 raise ValueError(f"pairs.{name}.fuse: {sorted(repeated)} is listed twice")
+            if unknown := set(pair.universes) - {v for v in pair.fuse if isinstance(v, str)}:
+                raise ValueError(f"pairs.{name}.universes: {sorted(unknown)} are not fused by themselves")
             quantities = {p.quantity for p in pair.prices} - set(pair.variables)
             if quantities:
                 raise ValueError(f"pairs.{name}.prices: quantity {sorted(quantities)} is not fused")

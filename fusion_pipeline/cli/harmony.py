@@ -20,22 +20,32 @@ def harmony() -> None:
 @harmony.command()
 @click.argument("survey", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Also what leaves a harmony out, and missing codebooks."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also known defects, what leaves a harmony out, and missing codebooks.",
 )
 def check(survey: str | None, everything: bool) -> None:
-    """Validate the harmonies of SURVEY, or of all, for every pair of vintages."""
+    """Validate the harmonies of SURVEY, or of all, for every pair of vintages.
+
+    A side without a codebook is not compared; `known` are defects of published definitions that the files list.
+    """
     from fusion_pipeline.harmonize.checking import check as find
+    from fusion_pipeline.harmonize.checking import codebook_of
     from fusion_pipeline.harmonize.loading import all_harmonies
 
     fatal = 0
-    table = Table("pair", "set", "harmonies", "errors", "left out", "no codebook", box=None)
+    table = Table("pair", "set", "harmonies", "errors", "known", "left out", "codebooks", box=None)
     for pair in all_harmonies(survey):
         found = find(pair)
         wrong = [finding for finding in found if finding.fatal]
-        absent = [f for f in found if not f.fatal and "has no codebook" in f.what]
+        known = [finding for finding in found if finding.known]
+        absent = [role for role in ("donor", "recipient") if codebook_of(getattr(pair, role)) is None]
         fatal += len(wrong)
-        counts = (len(pair.entries), len(wrong), len(found) - len(wrong) - len(absent), len(absent))
-        table.add_row(pair.name, pair.set, *map(str, counts))
+        left_out = len(found) - len(wrong) - len(known) - len(absent)
+        there = {(): "both", ("donor",): "recipient's", ("recipient",): "donor's"}.get(tuple(absent), "none")
+        counts = (len(pair.entries), len(wrong), len(known), left_out)
+        table.add_row(pair.name, pair.set, *map(str, counts), there)
         for finding in found if everything else wrong:
             console.print(f"[{'red' if finding.fatal else 'dim'}]{escape(str(finding))}[/]", soft_wrap=True)
     console.print(table)

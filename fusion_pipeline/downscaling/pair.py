@@ -15,7 +15,7 @@ from fusion_pipeline.downscaling.downscale import downscale
 from fusion_pipeline.downscaling.estimating import MEMORY, estimate_areas
 from fusion_pipeline.downscaling.results import Downscaled
 from fusion_pipeline.downscaling.tables import VARIABLE, as_frame, read_tables
-from fusion_pipeline.estimating import implicates_of
+from fusion_pipeline.estimating import implicates_of, universes_of
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.expressions import read_expression
 from fusion_pipeline.inference.output import Estimates
@@ -83,10 +83,12 @@ def estimate_pair_areas(
     design = load_codebook(registry.recipients[registry.pair(pair).recipient].codebook).households.replicates
     replicates = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
     there = [name for name in replicates if name in households.columns]
+    files = implicates_of(pair, layout)
     return estimate_areas(
         found,
-        implicates_of(pair, layout),
+        files,
         households,
+        universes=universes_of([pair], {pair: files}),
         estimates=estimates,
         replicate_weights=there,
         replicate_scale=design.scale if design else None,

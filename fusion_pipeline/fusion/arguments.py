@@ -64,6 +64,6 @@ def implicate_numbers(where: str, implicates: int | Sequence[int], error: type[F
         numbers = given if given is not None else list(range(1, operator.index(implicates) + 1))  # type: ignore[arg-type]
     except TypeError:
         numbers = []
-    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+    if isinstance(implicates, bool) or not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise error(where, f"is {implicates!r}.", "Give how many (1 or more), or distinct 1-based numbers.")
     return numbers

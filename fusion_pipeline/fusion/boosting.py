@@ -39,6 +39,8 @@ PROBABILITIES = ("classes", "zero")
 """Roles whose predictions are probabilities, and are calibrated."""
 WEIGHT_POWER = 0.5
 """Probabilities may be fitted with this power of the donor weights."""
+CATEGORIES = {"min_data_per_group": 20, "cat_l2": 1, "cat_smooth": 1}
+"""LightGBM's own settings (100, 10, 10) shrink the effects of categories towards each other where donors are few."""
 STRATA = 10
 """Rank bins that folds are balanced on, for continuous labels."""
 
@@ -107,6 +109,7 @@ def fit_models(
         "num_threads": 1,
         "min_data_in_leaf": tuning.smallest_leaf,
         "feature_fraction": 0.8,
+        **CATEGORIES,
         "extra_trees": True,
     }
     full = lgb.Dataset(

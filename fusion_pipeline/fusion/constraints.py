@@ -50,7 +50,9 @@ def constrain(
     Notes
     -----
     Rules change no model and no draw that obeys them: a value that breaks its rule is drawn again from what is
-    allowed. Donors that break a rule are counted in the log; they are never drawn where it applies.
+    allowed. So the models must know what a rule asks: a condition on a column of the donor that is neither predictor of
+    its step nor fused before is warned of, because then too many values are drawn again, and their mean moves.
+    Donors that break a rule are counted in the log; they are never drawn where it applies.
 
     Examples
     --------
@@ -67,6 +69,16 @@ def constrain(
     for rule in [parse_rule(text) for text in rules]:
         if not {rule.variable, *rule.columns} <= present:
             continue
+        step = next(step for step in plan.steps if rule.variable in step.variables)
+        asked = rule.condition.columns if rule.condition else ()
+        if unseen := [c for c in asked if c not in step.predictors and c not in step.variables]:
+            log.warning(
+                "rule `%s` asks for %s, which step %s does not predict from, so its values are distorted: "
+                "add it to the predictors",
+                rule.text,
+                ", ".join(unseen),
+                step.name,
+            )
         table = variables.as_table(donor, [rule.variable, *rule.columns], "donor", TrainingError)
         lookup = table_lookup(table, "donor", TrainingError)
         rule.check(lambda name, lookup=lookup: lookup(name)[1])  # type: ignore[misc]

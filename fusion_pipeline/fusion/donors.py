@@ -184,9 +184,17 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
         variables.describe(table[name], name, "donor", TrainingError)
     units = None
     if groups is not None:
-        encoded = pc.dictionary_encode(table[groups].combine_chunks(), null_encoding="encode")
-        units = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
+        units = _units(table[groups].combine_chunks())
     return Donors(table, weight / weight.mean(), units)
+
+
+def _units(column: pa.Array) -> np.ndarray:
+    """Number the units of a column; donors without one are each a unit of their own."""
+    encoded = pc.dictionary_encode(column)
+    unknown = np.asarray(encoded.is_null())
+    units = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+    units[unknown] = len(encoded.dictionary) + np.arange(unknown.sum())
+    return units
 
 
 def price(table: pa.Table, expenditure: str, quantity: str) -> pa.Array:

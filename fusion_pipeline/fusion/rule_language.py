@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.rules import Condition, Constant, Rule, Term
@@ -72,6 +73,48 @@ def parse_condition(text: str) -> Condition:
     tree = _parse(text, text)
     terms = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
     return Condition(text, tuple(_term(term, text) for term in terms))
+
+
+def with_levels(text: str, levels: Mapping[str, Mapping[str, str]]) -> str:
+    """Write a rule with levels as the tables have them.
+
+    Parameters
+    ----------
+    text : str
+        A rule.
+    levels : mapping
+        Column -> name of a level in the rule -> level in the tables; other columns and levels stay.
+
+    Raises
+    ------
+    TrainingError
+        If the text is not in the language, or a level of one of these columns has no name there.
+
+    Examples
+    --------
+    >>> with_levels('fuel > 0 if heat == "Gas"', {"heat": {"None": "1", "Gas": "2"}})
+    "fuel > 0 if heat == '2'"
+    """
+    parse_rule(text)
+    parts = re.split(r"(\s+(?:if|unless)\s+)", text.strip())
+    for place in range(0, len(parts), 2):
+        tree = _parse(parts[place], text)
+        for node in ast.walk(tree):
+            if not (
+                isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and node.left.id in levels
+            ):
+                continue
+            named = levels[node.left.id]
+            for constant in (n for n in ast.walk(node) if isinstance(n, ast.Constant)):
+                if str(constant.value) not in named:
+                    raise TrainingError(
+                        f"rule `{text}`",
+                        f"names {constant.value!r}, which is no level of {node.left.id}.",
+                        f"Choose among: {', '.join(named)}.",
+                    )
+                constant.value = named[str(constant.value)]
+        parts[place] = ast.unparse(tree)
+    return "".join(parts)
 
 
 def _term(node: ast.expr, text: str) -> Term:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -31,7 +32,7 @@ from fusion_pipeline.fusion.tasks import step_tasks
 from fusion_pipeline.fusion.variables import column_names
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "5"
+VERSION = "6"
 """Raised when the same donor and settings would give another model set."""
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def train(
     y, x, weight : optional
         Fusion variables (a list within the list is a block), predictors, column of weights.
     out : Path
-        Directory of the model set; replaced as a whole when training has succeeded.
+        Directory of the model set; a model set there is replaced as a whole when training has succeeded, anything
+        else is refused.
     seed : int
     threads : int
         Models fitted at the same time. The result does not depend on it.
@@ -150,6 +152,9 @@ def train(
         centres=(centres, 1),
         bootstraps=(bootstraps, 0),
     )
+    _refuse_other_things(Path(out))
+    if search not in get_args(Search):
+        raise TrainingError("train, search", f"is {search!r}.", "Give 'climb' or 'grid'.")
     growth = {
         "leaves": tuple(sorted(leaves)),
         "learning_rate": learning_rate,
@@ -184,6 +189,17 @@ def train(
     save_model_set(Path(out), donors, plan, fitted, pools, redrawn, VERSION, settings)
     log.info("model set written to %s", out)
     return load_model_set(Path(out))
+
+
+def _refuse_other_things(out: Path) -> None:
+    """Refuse to replace what is no model set."""
+    if not out.exists() or (out / "manifest.json").is_file() or (out.is_dir() and not any(out.iterdir())):
+        return
+    raise TrainingError(
+        f"train, out={out}",
+        "holds something that is no model set.",
+        "Name a folder that is not there yet, an empty one, or one of an earlier model set.",
+    )
 
 
 def _check(

@@ -8,17 +8,24 @@ Does not belong here: rules that a harmony keeps by itself (`definitions.py`, `d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side, Survey, bin_edges, matches
+from fusion_pipeline.harmonize.definitions import (
+    Entry,
+    Harmony,
+    KnownDefect,
+    Side,
+    Survey,
+    bin_edges,
+    matches,
+)
 from fusion_pipeline.surveys.codebook import FOLDER as CODEBOOKS
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.derive import check_expression
 
 Role = Literal["donor", "recipient"]
-_DISORDER = "the groups are ordered, but their levels are not"
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,14 @@ class Finding:
     what : what was found
     remedy : what to do about it
     fatal : whether harmonization would stop; otherwise the harmony is left out, or there is nothing to compare with
+    known : whether the harmony file lists it as a defect of published definitions, with its reason as remedy
     """
 
     where: str
     what: str
     remedy: str
     fatal: bool = True
+    known: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} {self.remedy}"
@@ -55,9 +64,11 @@ def check(harmony: Harmony) -> list[Finding]:
     -------
     list of Finding
         Levels without a group, levels of a group that the codebook lacks, groups out of order, expressions that
-        cannot be evaluated, variables that the codebook lacks; or that there is no codebook.
+        cannot be evaluated, variables that the codebook lacks; or that there is no codebook. What the harmony file
+        lists as a known defect is not fatal; a defect that it lists and nobody finds is.
     """
     found = []
+    excused: set[KnownDefect] = set()
     roles: tuple[Role, ...] = ("donor", "recipient")
     for role in roles:
         survey: Survey = getattr(harmony, role)
@@ -72,9 +83,23 @@ def check(harmony: Harmony) -> list[Finding]:
         for name, entry in harmony.entries.items():
             side: Side = getattr(entry, role)
             place = f"{harmony.name} / {name}, {role}"
-            wrong = _check_side(entry, side, variables[side.level], place, harmony.file)
-            # The paper's order is kept as it was.
-            found += [f for f in wrong if harmony.set == "current" or _DISORDER not in f.what]
+            for finding in _check_side(entry, side, variables[side.level], place, harmony.file):
+                defect = next(
+                    (d for d in harmony.defects if d.harmony == name and matches(finding.what, d.what)), None
+                )
+                if defect is not None:
+                    excused.add(defect)
+                    finding = replace(finding, remedy=defect.why, fatal=False, known=True)
+                found.append(finding)
+    for defect in harmony.defects:
+        if defect not in excused:
+            found.append(
+                Finding(
+                    f"{harmony.name} / {defect.harmony}",
+                    f"the known defect {defect.what!r} is not found.",
+                    f"Take it from `defects` in {harmony.file}.",
+                )
+            )
     return found
 
 
@@ -160,6 +185,6 @@ def _check_order(
     if not upwards and not downwards:
         yield Finding(
             place,
-            f"{_DISORDER} ({' < '.join(entry.names)}).",
+            f"the groups are ordered, but their levels are not ({' < '.join(entry.names)}).",
             f"Put them in order, or declare ordered: false. {edit}",
         )

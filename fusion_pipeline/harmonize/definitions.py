@@ -145,6 +145,15 @@ class Survey(_Model):
     vintage: str
 
 
+class KnownDefect(_Model):
+    """Something wrong in published definitions that are kept as they were, and why nothing is done about it."""
+
+    harmony: str
+    what: str
+    """What `checking.check` finds, with `*` for any text."""
+    why: str
+
+
 class Harmony(_Model):
     """All harmonies of a donor survey and a recipient, by the name of their predictor."""
 
@@ -152,6 +161,8 @@ class Harmony(_Model):
     donor: Survey
     recipient: Survey
     entries: dict[str, Entry]
+    defects: tuple[KnownDefect, ...] = ()
+    """What is known to be wrong with them."""
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ from fusion_pipeline.harmonize.definitions import (
     Entry,
     HarmonySet,
     Interval,
+    KnownDefect,
     Side,
 )
 from fusion_pipeline.harmonize.vintages import Vintages, covers, is_range
@@ -207,6 +208,12 @@ Shared = dict[str, dict[str, Any]]
 """Variable of the recipient -> name -> levels that several surveys put into one group."""
 
 
+class DefectDocument(KnownDefect):
+    """A known defect of a harmony, and the pairs that have it."""
+
+    when: Conditions = Field(default=_ALWAYS, alias="for")
+
+
 class Document(_Model):
     """A harmony file: all harmonies of a donor survey with a recipient survey."""
 
@@ -215,6 +222,19 @@ class Document(_Model):
     sets: dict[HarmonySet, dict[str, Vintages]]
     """Set -> donor vintage -> recipient vintages that it is harmonized with."""
     harmonies: dict[str, EntryDocument]
+    defects: tuple[DefectDocument, ...] = ()
+    """Of published definitions that are kept as they were; what is our own is corrected."""
+
+    def defects_of(self, pair: Pair) -> tuple[KnownDefect, ...]:
+        """Give the known defects of the harmonies of a pair."""
+        return tuple(d for d in self.defects if _any_holds(d.when, pair))
+
+    @field_validator("defects")
+    @classmethod
+    def _are_of_the_paper(cls, defects: tuple[DefectDocument, ...]) -> tuple[DefectDocument, ...]:
+        if ours := [d.harmony for d in defects if any(condition.set != "paper" for condition in d.when)]:
+            raise ValueError(f"defects of {ours[0]} are not limited to the set paper: correct the harmony")
+        return defects
 
     @field_validator("sets", mode="before")
     @classmethod

@@ -92,6 +92,7 @@ def resolve(document: Document, pair: Pair, shared: Shared | None = None) -> Har
         donor=Survey(survey=document.donor, vintage=pair.donor),
         recipient=Survey(survey=document.recipient, vintage=pair.recipient),
         entries=entries,
+        defects=document.defects_of(pair),
     )
 
 

@@ -65,6 +65,7 @@ def analyze(
     totals: str = "none",
     where: str | None = None,
     derive: Mapping[str, str] | None = None,
+    universes: Mapping[str, str] | None = None,
     weight: str | None = "weight",
     parts: str | None = None,
     replicate_weights: Sequence[str] = (),
@@ -103,6 +104,9 @@ def analyze(
         Condition that records have to fulfil; may use fused variables.
     derive : mapping, optional
         New variables by name, such as ``{"burden": "dollarel / income"}``; each may use those before it.
+    universes : mapping, optional
+        Condition by column, such as ``{"newest": "hhvehcnt > 0"}``: elsewhere the column means nothing, and is missing.
+        Conditions read columns as they are.
     weight : str, optional
         None: every record counts one.
     parts : str, optional
@@ -170,7 +174,7 @@ def analyze(
     design = ReplicateDesign.of(replicate_weights, replicate_scale, replicate_method, fay, replicate_count)
     with open_fused(implicates, static, parts=parts, memory_limit=memory_limit, threads=threads) as relation:
         estimands = [read_estimand(asked) for asked in estimates]
-        data = Microdata(relation, derive or {}, where)
+        data = Microdata(relation, derive or {}, where, universes or {})
         factors = [data.factor(text, "by") for text in by]
         asked = [_prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
         areas, wider = (
@@ -227,6 +231,7 @@ def analyze(
         table = spread.widen(table, area_error, level)
         columns_at_hand += AREA_COLUMNS
     table = _ordered(table, factors, by, columns_at_hand)
+    notes += [f"{name} is estimated where {condition}." for name, condition in data.limited.items()]
     found = set(table["estimand"])
     notes += [f"{e.text} is not defined in any group." for e in estimands if e.text not in found]
     alone = int((table["M"] < 2).sum()) if len(members) > 1 else 0

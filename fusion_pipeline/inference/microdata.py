@@ -70,22 +70,28 @@ class Microdata:
     relation : the open implicates
     derive : expressions by name, each of which may use those before it
     where : filter
+    universes : condition by the column that it is a condition of; outside, the column is missing
     """
 
     relation: FusedRelation
     derive: Mapping[str, str] = field(default_factory=dict)
     where: str | None = None
+    universes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check all expressions before anything is read."""
         names: dict[str, object] = dict(self.relation.columns)
         self._derived: dict[str, Expression] = {}
+        self._universes: dict[str, Expression] = {}
         self._select: dict[str, str] = {}
         self._numbers: set[str] = set()
         self._factors: dict[str, Factor] = {}
         self._used: set[str] = set()
         self._weights: Weights | None = None
         self._lock = threading.Lock()
+        for name, text in self.universes.items():
+            self.relation.column(name, "universe of")
+            self._universes[name] = read_expression(text, names, f"universe of {name}")
         for name, text in self.derive.items():
             if name in names:
                 raise AnalysisError(
@@ -109,6 +115,11 @@ class Microdata:
             else:
                 found[name] = self.relation.columns[name].origin
         return found
+
+    @property
+    def limited(self) -> dict[str, str]:
+        """Columns asked for so far that have a universe, and its condition."""
+        return {name: text for name, text in self.universes.items() if name in self._used}
 
     def number(self, text: str, purpose: str) -> str:
         """Ask for a numeric column; true and false count as 1 and 0.
@@ -229,12 +240,22 @@ class Microdata:
         if name in self._derived:
             for inner in self._derived[name].columns:
                 self._use(inner)
+        if name in self._universes:
+            # Read as it is, whatever universe it has itself.
+            self._used.update(self._universes[name].columns)
 
     def _view(self, head: str, base: list[str], source: str) -> str:
-        """Put derived variables, one after another, between the columns and what is selected."""
+        """Put universes and derived variables, one after another, between the columns and what is selected."""
         columns = [self.relation.columns[name] for name in sorted(self._used) if name not in self._derived]
         inner = ", ".join([*base, *(f"{c.native} AS {quoted(c.name)}" for c in columns)]) or "1"
         sql = f"SELECT {inner} FROM {source}"
+        limited = [
+            f"CASE WHEN {condition.sql} THEN {quoted(name)} END AS {quoted(name)}"
+            for name, condition in self._universes.items()
+            if name in self._used
+        ]
+        if limited:
+            sql = f"SELECT * REPLACE ({', '.join(limited)}) FROM ({sql})"
         for name, expression in self._derived.items():
             if name in self._used:
                 sql = f"SELECT *, {expression.sql} AS {quoted(name)} FROM ({sql})"

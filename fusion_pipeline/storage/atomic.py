@@ -62,7 +62,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             for file in sorted(temporary.rglob("*")):
                 _fsync(file)
             _fsync(temporary)
-            with exclusive(_lock(path)):
+            with exclusive(_lock(path), leave=False):
                 if not path.exists():
                     temporary.rename(path)
                 elif not _exchange(temporary, path):
@@ -81,7 +81,7 @@ def recover(path: Path) -> None:
         return
     try:
         # A writer between its two renames holds the lock; when it is free, what stands aside was left behind.
-        with exclusive(_lock(path)):
+        with exclusive(_lock(path), leave=False):
             if aside.exists() and not path.exists():
                 aside.rename(path)
             shutil.rmtree(aside, ignore_errors=True)
@@ -101,22 +101,48 @@ def is_alive(process: int) -> bool:
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Hold a lock file alone, against other processes and threads; it stays, and a kill frees it.
+def exclusive(lock: Path, *, leave: bool = True) -> Iterator[None]:
+    """Hold a lock file alone, against other processes and threads; a kill frees it.
+
+    Parameters
+    ----------
+    lock : file to hold
+    leave : whether it stays; otherwise it goes with its last holder that is not killed
 
     Raises
     ------
     StorageError
         If its folder cannot be made or written.
     """
+    with _held(lock):
+        try:
+            yield
+        finally:
+            if not leave:
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("w")
+        except OSError as error:
+            raise _unwritable(lock, error) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Who waited for a file that its holder removed holds nothing that others see.
+            if _stands_at(lock, file.fileno()):
+                yield
+                return
+
+
+def _stands_at(path: Path, descriptor: int) -> bool:
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise _unwritable(lock, error) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -36,13 +36,22 @@ class Relation:
     """Households without such a record."""
     differing: int | None = None
     """Households that say they have another number of them; None: households do not say."""
+    telling: int = 0
+    """Households that say how many they have."""
+    tolerated: float = 0.0
+    """Share of these that may differ before the records count as those of another file, or of a part."""
+
+    @property
+    def is_excessive(self) -> bool:
+        """Whether more households differ than is tolerated."""
+        return (self.differing or 0) > self.tolerated * self.telling
 
     def sentence(self, kind: str) -> str:
         """Tell all counts."""
         parts = [f"{self.rows:,} {kind}", f"{self.outside:,} outside the households kept"]
         parts.append(f"{self.without:,} households have none")
         if self.differing is not None:
-            parts.append(f"{self.differing:,} say that they have another number")
+            parts.append(f"{self.differing:,} of {self.telling:,} say that they have another number")
         return ", ".join(parts)
 
 
@@ -84,11 +93,14 @@ def match_records(
         after = kept.column_names.index("year") + 1
         kept = kept.add_column(after, "weight", households["weight"].take(pa.array(position)))
     counts = np.bincount(position, minlength=keys.size)
-    differing = None
+    differing, telling = None, 0
     if entry.counted_by in households.column_names:
         told = households[entry.counted_by].to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
+        telling = int((~np.isnan(told)).sum())
         differing = int((~np.isnan(told) & (told != counts)).sum())
-    relation = Relation(hid.size, int((~inside).sum()), int((counts == 0).sum()), differing)
+    relation = Relation(
+        hid.size, int((~inside).sum()), int((counts == 0).sum()), differing, telling, entry.counted_within
+    )
     log.info("%s", relation.sentence(kind))
     return kept, relation
 

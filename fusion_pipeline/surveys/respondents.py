@@ -99,12 +99,20 @@ class Respondent(Entry):
     """Whether several records may share all their keys, as items of one household that nothing numbers do."""
     counted_by: Name | None = None
     """Household variable that says how many such records a household has; differences are counted."""
+    counted_within: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the households that may differ from it; beyond, the file is not that of these households, or a part."""
     variables: dict[Name, Variable] = Field(min_length=1)
     summaries: dict[Name, Summary] = Field(default_factory=dict)
     """Variables of households made from their other records, after splits are opened."""
     derived: dict[Name, Derived] = Field(default_factory=dict)
     predicted: dict[Name, Predicted] = Field(default_factory=dict)
     """Variables that are not asked, learnt from another survey; of a pooled donor only."""
+
+    @model_validator(mode="after")
+    def _tolerance_is_of_a_count(self) -> Respondent:
+        if self.counted_within and self.counted_by is None:
+            raise ValueError("counted_within needs counted_by")
+        return self
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -128,6 +128,11 @@ CHECKED_TABLES = [
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},
+    **{
+        f"{who}/{what}": {"schema", "values", "related_records"}
+        for who in ("survey", "acs")
+        for what in ("households", "persons")
+    },
     "fusion/implicates": {"complete", "no_missing", "rules", "within_support"},
     "fusion/microdata": {"complete"},
 }

@@ -7,10 +7,14 @@ import dagster as dg
 import pytest
 
 from assets import recipes
+from assets.ingestion import check_related
+from assets.recipient import acs_households, acs_persons
+from assets.survey import survey_households, survey_persons
 from fusion_pipeline.errors import CheckError, IngestError, RawFileError
 from fusion_pipeline.fusion import imputation
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import imputing, ingest
+from fusion_pipeline.surveys.relating import Relation
 from fusion_pipeline.validation import specifications
 from fusion_pipeline.validation.expectations import TableSpec
 from tests.assets.conftest import HOUSEHOLDS, INGEST, recs_columns, write_recs
@@ -45,7 +49,11 @@ def test_chain_is_made_and_every_check_passes(ingested) -> None:
         (f"survey/{table}", aspect)
         for table in ("households", "persons", "dictionary")
         for aspect in ("schema", "values")
-    } | {("survey/households", "budget"), ("survey/persons", "budget")}
+    } | {
+        (f"survey/{table}", aspect)
+        for table in ("households", "persons")
+        for aspect in ("budget", "related_records")
+    }
     assert all(check.passed for check in outcome.checks)
     assert TableRef(place.layout.table(("survey", "households"), "RECS_2015")).num_rows == HOUSEHOLDS
 
@@ -150,3 +158,21 @@ def test_blocking_check_that_fails_stops_what_is_downstream(place, monkeypatch) 
     [run] = place.instance.get_runs()
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert run.job_name == INGEST.job
+
+
+@pytest.mark.parametrize(
+    ("differing", "passed", "severity"), [(0, True, "WARN"), (1, False, "WARN"), (11, False, "ERROR")]
+)
+def test_records_of_other_households_stop_what_follows_beyond_what_the_codebook_tolerates(
+    differing, passed, severity
+) -> None:
+    relation = Relation(1_500, 0, 0, differing, telling=1_000, tolerated=0.01)
+    found = check_related({"vehicles": relation, "trips": Relation(5, 0, 990)})
+    assert (found.passed, found.severity.value) == (passed, severity)
+    assert f"{differing} of 1,000 say" in found.metadata["found"].value
+
+
+def test_checks_of_related_records_stop_what_follows() -> None:
+    for definition in (survey_households, survey_persons, acs_households, acs_persons):
+        [spec] = [spec for spec in definition.check_specs if spec.name == "related_records"]
+        assert spec.blocking

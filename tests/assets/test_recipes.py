@@ -24,6 +24,7 @@ OTHER = {
     "fuse": ENTRY.fuse[::-1],
     "prices": (),
     "location_draws": 3,
+    "universes": {"noac": "btuel > 1"},
     "rules": ("btuel >= 1",),
 }
 """Another value of every field of a fusion pair."""

@@ -55,7 +55,8 @@ def recs():
 
 @pytest.fixture(scope="module")
 def acs():
-    return ingest_with_report([RawPart(HOUSEHOLDS_2013)], load_codebook("acs_2013"), "households")
+    persons = {"persons": [RawPart(PERSONS_2013)]}
+    return ingest_with_report([RawPart(HOUSEHOLDS_2013)], load_codebook("acs_2013"), "households", persons)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,9 @@ def test_five_year_file_is_read_whole_through_its_registry_entry(five_years):
     assert (report.rows_read, table.num_rows) == (23_037, len(occupied))
     assert table["weight"].to_numpy().sum() == occupied["WGTP"].astype(int).sum()
     assert set(report.missing) == {"rentval", "propval"}
-    assert not report.left_out
+    # Whether a householder is 65, persons tell.
+    of_persons = {"householder_age", "pov_thresh", "pov_ratio"}
+    assert report.left_out == dict.fromkeys(of_persons, "file persons")
     assert set(table["state"].to_pylist()) == {"10"}
     assert set(table["year"].to_pylist()) == {2018}
 

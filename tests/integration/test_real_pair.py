@@ -296,3 +296,19 @@ def test_models_fitted_in_another_folder_on_one_thread_are_the_same(real, tmp_pa
         load_model_set(real.layout.model_set(PAIR)).fingerprint
     )
     assert digests(there.root / "fusion" / "prepared") == digests(real.layout.root / "fusion" / "prepared")
+
+
+def test_who_heats_with_a_fuel_uses_it_as_all_donors_do(real):
+    """ACS: HFL 1 utility gas, 2 bottled gas, 4 fuel oil; RECS: FUELHEAT 1 natural gas, 2 propane, 3 fuel oil."""
+    donors = TableRef(real.layout.table(("survey", "households"), "RECS_2015")).to_pandas()
+    heats = {"btung": "Natural gas from underground pipes", "btulp": "Propane (bottled gas)",
+             "btufo": "Fuel oil/kerosene"}  # fmt: skip
+    prepared = TableRef(real.layout.tables(("fusion", "prepared"), PAIR) / "recipient.parquet")
+    fuel = prepared.to_pandas(["fuelheat__hfl"])["fuelheat__hfl"].astype(str)
+    for number, (quantity, label) in enumerate(heats.items(), 2):
+        assert (donors.loc[donors["fuelheat"] == label, quantity] > 0).all()
+        heated = (fuel == str(number)).to_numpy()
+        assert heated.any()
+        for m in IMPLICATES:
+            fused = pd.read_parquet(real.layout.implicate(PAIR, m), columns=[quantity])
+            assert (fused.loc[heated, quantity] > 0).all()

@@ -100,6 +100,8 @@ def test_train_and_prepare_refuse_variables(donor, tmp_path, arguments, message)
         ({"leaves": 8}, "train, leaves: are 8"),
         ({"leaves": [1]}, "train, leaves: is 1"),
         ({"learning_rate": 0}, "train, learning rates"),
+        ({"search": "random"}, "train, search: is 'random'. Give 'climb' or 'grid'"),
+        ({"draws": 0}, "train, draws: is 0"),
     ],
 )
 def test_train_refuses_settings(donor, tmp_path, arguments, message):

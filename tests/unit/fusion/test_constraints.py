@@ -342,3 +342,13 @@ def test_a_block_is_fused_in_its_universe_and_nowhere_else(recipient, tmp_path):
     bound = fuse(recipient, under(models, "share_1 >= 0.3"), implicates=M).to_pandas()
     assert bound.loc[connected, "share_1"].min() >= 0.3
     assert (bound.loc[~connected, "share_1"] == 0).all(), "rules bind where there is something to draw"
+
+
+def test_a_rule_that_asks_for_what_the_models_do_not_know_is_warned_of(caplog):
+    donor, _ = fp.example_tables(donors=60)
+    plan = fp.FusionPlan.chained(["fuel"], ["income"], "weight")
+    fp.constrain(plan, ["fuel >= 0 unless tenure"], donor)
+    assert "asks for tenure, which step fuel does not predict from" in caplog.text
+    caplog.clear()
+    fp.constrain(plan, ["fuel >= 0 if income > 1"], donor)
+    assert "does not predict from" not in caplog.text

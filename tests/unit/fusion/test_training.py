@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 
 from fusion_pipeline.errors import StorageError, TrainingError
+from fusion_pipeline.fusion.donors import load_donors
+from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
@@ -323,3 +325,38 @@ def test_prices_equal_but_for_rounding_count_once_among_outliers():
     modal = 22.186 + 1e-5 * np.arange(60)
     assert len(np.unique(_three_digits(modal))) == 1
     assert np.allclose(_three_digits(np.array([0.0, 36.27, 0.012345])), [0.0, 36.3, 0.0123])
+
+
+def test_what_is_no_model_set_is_not_replaced(donor, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "file").write_text("a file")
+    for out in ("mine", "file"):
+        with pytest.raises(TrainingError, match="no model set"):
+            train(small(donor), y=["size"], x=["income"], out=tmp_path / out, **QUICK)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_donors_without_a_group_are_each_one_of_their_own(donor):
+    groups = np.where(np.arange(300) % 3 == 0, None, (np.arange(300) // 10).astype(str))
+    plan = FusionPlan.chained(["size"], ["income"], "weight")
+    units = load_donors(small(donor).assign(psu=groups), plan, "psu").groups
+    counts = np.bincount(units)
+    assert (counts == 1).sum() == 100
+    assert counts.max() == 7
+
+
+def test_effects_of_unordered_categories_are_not_lost_where_donors_are_few(tmp_path):
+    random = np.random.default_rng(0)
+    group, effect = random.integers(0, 8, 240), random.permutation(np.linspace(-1, 1, 8))
+    table = pd.DataFrame(
+        {"g": pd.Categorical.from_codes(group, list("abcdefgh")), "z": random.normal(size=240)}
+    )
+    table["y"] = effect[group] + random.normal(size=240)
+    models = train(table, y=["y"], x=["g", "z"], out=tmp_path / "m", leaves=[4], centres=200, bootstraps=0)
+    fused = (
+        fuse(table, models, implicates=10, retain=()).to_pandas()["y"].to_numpy().reshape(10, -1).mean(axis=0)
+    )
+    means = np.array([fused[group == k].mean() for k in range(8)])
+    assert np.polyfit(effect, means, 1)[0] > 0.6

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.harmonize import pair_harmonies
 from fusion_pipeline.preparation import (
     absent_predictors,
     add_price_steps,
+    add_universes,
     fusion_variables,
     price_name,
+    rules_at_hand,
     training_table,
 )
 from fusion_pipeline.registry import PriceStep, load_registry
@@ -193,3 +196,53 @@ def test_predictors_that_are_asked_for_and_not_there_are_named_and_logged(caplog
 
 def test_price_that_could_not_be_made_asks_for_no_predictors() -> None:
     assert absent_predictors([], [GAS], ["division", "gas"]) == {}
+
+
+def vehicles(*more: str) -> list[str]:
+    return ["hhveh", "newest", *more]
+
+
+def test_a_step_gets_its_universe_unless_what_that_reads_is_not_there() -> None:
+    plan = FusionPlan.chained(vehicles(), ["income"])
+    limited = add_universes(plan, {"newest": "hhveh > 0"}, vehicles("income"))
+    assert [step.universe for step in limited.steps] == [None, "hhveh > 0"]
+    assert add_universes(plan, {"newest": "hhvehcnt > 0"}, vehicles("income")) == plan
+
+
+RECS = load_registry().pair("RECS_2015__ACS_2015")
+HARMONY = pair_harmonies(RECS, load_registry())["RECS_2015"]
+
+
+def test_rules_name_groups_and_tables_have_their_numbers() -> None:
+    groups = HARMONY.entries["fuelheat__hfl"].names
+    found = rules_at_hand(RECS.rules, HARMONY, ["btung", "btulp", "btufo", "fuelheat__hfl"])
+    fuels = {"btung": "Natural gas", "btulp": "Propane", "btufo": "Fuel oil"}
+    assert list(found) == [
+        f"{fuel} > 0 if fuelheat__hfl == '{groups.index(group) + 1}'" for fuel, group in fuels.items()
+    ]
+    with pytest.raises(TrainingError, match="'Peat', which is no level of fuelheat__hfl"):
+        rules_at_hand(["btung > 0 if fuelheat__hfl == 'Peat'"], HARMONY, ["btung", "fuelheat__hfl"])
+
+
+def test_a_rule_about_what_a_file_lacks_is_left_out_and_logged(caplog) -> None:
+    caplog.set_level(logging.INFO, "fusion_pipeline.preparation")
+    assert len(rules_at_hand(RECS.rules, HARMONY, ["btung", "btufo", "fuelheat__hfl"])) == 2
+    assert "btulp is not there" in caplog.text
+
+
+@pytest.mark.parametrize("name", load_registry().pairs)
+def test_rules_and_universes_of_a_pair_fit_its_variables_and_their_order(name) -> None:
+    pair = load_registry().pair(name)
+    [harmony, *_] = pair_harmonies(pair, load_registry()).values()
+    y = [[step] if isinstance(step, str) else list(step.block) for step in pair.fuse]
+    names = [*harmony.entries, *pair.locations]
+    there = [*names, *(variable for step in y for variable in step)]
+    rules = rules_at_hand(pair.rules, harmony, there)
+    assert len(rules) == len(pair.rules)
+    plan = add_universes(FusionPlan.chained(y, names), pair.universes, there)
+    assert {s.name: s.universe for s in plan.steps if s.universe} == pair.universes
+    if any(
+        set(rule.columns) & set(pair.variables) for rule in FusionPlan(plan.steps, rules=rules).parsed_rules
+    ):
+        # A rule that reads a fusion variable needs it fused before.
+        assert pair.order == "given"

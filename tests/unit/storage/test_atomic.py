@@ -14,7 +14,7 @@ import pytest
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage import atomic
-from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recover
+from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, exclusive, recover
 
 
 def visible(folder: Path) -> list[str]:
@@ -61,8 +61,25 @@ def test_directory_is_replaced_whole(tmp_path: Path, monkeypatch, can_exchange) 
         with atomic_directory(path) as folder:
             (folder / generation).write_text(generation)
     assert [p.name for p in path.iterdir()] == ["two"]
-    assert visible(tmp_path) == ["set"]
-    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob("*.old")]
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_lock_that_goes_with_its_holder_is_never_held_twice(tmp_path: Path) -> None:
+    holders, most = [], []
+
+    def hold(number: int) -> None:
+        for _ in range(25):
+            with exclusive(tmp_path / ".set.swap", leave=False):
+                holders.append(number)
+                time.sleep(0.0005)
+                most.append(len(holders))
+                holders.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hold, range(8)))
+    assert len(most) == 200
+    assert max(most) == 1
+    assert not [*tmp_path.iterdir()]
 
 
 def test_directory_whose_replacement_was_cut_off_between_two_renames_comes_back(tmp_path: Path) -> None:

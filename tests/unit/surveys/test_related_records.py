@@ -118,7 +118,20 @@ def test_counts_are_reconciled_and_reported(read):
     vehicles, persons = report.relations["vehicles"], report.relations["persons"]
     assert (vehicles.rows, vehicles.outside, vehicles.without, vehicles.differing) == (1, 0, 2, 2)
     assert (persons.rows, persons.outside, persons.without, persons.differing) == (4, 0, 0, None)
-    assert "2 say that they have another number" in vehicles.sentence("vehicles")
+    assert "2 of 3 say that they have another number" in vehicles.sentence("vehicles")
+
+
+@pytest.mark.parametrize(("tolerated", "is_excessive"), [(0.0, True), (0.3, True), (0.34, False)])
+def test_as_many_households_may_differ_as_the_codebook_tolerates(
+    read, write_codebook, tolerated, is_excessive
+):
+    within = f"counted_by: cars\n    counted_within: {tolerated}"
+    codebook = write_codebook(FLEET.replace("counted_by: cars", within), "tolerant")
+    of_the_third = "ID,NO,FUEL,MILES,AGE\n1,1,1,5000,12\n1,2,2,7000,2\n"
+    relation = read(codebook, vehicles=of_the_third)[1].relations["vehicles"]
+    assert (relation.differing, relation.telling) == (1, 3)
+    assert relation.is_excessive == is_excessive
+    assert not read(codebook)[1].relations["vehicles"].is_excessive
 
 
 def test_an_unknown_answer_makes_sums_missing_and_is_passed_over_by_means_and_extremes(read):
