@@ -9,9 +9,23 @@ from typing import Any
 
 import dagster as dg
 
-from assets.fusion import fusion_harmonized, fusion_implicates, fusion_microdata, fusion_models
-from assets.recipient import acs_households
-from assets.survey import survey_households
+from assets.external import quality_external
+from assets.fusion import (
+    fusion_harmonized,
+    fusion_implicates,
+    fusion_located,
+    fusion_microdata,
+    fusion_models,
+    fusion_plan,
+    fusion_prepared,
+)
+from assets.geography import geography_concordance, geography_predictors
+from assets.internal import quality_internal
+from assets.pool import pool_households, pool_persons
+from assets.quality import quality_area_error
+from assets.recipient import acs_households, acs_persons
+from assets.spatial import spatial_summaries
+from assets.survey import survey_households, survey_persons
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.registry import Budget
 
@@ -63,10 +77,23 @@ CHECKS = [
     budget_check(asset)
     for asset in (
         survey_households,
+        survey_persons,
+        pool_households,
+        pool_persons,
         acs_households,
+        acs_persons,
+        geography_concordance,
+        geography_predictors,
+        spatial_summaries,
         fusion_harmonized,
+        fusion_located,
+        fusion_prepared,
+        fusion_plan,
         fusion_models,
         fusion_implicates,
         fusion_microdata,
+        quality_area_error,
+        quality_external,
+        quality_internal,
     )
 ]

@@ -84,6 +84,7 @@ def quality_external(
             f"quality/area_error[{pair}]": store.area_error_version(pair),
         },
         metadata={
+            "recipient rows": prepared.recipient.num_rows,
             "agreement": figures.frame_table(pair_external.summary(found.table)),
             "not compared": figures.reasons(found.left_out),
             **({"fused against published": figures.image(drawn)} if drawn else {}),

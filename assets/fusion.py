@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from assets import figures, recipes
 from assets.publishing import column_schema, provenance, publish
-from assets.reuse import forced, reusable
+from assets.reuse import forced, reusable, tried_before
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.fusion import diagnostics, fusing, screening, training
 from fusion_pipeline.fusion.constraints import constrain
@@ -289,6 +289,7 @@ def fusion_plan(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
+            "donor rows": donor.num_rows,
             "fusion order": " → ".join(plan.variables),
             "steps": figures.plan_table(plan),
             "predictors asked for and not there": figures.reasons(absent),
@@ -391,7 +392,8 @@ def fusion_implicates(
         threads=compute.threads,
         memory_limit=compute.memory_limit,
         stream_name=pair,
-        resume=not forced(context),
+        # Another attempt goes on where the first was stopped.
+        resume=tried_before(context) or not forced(context),
     )
     files = [store.layout.implicate(pair, m) for m in members]
     reach, use = diagnostics.watch_draws(

@@ -72,6 +72,8 @@ def quality_area_error(
         data_version=dg.DataVersion(store.area_error_version(pair)),
         metadata={
             "path": dg.MetadataValue.path(store.layout.area_error(pair)),
+            "donor rows": prepared.donor.num_rows,
+            "recipient rows": prepared.recipient.num_rows,
             "measured": error.measured,
             "measured on": dg.MetadataValue.json(error.measured_on),
             "proxies": figures.frame_table(pd.DataFrame([proxy.model_dump() for proxy in error.proxies])),

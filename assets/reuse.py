@@ -17,9 +17,10 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
+from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 from dagster._serdes import deserialize_value, serialize_value
 
-from fusion_pipeline.errors import OutOfMemoryError
+from fusion_pipeline.errors import out_of_memory
 from fusion_pipeline.measuring import Usage, measured
 from fusion_pipeline.storage.artefacts import Artefact, Kept
 from fusion_pipeline.storage.receipts import Receipt, Recipe
@@ -68,11 +69,7 @@ def reusable(
                 try:
                     result = make(context, **{name: value for name, value in given.items() if name in own})
                 except MemoryError as error:
-                    raise OutOfMemoryError(
-                        label,
-                        f"needs more memory than this process may take ({error or 'allocation failed'}).",
-                        "Lower FUSION_MEMORY_LIMIT or FUSION_THREADS, or give it more; what was made before stays.",
-                    ) from error
+                    raise out_of_memory(label, error) from error
             same = looks_outside and reason is None and _version(result) == getattr(receipt, "version", None)
             _log.info("%s is %s", label, "as it was" if same else f"made ({reason or 'found changed'})")
             story = {"reused": same, "made because": "-" if same else reason or "found changed"}
@@ -91,8 +88,27 @@ def reusable(
 
 
 def forced(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run was told to make everything again (tag `fusion/force`, `fusion run --force`)."""
-    return context.run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
+    """Whether the run was told to make everything again (tag `fusion/force`, `fusion run --force`).
+
+    A run that is tried again keeps its tags, and would otherwise make again what its earlier attempts have made.
+    """
+    told = context.run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
+    return told and not (tried_before(context) and _made_by_earlier_attempt(context))
+
+
+def tried_before(context: dg.AssetExecutionContext) -> bool:
+    """Whether this run is another attempt at one that ended."""
+    return ROOT_RUN_ID_TAG in context.run.tags
+
+
+def _made_by_earlier_attempt(context: dg.AssetExecutionContext) -> bool:
+    partitions = [str(context.partition_key)] if context.has_partition_key else None
+    wanted = dg.AssetRecordsFilter(context.asset_key, asset_partitions=partitions)
+    last = context.instance.fetch_materializations(wanted, limit=1).records
+    root = context.run.tags[ROOT_RUN_ID_TAG]
+    others = context.instance.get_runs(dg.RunsFilter(tags={ROOT_RUN_ID_TAG: root}))
+    attempts = {root, *(run.run_id for run in others)}
+    return bool(last) and last[0].event_log_entry.run_id in attempts
 
 
 def _recipe(context: dg.AssetExecutionContext, settings: Settings | None, seed: int | None) -> Recipe:

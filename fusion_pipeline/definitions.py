@@ -6,18 +6,12 @@ production make their own.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-# Asset checks on partitions and multi-dimensional mappings are used knowingly; the range of dagster versions in
-# pyproject.toml is as narrow as their status demands.
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
-from assets import (  # noqa: E402
+from assets import (
     budgets,
     checks,
     external,
@@ -30,13 +24,13 @@ from assets import (  # noqa: E402
     spatial,
     survey,
 )
-from fusion_pipeline import jobs, schedules, sensors  # noqa: E402
-from fusion_pipeline.settings import Settings, load_settings  # noqa: E402
-from fusion_pipeline.storage.layout import Layout  # noqa: E402
-from resources.compute import Compute  # noqa: E402
-from resources.parquet_io import ParquetIOManager  # noqa: E402
-from resources.raw_files import RawFiles  # noqa: E402
-from resources.store import FusionStore  # noqa: E402
+from fusion_pipeline import jobs, schedules, sensors
+from fusion_pipeline.settings import Settings, load_settings
+from fusion_pipeline.storage.layout import Layout
+from resources.compute import Compute
+from resources.parquet_io import ParquetIOManager
+from resources.raw_files import RawFiles
+from resources.store import FusionStore
 
 # Forked from a process that has the definitions already: half the start of a spawned step. Steps of a run follow each
 # other; what runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these.

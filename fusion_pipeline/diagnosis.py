@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from fusion_pipeline.errors import FusionError
+from fusion_pipeline.machine import available_memory, usable_cores
 from fusion_pipeline.raw.watching import raw_folders, stamps
 from fusion_pipeline.registry import Registry
 from fusion_pipeline.settings import Settings
@@ -99,20 +100,8 @@ def _memory(settings: Settings) -> Finding:
     return Finding("memory", "good", found)
 
 
-def available_memory() -> int:
-    """Bytes that this process may still take: of the machine, or of its control group if that is less."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    amounts = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    group = Path("/sys/fs/cgroup")
-    try:
-        left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no control group, or no limit ("max")
-        left = amounts["MemAvailable"]
-    return min(left, amounts["MemAvailable"])
-
-
 def _threads(settings: Settings) -> Finding:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     found = (
         f"{settings.threads} of {cores} cores, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS', 'unset')}"
     )

@@ -75,3 +75,12 @@ class OutOfMemoryError(FusionError):
 
 class StorageError(FusionError):
     """A file of the store is missing, damaged or cannot be written."""
+
+
+def out_of_memory(where: str, error: MemoryError) -> OutOfMemoryError:
+    """Say of a step or command that could not allocate what it needs, and which settings to lower."""
+    return OutOfMemoryError(
+        where,
+        f"needs more memory than this process may take ({error or 'allocation failed'}).",
+        "Lower FUSION_MEMORY_LIMIT or FUSION_THREADS, or give it more; what was made before stays.",
+    )

@@ -7,6 +7,7 @@ share one. Does not belong here: what the partitions contain.
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Collection
 
@@ -14,6 +15,11 @@ import dagster as dg
 
 from fusion_pipeline.registry import Implicates, load_registry
 from fusion_pipeline.settings import load_settings
+
+# Here, because every module of the graph imports this one first. Asset checks on partitions and multi-dimensional
+# mappings are used knowingly; the range of dagster versions in pyproject.toml is as narrow as their status demands.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 REGISTRY = load_registry()
 IMPLICATES = Implicates(

@@ -7,6 +7,7 @@ it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -249,12 +250,14 @@ class Registry(Model):
         Raises
         ------
         RegistryError
-            If there is none of that name; the message lists those there are.
+            If there is none of that name; the message names those that are spelled alike, else all.
         """
         if name not in self.pairs:
-            raise RegistryError(
-                f"fusion pair {name}", "is not in the registry.", f"Choose one of: {', '.join(self.pairs)}."
+            near = difflib.get_close_matches(name.upper(), self.pairs, n=3, cutoff=0.7)
+            remedy = (
+                f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(self.pairs)}."
             )
+            raise RegistryError(f"fusion pair {name}", "is not in the registry.", remedy)
         return self.pairs[name]
 
     def donor(self, key: str) -> SurveyVintage | Pool:

@@ -6,8 +6,10 @@ one that the UI and the schedules launch.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets.reuse import FORCE
 from fusion_pipeline.definitions import build_defs
@@ -26,6 +29,7 @@ from fusion_pipeline.storage.atomic import is_alive
 # Without it the UI's job pages do not list runs that a command line executed.
 _LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
 _PROCESS = "fusion_pipeline/process"
+_log = logging.getLogger(__name__)
 # Dagster's own console lines repeat what the library logs and what the command line shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -170,6 +174,11 @@ def release_dead_runs(instance: dg.DagsterInstance) -> None:
     otherwise keep every later one waiting for ever.
     """
     for run in dead_runs(instance):
+        _log.warning(
+            "%s %s was killed while it ran (memory? then lower FUSION_MEMORY_LIMIT); what it finished is kept",
+            run.job_name,
+            run.tags.get(PARTITION_NAME_TAG, ""),
+        )
         instance.report_run_failed(run, "Its process was killed.")
         if instance.event_log_storage.supports_global_concurrency_limits:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -208,7 +217,7 @@ def local_instance() -> dg.DagsterInstance:
     ------
     SettingsError
         If neither DAGSTER_HOME is set nor the working directory holds dagster.yaml: Dagster would otherwise
-        record the runs in a throw-away instance.
+        record the runs in a throw-away instance. Or if dagster.yaml names variables that are not set.
     """
     if "DAGSTER_HOME" not in os.environ:
         if not Path("dagster.yaml").exists():
@@ -218,4 +227,21 @@ def local_instance() -> dg.DagsterInstance:
                 "Start from the project's folder, or set it to the folder of your instance.",
             )
         os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterInvalidConfigError as error:
+        unset = dict.fromkeys(re.findall(r'environment variable "(\w+)" which is not set', str(error)))
+        where = f"{os.environ['DAGSTER_HOME']}/dagster.yaml"
+        if not unset:
+            raise SettingsError(
+                where, f"{error.errors[0].message.splitlines()[0]}.", "Correct it."
+            ) from error
+        raise SettingsError(
+            where, f"needs {', '.join(unset)}.", "Set them (docs/operations.md, A shared instance)."
+        ) from error
+
+
+def daemon_beats(instance: dg.DagsterInstance) -> float | None:
+    """Seconds since the daemon of an instance last said that it is alive; None if it never did."""
+    beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
+    return time.time() - max(beats) if beats else None

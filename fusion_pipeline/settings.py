@@ -6,7 +6,6 @@ fusion pairs (`registry.yaml`).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +13,7 @@ from pydantic import ByteSize, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fusion_pipeline.errors import SettingsError
+from fusion_pipeline.machine import usable_cores
 
 
 class Settings(BaseSettings):
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     offline: bool = False
     """Never download."""
     seed: int = Field(default=1, ge=0)
-    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    threads: int = Field(default_factory=usable_cores, ge=1)
     concurrent_steps: int = Field(default=2, ge=1)
     """Steps that may run at once on a machine: they share threads and memory. As many as dagster.yaml lets run."""
     memory_limit: ByteSize = TypeAdapter(ByteSize).validate_python("2GiB")

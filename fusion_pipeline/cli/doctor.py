@@ -14,6 +14,8 @@ from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import load_settings
 
+# A daemon says that it is alive every half minute.
+_BEATS_SECONDS = 120
 _SIGNS = {"good": "[green]✓[/]", "doubtful": "[yellow]![/]", "wrong": "[bold red]✗[/]"}
 
 
@@ -33,7 +35,7 @@ def doctor() -> None:
 
 
 def _instance() -> Iterator[Finding]:
-    from fusion_pipeline.running import dead_runs, local_instance, record_of_runs
+    from fusion_pipeline.running import daemon_beats, dead_runs, local_instance, record_of_runs
 
     try:
         instance = local_instance()
@@ -42,13 +44,23 @@ def _instance() -> Iterator[Finding]:
         return
     except Exception as error:  # a broken dagster.yaml or database raises whatever it raises
         remedy = "Correct dagster.yaml, or start its database."
-        yield Finding("instance", "wrong", f"cannot be opened ({type(error).__name__}: {error})", remedy)
+        first = (str(error).splitlines() or [""])[0]
+        yield Finding("instance", "wrong", f"cannot be opened ({type(error).__name__}: {first})", remedy)
         return
     with instance:
         dead = dead_runs(instance)
         found = f"{instance.get_runs_count()} runs recorded in {record_of_runs(instance)}"
         if dead:
             told = f"{found}; {len(dead)} of them were killed and still hold what they held"
-            yield Finding("instance", "doubtful", told, "The next `fusion run` releases it.")
+            remedy = "The next `fusion run` releases it. If memory ran out, lower FUSION_MEMORY_LIMIT."
+            yield Finding("instance", "doubtful", told, remedy)
         else:
             yield Finding("instance", "good", found)
+        since = daemon_beats(instance)
+        if since is None or since > _BEATS_SECONDS:
+            # The command line needs none, so that this is no fault.
+            yield Finding(
+                "daemon", "good", "none runs: schedules, sensors and runs of the UI wait (`make ui`)"
+            )
+        else:
+            yield Finding("daemon", "good", f"alive {since:.0f} s ago")

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.errors import SettingsError
-from fusion_pipeline.registry import load_registry
+from fusion_pipeline.registry import Registry, load_registry
 from fusion_pipeline.storage.atomic import atomic_directory
 
 
@@ -34,7 +34,9 @@ def new_survey(
     """Draft codebook, harmonies and registry entry of donor survey NAME; docs/your-own-survey.md goes on from there."""
     from fusion_pipeline.surveys.drafting import draft_survey
 
-    load_registry().survey_year(recipient)
+    registry = load_registry()
+    registry.survey_year(recipient)
+    _refuse_taken(registry, name, year)
     out = out or Path(name.lower())
     if out.exists():
         raise SettingsError(str(out), "is there already.", "Name another folder by --out, or remove it.")
@@ -47,3 +49,14 @@ def new_survey(
         console.print(f"{out / path}", soft_wrap=True)
     for column, reason in draft.left_out.items():
         console.print(f"[yellow]![/] {escape(column)} is left out: it {escape(reason)}", soft_wrap=True)
+
+
+def _refuse_taken(registry: Registry, name: str, year: int) -> None:
+    """Refuse a name whose drafts, copied to their places, would replace files of a survey that is there."""
+    names = {entry.survey for entry in (*registry.surveys.values(), *registry.recipients.values())}
+    if name in names:
+        raise SettingsError(
+            f"survey {name}",
+            f"is in the registry already: its harmonies, perhaps its codebook of {year}, would be overwritten.",
+            "Choose another name; a new vintage of a survey is added to the files that it has.",
+        )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from fusion_pipeline.errors import FusionError
+from fusion_pipeline.errors import FusionError, out_of_memory
 from fusion_pipeline.logs import JsonLines
 
 _HANDLER = "command line"
@@ -32,14 +32,20 @@ class _Progress(logging.Handler):
 
 
 class _Fusion(click.Group):
-    """Show a user's mistakes as one message, without a traceback."""
+    """Show a user's mistakes, and a machine that is too small, as one message without a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except FusionError as error:
-            console.print(f"[bold red]{type(error).__name__}[/] {escape(str(error))}", soft_wrap=True)
-            sys.exit(1)
+            _end(error)
+        except MemoryError as error:  # outside of a step, which names itself (assets/reuse.py)
+            _end(out_of_memory(f"fusion {context.invoked_subcommand or ''}".strip(), error))
+
+
+def _end(error: FusionError) -> NoReturn:
+    console.print(f"[bold red]{type(error).__name__}[/] {escape(str(error))}", soft_wrap=True)
+    sys.exit(1)
 
 
 @click.group(cls=_Fusion)

@@ -26,10 +26,10 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
 
     What is there already, made by the same code from the same inputs and settings, is reused.
     """
+    load_registry().pair(pair)
     from fusion_pipeline.partitions import IMPLICATES
     from fusion_pipeline.running import local_instance, run_pair
 
-    load_registry().pair(pair)
     settings = load_settings(**({"source": "simulated"} if simulate else {}))
     layout = Layout(settings.root)
     console.print(

@@ -6,7 +6,6 @@ normals; finding columns under one of several names. Does not belong here: what 
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import re
@@ -21,8 +20,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from fusion_pipeline.errors import GeographyError
+from fusion_pipeline.raw.unpacking import open_gzip
 
 _DAMAGE = (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError, zlib.error, ValueError)
+# Bytes of a text, which is read as a whole: the national relationship files have some ten million.
+_MOST = 2 << 30
 _BOM = "\ufeff"
 _STATION_LINE = 24
 # NOAA's normals: "nonzero, but rounds to zero" is -7777; the other negative codes mean that there is no value.
@@ -50,6 +52,8 @@ def read_columns(path: Path, wanted: Sequence[str], *, required: Sequence[str] =
     ------
     GeographyError
         If the file is damaged, or lacks a required column; the message names both.
+    RawFileError
+        If it unpacks beyond measure.
     """
     try:
         name = path.name.removesuffix(".gz")
@@ -146,7 +150,8 @@ def _find(header: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
 
 def _bytes(path: Path) -> bytes:
     if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
+        with open_gzip(path, most=_MOST) as stream:
+            return stream.read()
     return path.read_bytes()
 
 

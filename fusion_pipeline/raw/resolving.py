@@ -10,7 +10,6 @@ over. The cache is ours: a file in it whose digest is wrong is fetched again.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
 import zipfile
@@ -24,6 +23,7 @@ from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
 from fusion_pipeline.raw.entries import Alternative, Part, RawFile
 from fusion_pipeline.raw.record import Origin, ResolvedFile
+from fusion_pipeline.raw.unpacking import open_gzip, open_member
 
 _log = logging.getLogger(__name__)
 
@@ -272,7 +272,7 @@ def _sha256_inside(path: Path, name: str) -> str:
     """Digest of the file that a .gz or .zip wraps: the official file may lie compressed in a mirror."""
     try:
         if path.suffix == ".gz":
-            with gzip.open(path) as stream:
+            with open_gzip(path) as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.namelist() if Path(member).name == name]
@@ -282,11 +282,8 @@ def _sha256_inside(path: Path, name: str) -> str:
                     f"holds {archive.namelist()}, not one {name}.",
                     f"Zip {name} alone under that name.",
                 )
-            digest = hashlib.sha256()
-            with archive.open(members[0]) as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-            return digest.hexdigest()
+            with open_member(archive, members[0]) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise RawFileError(
             str(path), f"is not a readable archive ({error}).", "Copy it again from where it came."

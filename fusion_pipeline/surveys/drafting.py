@@ -52,7 +52,7 @@ def draft_survey(
     Raises
     ------
     SettingsError
-        If the name is none, or a column is not there.
+        If the name is none, a column is not there, or the key occurs twice.
     IngestError
         If the file cannot be read.
     """
@@ -67,7 +67,13 @@ def draft_survey(
             f"{file}, column {absent[0]}", "is not there.", f"It has {', '.join(columns[:20])}."
         )
     rest = [column for column in columns if column not in (id_column, weight)]
-    counts = _values(part, rest)
+    counts = _values(part, [id_column, *rest])
+    if twice := [key for key, count in counts[id_column].items() if count > 1]:
+        raise SettingsError(
+            f"{file}, column {id_column}",
+            f"is no key: {len(twice):,} values occur more than once ({', '.join(map(repr, twice[:5]))}).",
+            "Name by --id the column that tells households apart; one row a household.",
+        )
     variables: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for column in rest:

@@ -20,14 +20,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fusion_pipeline.errors import IngestError
+from fusion_pipeline.raw.unpacking import open_gzip, open_member
 
 BLOCK_BYTES = 1 << 24
 """Text parsed at a time: some ten thousand records of the widest surveys."""
-
-MEMBER_BYTES = 1 << 36
-"""What a member of an archive may unpack to: the largest national file has 5 GB."""
-MEMBER_RATIO = 200
-"""And how many times its packed size: survey text packs to a tenth, an archive made to harm to a thousandth."""
 
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowInvalid, UnicodeDecodeError)
 _CODES = pa.dictionary(pa.int32(), pa.string())
@@ -71,6 +67,8 @@ def read_blocks(
     ------
     IngestError
         If the file is empty, damaged, has no such member, lacks a column, or has one twice.
+    RawFileError
+        If it unpacks beyond measure.
     """
     rows = 0
     for name, open_stream in _sources(part):
@@ -118,7 +116,7 @@ def column_names(part: RawPart) -> list[str]:
 def _sources(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
     path = str(part.path)
     if part.path.suffix == ".gz":
-        yield path, lambda: pa.CompressedInputStream(pa.OSFile(path), "gzip")
+        yield path, lambda: pa.PythonFile(open_gzip(part.path), mode="r")
     elif part.path.suffix == ".zip":
         yield from _members(part)
     else:
@@ -137,7 +135,6 @@ def _members(part: RawPart) -> Iterator[tuple[str, Callable[[], Any]]]:
             {m for glob in part.member_glob.split(";") for m in _matching(archive, part.path, glob)}
         )
         for member in members:
-            _refuse_bomb(part.path, archive.getinfo(member))
             yield f"{part.path}/{member}", partial(_open_member, archive, member)
 
 
@@ -153,19 +150,8 @@ def _matching(archive: zipfile.ZipFile, path: Path, glob: str) -> list[str]:
     return found
 
 
-def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse a member that unpacks beyond measure. Members are streamed, never written: their paths lead nowhere."""
-    ratio = member.file_size / max(member.compress_size, 1)
-    if member.file_size > MEMBER_BYTES or (ratio > MEMBER_RATIO and member.file_size > BLOCK_BYTES):
-        raise IngestError(
-            f"{path}/{member.filename}",
-            f"would unpack from {member.compress_size:,} to {member.file_size:,} bytes.",
-            "Fetch the file again from its publisher; no survey's text packs so small.",
-        )
-
-
 def _open_member(archive: zipfile.ZipFile, member: str) -> pa.PythonFile:
-    return pa.PythonFile(archive.open(member), mode="r")
+    return pa.PythonFile(open_member(archive, member), mode="r")
 
 
 def _header(stream: Any, name: str, quote: str) -> list[str]:

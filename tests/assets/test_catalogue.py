@@ -128,6 +128,11 @@ CHECKED_TABLES = [
 ]
 BLOCKING = {
     **{name: {"schema", "values"} for name in CHECKED_TABLES},
+    **{
+        f"{who}/{what}": {"schema", "values", "related_records"}
+        for who in ("survey", "acs")
+        for what in ("households", "persons")
+    },
     "fusion/implicates": {"complete", "no_missing", "rules", "within_support"},
     "fusion/microdata": {"complete"},
 }
@@ -138,8 +143,19 @@ WARNING = {
     "fusion/models": {"common_support", "budget"},
     "fusion/implicates": {"budget"},
     "fusion/microdata": {"marginals", "budget"},
-    "quality/external": {"correlation", "error", "inside"},
-    "quality/internal": {"coverage", "real_or_fused", "subset_error"},
+    "quality/external": {"correlation", "error", "inside", "budget"},
+    "quality/internal": {"coverage", "real_or_fused", "subset_error", "budget"},
+    "survey/persons": {"budget"},
+    "pool/households": {"budget"},
+    "pool/persons": {"budget"},
+    "acs/persons": {"budget"},
+    "geography/concordance": {"budget"},
+    "geography/predictors": {"budget"},
+    "spatial/summaries": {"budget"},
+    "fusion/located": {"budget"},
+    "fusion/prepared": {"budget"},
+    "fusion/plan": {"budget"},
+    "quality/area_error": {"budget"},
 }
 
 ACS_YEARS = [

@@ -49,8 +49,10 @@ def test_chain_is_made_and_every_check_passes(ingested) -> None:
         (f"survey/{table}", aspect)
         for table in ("households", "persons", "dictionary")
         for aspect in ("schema", "values")
-    } | {("survey/households", "budget")} | {
-        (f"survey/{table}", "related_records") for table in ("households", "persons")
+    } | {
+        (f"survey/{table}", aspect)
+        for table in ("households", "persons")
+        for aspect in ("budget", "related_records")
     }
     assert all(check.passed for check in outcome.checks)
     assert TableRef(place.layout.table(("survey", "households"), "RECS_2015")).num_rows == HOUSEHOLDS

@@ -5,6 +5,7 @@ import time
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
 from assets import reuse
 from fusion_pipeline.definitions import build_defs
@@ -32,9 +33,10 @@ def made(place, ingested):
 def again(place, *, force: bool = False) -> dict[str, str]:
     """Make the assets again, without the expectations of tables, which take longer than they."""
     job = build_defs(place.settings).resolve_job_def(INGEST.job)
-    # A selection of assets alone would bring their checks along.
+    # A selection of assets alone would bring all their checks along; this one is made with its asset.
+    own = {dg.AssetCheckKey(dg.AssetKey(["survey", n]), "related_records") for n in ("households", "persons")}
     alone = job.get_subset(
-        asset_selection={dg.AssetKey(["survey", name]) for name in ASSETS}, asset_check_selection=set()
+        asset_selection={dg.AssetKey(["survey", name]) for name in ASSETS}, asset_check_selection=own
     )
     result = alone.execute_in_process(
         instance=place.instance, partition_key=INGEST.partition, tags={reuse.FORCE: str(force)}
@@ -129,6 +131,28 @@ def test_force_is_a_run_tag(value, is_forced) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         dg.materialize([asset], instance=instance, tags={reuse.FORCE: value})
     assert seen == [is_forced]
+
+
+def test_forced_run_that_is_tried_again_makes_only_what_its_first_attempt_did_not() -> None:
+    seen: dict[str, list[bool]] = {"first": [], "second": []}
+
+    @dg.asset
+    def first(context: dg.AssetExecutionContext) -> None:
+        seen["first"].append(reuse.forced(context))
+
+    @dg.asset(deps=[first])
+    def second(context: dg.AssetExecutionContext) -> None:
+        seen["second"].append(reuse.forced(context))
+        if not reuse.tried_before(context):
+            raise RuntimeError("its worker is killed")
+
+    tags = {reuse.FORCE: "true"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        killed = dg.materialize([first, second], instance=instance, tags=tags, raise_on_error=False)
+        again = {ROOT_RUN_ID_TAG: killed.run_id}
+        dg.materialize([first, second], instance=instance, tags={**tags, **again})
+        dg.materialize([first], instance=instance, tags=tags)
+    assert seen == {"first": [True, False, True], "second": [True, True]}
 
 
 def test_step_that_runs_out_of_memory_says_so_and_what_to_do(tmp_path) -> None:

@@ -30,8 +30,8 @@ def _program(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory) -> Iterator[str]:
-    """A server on loopback, with a data folder of its own; its URL."""
+def database(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """A server on loopback, with a data folder of its own; what deploy/dagster.yaml wants to know of it."""
     folder = tmp_path_factory.mktemp("postgres")
     # The server refuses to run as root; on a machine of one's own the user is who runs the tests.
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -56,7 +56,14 @@ def database(tmp_path_factory) -> Iterator[str]:
         try:
             ready = [_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", port]
             wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "the server")
-            yield f"postgresql+psycopg2://dagster@127.0.0.1:{port}/postgres"
+            # The server trusts whoever connects; the password shows that no character of one breaks the address.
+            yield {
+                "HOST": "127.0.0.1",
+                "PORT": port,
+                "USER": "dagster",
+                "PASSWORD": "p@ss:w/rd#%25 ?",
+                "DB": "postgres",
+            }
         finally:
             server.terminate()
             server.wait()
@@ -68,7 +75,8 @@ def database(tmp_path_factory) -> Iterator[str]:
 def instance(database, tmp_path, monkeypatch) -> Iterator[dg.DagsterInstance]:
     """The instance of deploy/dagster.yaml."""
     shutil.copy(ROOT / "deploy" / "dagster.yaml", tmp_path)
-    monkeypatch.setenv("DAGSTER_PG_URL", database)
+    for name, value in database.items():
+        monkeypatch.setenv(f"DAGSTER_PG_{name}", value)
     monkeypatch.setenv("DAGSTER_STATE", str(tmp_path / "state"))
     with dg.DagsterInstance.from_config(str(tmp_path)) as opened:
         yield opened

@@ -6,6 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster_postgres.utils import pg_url_from_config
+from sqlalchemy.engine import make_url
 
 from fusion_pipeline.settings import Settings
 
@@ -15,6 +17,8 @@ FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 LOCAL, SHARED = (
     yaml.safe_load(path.read_text()) for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.yaml")
 )
+VALUES = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
+LAUNCHER = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -25,7 +29,7 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
-    text = re.sub(r"\$\{[^}]*\}", "${}", path.read_text())
+    text = re.sub(r"\$\{[^}]*\}|\{env: \w+\}", "${}", path.read_text())
     for found in re.findall(r"(?i)password\s*[:=]\s*(\S+)", text):
         assert found in ("${}", "..."), found
 
@@ -45,11 +49,71 @@ def test_concurrent_steps_take_no_more_than_there_is() -> None:
 
 
 def test_shared_instance_names_the_driver_and_takes_its_address_from_the_environment() -> None:
-    assert SHARED["storage"]["postgres"]["postgres_url"] == {"env": "DAGSTER_PG_URL"}
-    compose = (DEPLOY / "compose.yaml").read_text()
-    assert "postgresql+psycopg2://" in compose
-    values = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
-    assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    database = dict(SHARED["storage"]["postgres"]["postgres_db"])
+    assert database.pop("scheme") == "postgresql+psycopg2"
+    named = {value["env"] for value in database.values()}
+    given = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-fusion"]["environment"]
+    assert named == {name for name in given if name.startswith("DAGSTER_PG_")}
+    assert VALUES["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss:w/rd#?", "100% of a+b&c='d'", "ü"])
+def test_any_password_reaches_the_database_as_it_is(password: str) -> None:
+    database = SHARED["storage"]["postgres"]["postgres_db"]
+    told = {name: value if name == "scheme" else name for name, value in database.items()}
+    url = make_url(pg_url_from_config({"postgres_db": {**told, "password": password, "port": 5432}}))
+    assert (url.password, url.host, url.database) == (password, "hostname", "db_name")
+
+
+def _deployed() -> dict[str, dict[str, str | None]]:
+    """Environment of whatever computes, by who sets it."""
+    [code] = VALUES["dagster-user-deployments"]["deployments"]
+    return {
+        "compose": yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-fusion"]["environment"],
+        "jobs": dict(pair.split("=", 1) for pair in LAUNCHER["envVars"]),
+        "code": {entry["name"]: entry["value"] for entry in code["env"]},
+    }
+
+
+@pytest.mark.parametrize("who", ["compose", "jobs", "code"])
+def test_deployment_fuses_the_raw_files_of_a_mirror_that_is_mounted(who: str) -> None:
+    environment = _deployed()[who]
+    assert (environment["FUSION_SOURCE"], environment["FUSION_RAW"]) == ("public", "/raw")
+    if who == "compose":
+        volumes = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-fusion"]["volumes"]
+        [mirror] = [v for v in volumes if isinstance(v, dict)]
+        assert (mirror["target"], mirror["read_only"]) == ("/raw", True)
+        assert mirror["source"].startswith("${FUSION_RAW:?")
+    else:
+        assert {"name": "raw", "mountPath": "/raw", "readOnly": True} in LAUNCHER["volumeMounts"]
+    assert Settings(source="public", raw=environment["FUSION_RAW"]).origin == "public"
+
+
+@pytest.mark.parametrize("who", ["compose", "jobs", "code"])
+def test_object_store_is_named_and_its_keys_come_from_outside(who: str) -> None:
+    environment = _deployed()[who]
+    assert "FUSION_REMOTE" in environment
+    if who == "compose":
+        keys = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= keys.keys()
+        assert set(keys.values()) == {None}, "handed on from the shell"
+    else:
+        [code] = VALUES["dagster-user-deployments"]["deployments"]
+        secrets = (LAUNCHER if who == "jobs" else code)["envSecrets"]
+        assert secrets == [{"name": "fusion-object-store"}]
+        assert "create secret generic fusion-object-store" in (DEPLOY / "kubernetes/values.yaml").read_text()
+
+
+def test_folders_that_volumes_are_mounted_on_belong_to_the_image_s_user() -> None:
+    volumes = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-fusion"]["volumes"]
+    targets = {v["target"] if isinstance(v, dict) else v.split(":")[1] for v in volumes}
+    [made] = re.findall(r"install -d -o fusion ([^&]*)", (DEPLOY / "Dockerfile").read_text())
+    assert targets <= set(made.split())
+
+
+def test_image_takes_neither_history_nor_environment_nor_data() -> None:
+    ignored = set((ROOT / ".dockerignore").read_text().split())
+    assert {".venv", ".git", ".dagster", "data", "artifacts"} <= ignored
 
 
 def test_webserver_is_bound_to_loopback() -> None:
@@ -63,14 +127,12 @@ def test_containers_start_programs_that_the_project_has() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
     started = {service["command"][0] for service in services.values() if "command" in service}
     assert started == {"dagster", "dagster-webserver", "dagster-daemon"}
-    values = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
-    [code] = values["dagster-user-deployments"]["deployments"]
+    [code] = VALUES["dagster-user-deployments"]["deployments"]
     assert code["dagsterApiGrpcArgs"] == ["-m", "fusion_pipeline.definitions"]
-    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
-    assert "FUSION_CONCURRENT_STEPS=1" in launcher["envVars"]
+    assert "FUSION_CONCURRENT_STEPS=1" in LAUNCHER["envVars"]
     # A run writes where the code location and the other runs read.
-    assert launcher["volumes"] == code["volumes"]
-    assert launcher["volumeMounts"] == code["volumeMounts"]
+    assert LAUNCHER["volumes"] == code["volumes"]
+    assert LAUNCHER["volumeMounts"] == code["volumeMounts"]
 
 
 def test_local_instance_file_is_valid(tmp_path, monkeypatch) -> None:

@@ -53,3 +53,15 @@ def test_tests_that_show_what_is_decided_about_places_exist() -> None:
 
 def test_the_readme_counts_the_pairs_of_the_registry() -> None:
     assert f"{len(load_registry().pairs)} fusion pairs" in words("README.md")
+
+
+def test_tests_behind_the_rows_of_backfills_exist_where_the_table_says() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text().split("| what changed |")[1].split("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) >= 6
+    for row in rows:
+        [other] = re.findall(r"\(`(test_\w+\.py)`\)", row) or ["test_backfills.py"]
+        [file] = (ROOT / "tests").rglob(other)
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert [name for name in named if f"def {name}(" not in file.read_text()] == []

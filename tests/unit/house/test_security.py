@@ -1,16 +1,20 @@
 """What the code never does, whoever writes it; and archives made to harm."""
 
 import ast
-import io
+import gzip
 import zipfile
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from fusion_pipeline.errors import IngestError
+from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.geography.reading import read_columns
+from fusion_pipeline.raw import resolve
+from fusion_pipeline.raw.entries import RawFile
+from fusion_pipeline.raw.unpacking import SMALL_BYTES, open_gzip
 from fusion_pipeline.registry import load_registry
-from fusion_pipeline.surveys.reading import BLOCK_BYTES, RawPart, read_blocks
+from fusion_pipeline.surveys.reading import RawPart, read_blocks
 
 ROOT = Path(__file__).parents[3]
 MODULES = sorted(p for top in ("fusion_pipeline", "assets", "resources") for p in (ROOT / top).rglob("*.py"))
@@ -77,12 +81,58 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_archive_that_unpacks_beyond_measure_is_refused_before_it_is_read(tmp_path) -> None:
-    packed = io.BytesIO(b"A\n" + b"0\n" * BLOCK_BYTES).getvalue()
-    path = archive(tmp_path / "bomb.zip", {"bomb.csv": packed})
-    assert path.stat().st_size < 100_000
-    with pytest.raises(IngestError, match=r"bomb\.csv: would unpack from [\d,]+ to 33,554,434 bytes"):
-        list(read_blocks(RawPart(path), ["A"], ()))
+@pytest.fixture(scope="module")
+def bombs(tmp_path_factory) -> Path:
+    """A folder with the same harmful text, zipped and gzipped."""
+    folder = tmp_path_factory.mktemp("bombs")
+    text = b"A\n" + b"0\n" * SMALL_BYTES
+    archive(folder / "bomb.csv.zip", {"bomb.csv": text})
+    (folder / "bomb.csv.gz").write_bytes(gzip.compress(text))
+    assert all(path.stat().st_size < 100_000 for path in folder.iterdir())
+    return folder
+
+
+REFUSED = {
+    "zip": r"bomb\.csv: would unpack from [\d,]+ to 33,554,434 bytes",
+    "gz": r"bomb\.csv\.gz: unpacks from [\d,]+ to more than 16,777,216 bytes",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_survey_that_unpacks_beyond_measure_is_refused(bombs, kind) -> None:
+    with pytest.raises(RawFileError, match=REFUSED[kind]):
+        list(read_blocks(RawPart(bombs / f"bomb.csv.{kind}"), ["A"], ()))
+
+
+def test_table_of_places_that_unpacks_beyond_measure_is_refused(bombs) -> None:
+    with pytest.raises(RawFileError, match=REFUSED["gz"]):
+        read_columns(bombs / "bomb.csv.gz", ["A"])
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_digest_of_what_unpacks_beyond_measure_is_refused(bombs, kind) -> None:
+    file = RawFile(name="bomb.csv", url="https://example.org/bomb.csv", sha256="0" * 64)
+    packed = bombs.parent / f"{bombs.name}_{kind}" / bombs.name
+    packed.mkdir(parents=True)
+    (packed / f"bomb.csv.{kind}").hardlink_to(bombs / f"bomb.csv.{kind}")
+    with pytest.raises(RawFileError, match=REFUSED[kind]):
+        resolve("households", file, folder=packed.name, mirror=packed.parent, cache=bombs / "none")
+
+
+def test_gzip_that_stays_within_bounds_is_read_whole(tmp_path) -> None:
+    text = b"".join(b"%d\n" % i for i in range(300_000))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(text))
+    with open_gzip(tmp_path / "a.gz") as stream:
+        assert stream.read() == text
+    with open_gzip(tmp_path / "a.gz", most=len(text) - 1) as stream, pytest.raises(RawFileError):
+        stream.read()
+
+
+def test_compressed_files_are_opened_in_one_place() -> None:
+    openers = {"gzip.open", "gzip.decompress", "zlib.decompress", "archive.open", "pa.CompressedInputStream"}
+    for path in MODULES:
+        if {qualified(call) for call in nodes(path, ast.Call)} & openers:
+            assert path.name == "unpacking.py"
 
 
 def test_member_whose_path_leads_out_is_read_and_written_nowhere(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
 import logging
+import subprocess
 import sys
 from io import StringIO
 
@@ -88,17 +89,43 @@ def test_inspect_of_a_pair_shows_what_is_not_made(run) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("inspect", "RECS_1999__ACS_1999"),
-        ("run", "RECS_1999__ACS_1999"),
-        ("analyze", "RECS_1999__ACS_1999", "-e", "mean(btuel)"),
+        ("inspect", "NOTHING"),
+        ("run", "NOTHING"),
+        ("analyze", "NOTHING", "-e", "mean(btuel)"),
     ],
 )
 def test_unknown_pair_is_one_line_with_those_there_are_and_exit_code_1(run, arguments) -> None:
     result = run(*arguments)
     assert result.exit_code == 1
     [line] = result.output.splitlines()
-    assert line.startswith("RegistryError fusion pair RECS_1999__ACS_1999: is not in the registry.")
+    assert line.startswith("RegistryError fusion pair NOTHING: is not in the registry. Choose one of")
     assert PAIR in line
+
+
+def test_pair_that_is_misspelt_is_one_line_with_those_that_are_spelled_alike() -> None:
+    """In a process of its own: what libraries print while they are loaded counts, too."""
+    words = [sys.executable, "-m", "fusion_pipeline", "run", "recs_2015_ACS_2015"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == ""
+    [line] = result.stdout.splitlines()
+    assert f"Did you mean {PAIR} or" in line
+    assert "NHTS" not in line
+
+
+def test_loading_the_graph_prints_no_warning() -> None:
+    words = [sys.executable, "-W", "always", "-c", "import fusion_pipeline.partitions"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stderr
+    assert "BetaWarning" not in told
+
+
+def test_command_that_runs_out_of_memory_is_one_line_with_the_settings_to_lower(run, monkeypatch) -> None:
+    monkeypatch.setattr(main.commands["inspect"], "callback", lambda pair: bytearray(1 << 62))
+    result = run("inspect")
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("OutOfMemoryError fusion inspect: needs more memory")
+    assert "FUSION_MEMORY_LIMIT or FUSION_THREADS" in line
 
 
 def test_wrong_setting_is_one_line_with_its_variable_and_exit_code_1(run, monkeypatch) -> None:

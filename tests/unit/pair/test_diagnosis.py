@@ -1,11 +1,18 @@
 """`fusion doctor` names what is wrong and what to do, and nothing else."""
 
+import logging
 import os
+import platform
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.types import DaemonHeartbeat
 
 from fusion_pipeline import diagnosis, running
 from fusion_pipeline.cli import main
@@ -14,6 +21,7 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import write_receipt
+from tests.conftest import ROOT
 
 
 def findings(folder: Path, **settings) -> dict[str, diagnosis.Finding]:
@@ -34,18 +42,6 @@ def test_more_threads_than_cores_are_wrong(tmp_path) -> None:
 
 def test_memory_limit_above_what_is_available_is_wrong(tmp_path) -> None:
     assert findings(tmp_path, memory_limit="900TiB")["memory"].state == "wrong"
-
-
-def test_memory_of_a_control_group_counts(monkeypatch) -> None:
-    texts = {
-        "/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 4000 kB\n",
-        "/sys/fs/cgroup/memory.max": "3000000",
-        "/sys/fs/cgroup/memory.current": "1000000",
-    }
-    monkeypatch.setattr(Path, "read_text", lambda path: texts[str(path)])
-    assert diagnosis.available_memory() == 2_000_000
-    texts["/sys/fs/cgroup/memory.max"] = "max"
-    assert diagnosis.available_memory() == 4000 * 1024
 
 
 @pytest.mark.parametrize(("bound", "state"), [("LEAST_DISK", "wrong"), ("USUAL_DISK", "doubtful")])
@@ -102,9 +98,68 @@ def test_command_shows_findings_and_says_by_its_code_whether_something_is_wrong(
     assert "✗ threads" in ill.output
 
 
+def test_killed_run_is_named_by_doctor_and_by_the_next_run_which_releases_it(
+    tmp_path, monkeypatch, caplog
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path))
+    monkeypatch.setattr(dg.DagsterInstance, "__exit__", lambda *_: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        killed = create_run_for_test(
+            instance,
+            job_name="fit_pair",
+            status=dg.DagsterRunStatus.STARTED,
+            tags={
+                "fusion_pipeline/process": f"{platform.node()}:{gone.pid}",
+                "dagster/partition": "RECS_2015__ACS_2015",
+            },
+        )
+        monkeypatch.setattr(running, "local_instance", lambda: instance)
+        told = " ".join(CliRunner().invoke(main, ["--quiet", "doctor"]).output.split())
+        assert "1 of them were killed" in told
+        assert "lower FUSION_MEMORY_LIMIT" in told
+        monkeypatch.setattr(
+            logging.getLogger("fusion_pipeline"), "propagate", True
+        )  # the command took it away
+        running.release_dead_runs(instance)
+        assert "fit_pair RECS_2015__ACS_2015 was killed while it ran" in caplog.text
+        assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert running.dead_runs(instance) == []
+
+
 def test_doctor_says_in_which_folder_of_dagster_yaml_runs_are_recorded(tmp_path, monkeypatch) -> None:
     folder = tmp_path / "runs"
     (tmp_path / "dagster.yaml").write_text(f"storage: {{sqlite: {{base_dir: {folder}}}}}")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with running.local_instance() as instance:
         assert running.record_of_runs(instance) == str(folder)
+
+
+def test_variable_that_the_instance_needs_is_named_without_a_stack_trace(tmp_path, monkeypatch) -> None:
+    shutil.copy(ROOT / "deploy" / "dagster.yaml", tmp_path)
+    for name in ("HOST", "PORT", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"DAGSTER_PG_{name}", "5432")
+    monkeypatch.delenv("DAGSTER_PG_DB", raising=False)
+    monkeypatch.setenv("DAGSTER_STATE", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path / "data"))
+    told = CliRunner().invoke(main, ["--quiet", "doctor"])
+    assert told.exit_code == 1
+    output = " ".join(told.output.split())
+    assert "dagster.yaml needs DAGSTER_PG_DB." in output
+    assert "Stack Trace" not in output
+
+
+@pytest.mark.parametrize(("age", "told"), [(5, "alive 5 s ago"), (9999, "none runs"), (None, "none runs")])
+def test_doctor_tells_whether_a_daemon_runs_as_information(tmp_path, monkeypatch, age, told) -> None:
+    monkeypatch.setenv("FUSION_DATA", str(tmp_path))
+    monkeypatch.setenv("FUSION_MEMORY_LIMIT", "64MiB")
+    monkeypatch.setattr(running.time, "time", lambda: 1_000_000.0)
+    monkeypatch.setattr(running, "local_instance", dg.DagsterInstance.ephemeral)
+    beats = {} if age is None else {"SENSOR": DaemonHeartbeat(1_000_000.0 - age, "SENSOR", "1", [])}
+    monkeypatch.setattr(dg.DagsterInstance, "get_daemon_heartbeats", lambda _: beats)
+    result = CliRunner().invoke(main, ["--quiet", "doctor"])
+    [line] = [line for line in result.output.splitlines() if " daemon " in line]
+    assert told in line
+    assert line.startswith("✓")

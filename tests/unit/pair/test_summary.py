@@ -6,7 +6,11 @@ import sys
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
+from fusion_pipeline import running
+from fusion_pipeline.cli import main
+from fusion_pipeline.cli.root import console
 from fusion_pipeline.logs import JsonLines
 from fusion_pipeline.running import runs_of
 from fusion_pipeline.summary import summarize, write_summary
@@ -76,3 +80,19 @@ def test_block_of_the_operations_page_gives_dagster_handlers_that_write_json(tmp
     with dg.DagsterInstance.from_config(str(tmp_path)) as opened:
         written = [handler for handler in opened.get_handlers() if isinstance(handler.formatter, JsonLines)]
     assert len(written) == 1
+
+
+def test_terminal_of_80_columns_shows_one_whole_line_a_step_with_its_seconds(instance, monkeypatch) -> None:
+    monkeypatch.setattr(running, "local_instance", lambda: instance)
+    monkeypatch.setattr(dg.DagsterInstance, "__exit__", lambda *_: None)
+    monkeypatch.setattr(console, "_width", 80)
+    result = CliRunner().invoke(main, ["--quiet", "summary", PAIR])
+    assert result.exit_code == 0, result.output
+    heading, *lines = result.output.splitlines()
+    assert heading.split() == ["step", "rows", "s", "CPU", "s", "MB"]
+    *steps, failed = lines
+    assert len(steps) == len(summarize(PAIR, instance))
+    assert all(len(line) <= 80 for line in steps)
+    [models] = [line.split() for line in steps if line.split()[0] == "fusion/models"]
+    assert models == ["fusion/models", "50", "3", "2", "60", "!", "check"]
+    assert failed == "! fusion/models failed: common_support"

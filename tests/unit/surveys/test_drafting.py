@@ -83,3 +83,17 @@ def test_command_writes_the_drafts_once(file, tmp_path) -> None:
     second = CliRunner().invoke(main, words)
     assert second.exit_code == 1
     assert "is there already" in second.output
+
+
+def test_key_that_is_none_is_refused_with_what_occurs_twice(file) -> None:
+    with pytest.raises(SettingsError, match=r"column HEAT: is no key: 3 values .*\('2', '10', ''\)"):
+        draft(file, id_column="HEAT")
+
+
+@pytest.mark.parametrize("name", ["RECS", "ACS", "CEI"])
+def test_name_of_a_survey_that_is_there_is_refused_and_nothing_written(file, tmp_path, name) -> None:
+    words = ["new-survey", name, "--year", "2015", "--file", str(file), "--id", "KEY", "--weight", "WT"]
+    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "drafts")])
+    assert result.exit_code == 1
+    assert f"survey {name}: is in the registry already" in result.output
+    assert not (tmp_path / "drafts").exists()
