@@ -68,7 +68,7 @@ def microdata_assets(
     }
     raw_in = dg.AssetIn([prefix, "raw"])
 
-    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="3", description=descriptions.raw, **common)
+    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="4", description=descriptions.raw, **common)
     @reusable(looks_outside=True)
     def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
         vintage = vintages[context.partition_key]
@@ -145,8 +145,12 @@ def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tup
     parts: dict[str, list[RawPart]] = {}
     for file in files:
         if kind in ("households", file.role):
-            parts.setdefault(file.role, []).append(RawPart(verify(file), file.absent, file.member))
+            parts.setdefault(file.role, []).append(_part(file))
     return ingest.ingest_with_report(parts.pop(kind), load_codebook(vintage.codebook), kind, parts)
+
+
+def _part(file: ResolvedFile) -> RawPart:
+    return RawPart(verify(file), file.absent, file.member, file.excerpt)
 
 
 def _impute(

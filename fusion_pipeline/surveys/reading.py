@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fusion_pipeline.errors import IngestError
+from fusion_pipeline.raw.entries import Excerpt
 
 BLOCK_BYTES = 1 << 24
 """Text parsed at a time: some ten thousand records of the widest surveys."""
@@ -42,6 +43,8 @@ class RawPart:
     """Raw columns that the official file has and this one has not."""
     member_glob: str = "*.csv"
     """Which members of a zip archive to read; several patterns stand apart by `;`, and each must find one."""
+    excerpt: Excerpt | None = None
+    """Which of its records are meant, if not all (`excerpts.py`)."""
 
     def lacks(self, column: str) -> bool:
         """Whether the column is declared absent."""
@@ -97,6 +100,11 @@ def read_blocks(
             ) from error
     if not rows:
         raise IngestError(str(part.path), "holds no records.", "Fetch the file again.")
+
+
+def strings(column: pa.Array) -> pa.Array:
+    """Decode a column if it is dictionary-encoded."""
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
 def column_names(part: RawPart) -> list[str]:
