@@ -1,6 +1,6 @@
-"""The assets that describe a donor: its dictionary as a table, and as a page to search.
+"""The assets that describe a donor or an ACS year: its dictionary as a table, and as a page to search.
 
-Belongs here: the one builder that `survey.py` and `pool.py` call. Does not belong here: what a dictionary says
+Belongs here: the one builder that `survey.py`, `pool.py` and `recipient.py` call. Does not belong here: what a dictionary says
 (`fusion_pipeline/surveys`).
 """
 
@@ -27,9 +27,9 @@ class Dictionary(NamedTuple):
     page: dg.AssetsDefinition
 
 
-def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dictionary:
-    """Make the assets `<prefix>/dictionary` and `<prefix>/dictionary_page` of the donors that the partitions name."""
-    common: dict[str, Any] = {"group_name": prefix, "partitions_def": partitions, "owners": ["team:surveys"]}
+def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefinition) -> Dictionary:
+    """Make the assets `<prefix>/dictionary` and `<prefix>/dictionary_page` of what the partitions name."""
+    common: dict[str, Any] = {"group_name": group, "partitions_def": partitions, "owners": ["team:surveys"]}
 
     @dg.asset(
         key=[prefix, "dictionary"],
@@ -39,7 +39,7 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
             "households": dg.AssetIn([prefix, "households"]),
             "persons": dg.AssetIn([prefix, "persons"]),
         },
-        description="Every variable of one donor: description, universe, levels or range, weighted summary.",
+        description="Every variable of one survey: description, universe, levels or range, weighted summary.",
         **common,
     )
     @reusable(recipes.codebook)
@@ -57,7 +57,7 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
         kinds={"file"},
         code_version=dictionary_page.VERSION,
         ins={"described": dg.AssetIn([prefix, "dictionary"])},
-        description="The dictionary of one donor as an HTML page to search, with its harmonies side by side.",
+        description="The dictionary of one survey as an HTML page to search, with its harmonies side by side.",
         **common,
     )
     @reusable(recipes.page)
@@ -66,7 +66,7 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
     ) -> dg.MaterializeResult:
         key = context.partition_key
         codebook = load_codebook(REGISTRY.codebook(key))
-        path = store.layout.dictionary_page(key)
+        path = store.layout.dictionary_page(prefix, key)
         digest = dictionary_page.write_page(
             path,
             f"{codebook.survey} {codebook.vintage}",

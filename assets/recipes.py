@@ -85,17 +85,19 @@ def harmony(pair: str) -> dict[str, Any]:
 
 
 def page(survey_year: str) -> dict[str, Any]:
-    """Name the harmonies that the dictionary page of a donor survey-year shows."""
+    """Name the harmonies that the dictionary page of a donor survey-year or an ACS year shows."""
     content = tuple(harmonies_of(survey_year))
     return {**codebook(survey_year), "harmonies": _digest(content)}
 
 
 def harmonies_of(survey_year: str) -> list[Harmony]:
-    """Harmonies of a donor survey-year with all ACS years that it is fused onto, in their order."""
+    """Harmonies of a donor survey-year with all ACS years that it is fused onto, or of an ACS year with all its donors."""
     used = {
-        (pair.recipient, pair.harmony_set): pair_harmonies(pair, REGISTRY)[survey_year]
+        (pair.recipient, pair.harmony_set, donor): harmony
         for pair in REGISTRY.pairs.values()
-        if survey_year in pair.donors
+        if survey_year in (*pair.donors, pair.recipient)
+        for donor, harmony in pair_harmonies(pair, REGISTRY).items()
+        if survey_year in (donor, pair.recipient)
     }
     return [harmony for _, harmony in sorted(used.items())]
 

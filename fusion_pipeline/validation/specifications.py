@@ -45,7 +45,7 @@ def survey_persons(layout: Layout, partition: str) -> TableSpec:
 
 
 def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
-    """Dictionary of a donor survey-year."""
+    """Dictionary of a survey-year, pool or ACS year."""
     optional = {"raw", "universe", "unit", "values", "weighted_mean", "mode", "mode_share"}
     columns = [
         ColumnSpec(
