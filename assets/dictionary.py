@@ -1,7 +1,7 @@
 """The assets that describe a donor or an ACS year: its dictionary as a table, and as a page to search.
 
-Belongs here: the one builder that `survey.py`, `pool.py` and `recipient.py` call. Does not belong here: what a dictionary says
-(`fusion_pipeline/surveys`).
+Belongs here: the one builder that `survey.py`, `pool.py` and `recipient.py` call. Does not belong here: what a
+dictionary says (`fusion_pipeline/surveys`).
 """
 
 from typing import Any, NamedTuple
@@ -47,9 +47,9 @@ def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefiniti
         context: dg.AssetExecutionContext, households: TableRef, persons: TableRef
     ) -> dg.MaterializeResult[Artefact]:
         codebook = load_codebook(REGISTRY.codebook(context.partition_key))
-        tables = [dictionary.dictionary(households.read(), codebook, "households")]
+        tables = [dictionary.dictionary(households, codebook, "households")]
         if persons.num_rows:
-            tables.append(dictionary.dictionary(persons.read(), codebook, "persons"))
+            tables.append(dictionary.dictionary(persons, codebook, "persons"))
         return publish(context, pa.concat_tables(tables), inputs=[households, persons])
 
     @dg.asset(
@@ -73,6 +73,8 @@ def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefiniti
             codebook.source,
             described.read(),
             recipes.harmonies_of(key),
+            recipes.words_of_both_sides(key),
+            files=[] if key in REGISTRY.pools else [f.name for f in REGISTRY.survey_year(key).files.values()],
         )
         origins = provenance(context, [described])
         return dg.MaterializeResult(

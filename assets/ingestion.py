@@ -98,6 +98,7 @@ def microdata_assets(
             inputs=[raw],
             metadata=_account(report, imputed),
             descriptions=describe(load_codebook(vintage.codebook), "households"),
+            imputed=imputed,
         )
 
     @dg.asset(
@@ -130,6 +131,7 @@ def microdata_assets(
             inputs=[raw, households],
             metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
             descriptions=describe(codebook, "persons"),
+            imputed=imputed,
         )
 
     return Microdata(raw, households, persons)

@@ -87,11 +87,14 @@ def harmony(pair: str) -> dict[str, Any]:
 def page(survey_year: str) -> dict[str, Any]:
     """Name the harmonies that the dictionary page of a donor survey-year or an ACS year shows."""
     content = tuple(harmonies_of(survey_year))
-    return {**codebook(survey_year), "harmonies": _digest(content)}
+    words = _digest_of(words_of_both_sides(survey_year))
+    pooled = survey_year in REGISTRY.pools
+    files = [] if pooled else [file.name for file in REGISTRY.survey_year(survey_year).files.values()]
+    return {**codebook(survey_year), "harmonies": _digest(content), "words": words, "files": files}
 
 
 def harmonies_of(survey_year: str) -> list[Harmony]:
-    """Harmonies of a donor survey-year with all ACS years that it is fused onto, or of an ACS year with all its donors."""
+    """Harmonies of a donor survey-year with all ACS years that it is fused onto, or of an ACS year with its donors."""
     used = {
         (pair.recipient, pair.harmony_set, donor): harmony
         for pair in REGISTRY.pairs.values()
@@ -100,6 +103,20 @@ def harmonies_of(survey_year: str) -> list[Harmony]:
         if survey_year in (donor, pair.recipient)
     }
     return [harmony for _, harmony in sorted(used.items())]
+
+
+def words_of_both_sides(survey_year: str) -> dict[str, dict[str, str]]:
+    """Describe the variables that these harmonies link: survey and vintage -> variable -> description."""
+    found: dict[str, dict[str, str]] = {}
+    for harmony in harmonies_of(survey_year):
+        donor, recipient = harmony.donor, harmony.recipient
+        keys = {donor.label: f"{donor.survey}_{donor.vintage}", recipient.label: recipient.vintage}
+        for label, key in keys.items():
+            if label not in found:
+                content = load_codebook(REGISTRY.codebook(key))
+                entries = [entry.everything for entry in content.kinds.values()]
+                found[label] = {n: v.description for entry in reversed(entries) for n, v in entry.items()}
+    return found
 
 
 def of_pair(*fields: str) -> Settings:

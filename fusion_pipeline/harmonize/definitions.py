@@ -144,6 +144,11 @@ class Survey(_Model):
     survey: str
     vintage: str
 
+    @property
+    def label(self) -> str:
+        """Such as `RECS 2015`."""
+        return f"{self.survey} {self.vintage}"
+
 
 class Harmony(_Model):
     """All harmonies of a donor survey and a recipient, by the name of their predictor."""

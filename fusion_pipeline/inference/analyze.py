@@ -234,9 +234,7 @@ def analyze(
         notes.append(
             f"{alone} estimates are of groups found in one implicate only: they have no margin of error."
         )
-    return Estimates(
-        table, tuple(by), level, rule, len(members), tuple(notes), _rests_on(design, bootstrap)
-    )
+    return Estimates(table, tuple(by), level, rule, len(members), tuple(notes), _rests_on(design, bootstrap))
 
 
 def _prepare(
@@ -269,7 +267,11 @@ def _rests_on(design: ReplicateDesign, bootstrap: bool) -> str:
     """Say what the variance within an implicate rests on."""
     if design.columns:
         return f"{len(design.columns)} replicate weights"
-    return "a bootstrap of the households" if bootstrap else "linearisation, as if households were drawn one by one"
+    return (
+        "a bootstrap of the households"
+        if bootstrap
+        else "linearisation, as if households were drawn one by one"
+    )
 
 
 def _within(
