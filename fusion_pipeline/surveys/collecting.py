@@ -70,7 +70,9 @@ class Collector:
         coded = {self._columns[name] for name in self._coded}
         for batch in read_blocks(part, list(columns.values()), coded, self._quote):
             self.rows_read += batch.num_rows
-            self._add(self._keep(self._excerpt(batch, part), problems), problems)
+            kept = self._keep(self._excerpt(batch, part), problems)
+            self._add(kept, problems)
+            self._locate(kept, problems)
         problems.raise_any(str(part.path))
         log.info(
             "read %s: %s rows so far, %s dropped",
@@ -102,6 +104,12 @@ class Collector:
 
     def _column(self, batch: pa.RecordBatch, raw: str) -> pa.Array:
         return batch.column(self._columns[raw.lower()])
+
+    def _locate(self, batch: pa.RecordBatch, problems: Problems) -> None:
+        """Note the keys of the first records that have problems."""
+        for raw in {column for column, _ in problems.counts} - set(problems.first):
+            keys = [strings(self._column(batch, key)) for key in self._entry.id.columns.values()]
+            problems.locate(raw, strings(self._column(batch, raw)), pc.binary_join_element_wise(*keys, "/"))
 
     def _excerpt(self, batch: pa.RecordBatch, part: RawPart) -> pa.RecordBatch:
         if part.excerpt is None:

@@ -116,6 +116,11 @@ def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
         )
         top = int(shares.argmax())
         return {**counts, "values": " | ".join(shown), "mode": levels[top], "mode_share": float(shares[top])}
-    numbers = column.drop_null().to_numpy().astype(np.float64)
-    mean = float(np.average(numbers, weights=weight[answered]))
-    return {**counts, "values": f"{numbers.min():.10g} to {numbers.max():.10g}", "weighted_mean": mean}
+    numbers = column.drop_null().to_numpy()
+    digits = "d" if pa.types.is_integer(column.type) else ".10g"
+    mean = float(np.average(numbers.astype(np.float64), weights=weight[answered]))
+    return {
+        **counts,
+        "values": f"{numbers.min():{digits}} to {numbers.max():{digits}}",
+        "weighted_mean": mean,
+    }

@@ -25,7 +25,7 @@ _LEVELS_SHOWN = 12
 
 _STYLE = page_style(
     """
-.search + h2 { border: 0; margin-top: .6rem; }
+.search + section h2 { border: 0; margin-top: .6rem; }
 .source { color: var(--muted); margin: 0 0 1.2rem; }
 .search { position: sticky; top: 0; z-index: 1; display: flex; gap: 1rem; align-items: center; padding: .8rem 0;
   background: #fff; border-bottom: 1px solid var(--line); }
@@ -65,17 +65,20 @@ const box = document.querySelector('input'), told = document.querySelector('outp
 const rows = [...document.querySelectorAll('[data-text]')], nothing = document.querySelector('.nothing');
 function search() {
   const words = box.value.toLowerCase().split(/\\s+/).filter(Boolean);
-  let shown = 0;
+  const shown = {variable: 0, pair: 0}, all = {variable: 0, pair: 0};
   for (const row of rows) {
     const there = words.every(word => row.dataset.text.includes(word));
     row.classList.toggle('none', !there);
-    shown += there && row.dataset.kind === 'variable';
+    const counted = row.dataset.kind === 'variable' || row.classList.contains('head');
+    shown[row.dataset.kind] += there && counted;
+    all[row.dataset.kind] += counted;
   }
   for (const section of document.querySelectorAll('section')) {
     section.classList.toggle('none', !section.querySelector('tbody tr:not(.none)'));
   }
   nothing.classList.toggle('none', rows.some(row => !row.classList.contains('none')));
-  told.textContent = shown + ' of ' + rows.filter(row => row.dataset.kind === 'variable').length + ' variables';
+  told.textContent = shown.variable + ' of ' + all.variable + ' variables' +
+    (all.pair ? ', ' + shown.pair + ' of ' + all.pair + ' harmonies' : '');
 }
 box.addEventListener('input', search);
 search();
