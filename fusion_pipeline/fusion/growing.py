@@ -52,7 +52,7 @@ class Tuning:
     learning_rate: float
     class_learning_rate: float
     patience: int
-    tolerance: float = 0.0
+    tolerance: float = 1e-3
     size_folds: int = 2
     round_folds: int = ALL
     exhaustive: bool = False
@@ -79,7 +79,9 @@ class Tuning:
         if donors < MANY:
             tuning = cls(leaves, learning_rate or 0.15, class_learning_rate, patience or 20)
         else:
-            tuning = cls(leaves, learning_rate or 0.25, class_learning_rate, patience or 8, 1e-3, 1, 2)
+            tuning = cls(
+                leaves, learning_rate or 0.25, class_learning_rate, patience or 8, size_folds=1, round_folds=2
+            )
         tuning = replace(tuning, smallest_leaf=smallest_leaf(donors) * draws)
         if search == "grid":
             return replace(tuning, size_folds=ALL, round_folds=ALL, exhaustive=True)

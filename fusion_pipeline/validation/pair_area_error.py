@@ -33,11 +33,15 @@ from fusion_pipeline.validation.area_proxies import PATH, Proxies, load_proxies
 from fusion_pipeline.validation.known_truth import area_error_of
 from fusion_pipeline.validation.self_fusion import Design, SelfFusion, Whereabouts, sampled
 
-VERSION = "2"
+VERSION = "3"
 WIDER = ("state",)
 IMPLICATES = 10
 MOST_HOUSEHOLDS = 100_000
 """Recipients fused onto: whole PUMAs, drawn at random, so that a national recipient costs no more than some states."""
+MOST_DRAWS = 2
+"""Of a donor's area. A pair may draw more; with fewer, errors are a little larger: margins err to the wide side."""
+QUICK = {"folds": 3, "learning_rate": 0.25, "patience": 8}
+"""A dozen proxies are fitted, and what counts of each is by how much areas differ from the truth."""
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +89,10 @@ def pair_area_error(
         donors=min(prepared.donor.num_rows, recipient.num_rows // 2),
         implicates=IMPLICATES,
         seed=seed,
-        draws=load_registry().pair(pair).location_draws or draws_for(prepared.donor.num_rows),
+        draws=min(
+            MOST_DRAWS, load_registry().pair(pair).location_draws or draws_for(prepared.donor.num_rows)
+        ),
+        options=QUICK,
     )
     chosen = sampled(recipient.num_rows, design)
     donor, others = recipient.filter(pa.array(chosen)), recipient.filter(pa.array(~chosen))

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,7 @@ class Design:
     weight : column of household weights
     implicates, seed : as in `fuse`
     draws : areas drawn for each donor
+    options : further settings of `train`
     """
 
     area: str
@@ -63,6 +65,7 @@ class Design:
     implicates: int = 10
     seed: int = 1
     draws: int = DRAWS
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,7 @@ class SelfFusion:
                 out=out / variable,
                 seed=design.seed,
                 threads=threads,
+                **design.options,
             )
             table = fuse(
                 onto[x], models, implicates=design.implicates, seed=design.seed, retain=(), threads=threads
@@ -300,11 +304,11 @@ def _as_numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _booleans_as_categories(table: pa.Table) -> pa.Table:
-    for j, field in enumerate(table.schema):
-        if pa.types.is_boolean(field.type):
+    for j, column in enumerate(table.schema):
+        if pa.types.is_boolean(column.type):
             # Always both levels in one order, whichever comes first in a table.
             codes = table[j].combine_chunks().cast(pa.int8())
-            table = table.set_column(j, field.name, pa.DictionaryArray.from_arrays(codes, ["no", "yes"]))
+            table = table.set_column(j, column.name, pa.DictionaryArray.from_arrays(codes, ["no", "yes"]))
     return table
 
 

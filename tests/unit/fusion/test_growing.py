@@ -34,7 +34,7 @@ def splits():
 
 
 def test_gains_below_the_tolerance_do_not_keep_a_model_growing(splits):
-    patient = Growth(splits, PARAMETERS, Tuning((8,), 0.1, 0.1, patience=10))
+    patient = Growth(splits, PARAMETERS, Tuning((8,), 0.1, 0.1, patience=10, tolerance=0))
     brief = Growth(splits, PARAMETERS, Tuning((8,), 0.1, 0.1, patience=10, tolerance=0.02))
     (best, rounds), (good, fewer) = patient.grow(3), brief.grow(3)
     assert fewer < rounds
