@@ -13,7 +13,7 @@ import dagster as dg
 from assets.fusion import fusion_harmonized, fusion_located, fusion_prepared
 from assets.geography import geography_concordance, geography_predictors
 from assets.pool import pool_dictionary, pool_households, pool_persons
-from assets.recipient import acs_households, acs_persons
+from assets.recipient import acs_dictionary, acs_households, acs_persons
 from assets.spatial import spatial_summaries
 from assets.survey import survey_dictionary, survey_households, survey_persons
 from fusion_pipeline.storage.layout import Layout
@@ -89,6 +89,7 @@ CHECKS = [
     table_checks(pool_dictionary, specifications.survey_dictionary),
     table_checks(acs_households, specifications.acs_households),
     table_checks(acs_persons, specifications.acs_persons),
+    table_checks(acs_dictionary, specifications.survey_dictionary),
     table_checks(geography_concordance, specifications.concordance),
     table_checks(geography_predictors, specifications.acs_summaries),
     table_checks(spatial_summaries, specifications.spatial_summaries),

@@ -1,7 +1,7 @@
-"""The assets that describe a donor: its dictionary as a table, and as a page to search.
+"""The assets that describe a donor or an ACS year: its dictionary as a table, and as a page to search.
 
-Belongs here: the one builder that `survey.py` and `pool.py` call. Does not belong here: what a dictionary says
-(`fusion_pipeline/surveys`).
+Belongs here: the one builder that `survey.py`, `pool.py` and `recipient.py` call. Does not belong here: what a
+dictionary says (`fusion_pipeline/surveys`).
 """
 
 from typing import Any, NamedTuple
@@ -27,9 +27,9 @@ class Dictionary(NamedTuple):
     page: dg.AssetsDefinition
 
 
-def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dictionary:
-    """Make the assets `<prefix>/dictionary` and `<prefix>/dictionary_page` of the donors that the partitions name."""
-    common: dict[str, Any] = {"group_name": prefix, "partitions_def": partitions, "owners": ["team:surveys"]}
+def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefinition) -> Dictionary:
+    """Make the assets `<prefix>/dictionary` and `<prefix>/dictionary_page` of what the partitions name."""
+    common: dict[str, Any] = {"group_name": group, "partitions_def": partitions, "owners": ["team:surveys"]}
 
     @dg.asset(
         key=[prefix, "dictionary"],
@@ -39,7 +39,7 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
             "households": dg.AssetIn([prefix, "households"]),
             "persons": dg.AssetIn([prefix, "persons"]),
         },
-        description="Every variable of one donor: description, universe, levels or range, weighted summary.",
+        description="Every variable of one survey: description, universe, levels or range, weighted summary.",
         **common,
     )
     @reusable(recipes.codebook)
@@ -47,9 +47,9 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
         context: dg.AssetExecutionContext, households: TableRef, persons: TableRef
     ) -> dg.MaterializeResult[Artefact]:
         codebook = load_codebook(REGISTRY.codebook(context.partition_key))
-        tables = [dictionary.dictionary(households.read(), codebook, "households")]
+        tables = [dictionary.dictionary(households, codebook, "households")]
         if persons.num_rows:
-            tables.append(dictionary.dictionary(persons.read(), codebook, "persons"))
+            tables.append(dictionary.dictionary(persons, codebook, "persons"))
         return publish(context, pa.concat_tables(tables), inputs=[households, persons])
 
     @dg.asset(
@@ -57,7 +57,7 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
         kinds={"file"},
         code_version=dictionary_page.VERSION,
         ins={"described": dg.AssetIn([prefix, "dictionary"])},
-        description="The dictionary of one donor as an HTML page to search, with its harmonies side by side.",
+        description="The dictionary of one survey as an HTML page to search, with its harmonies side by side.",
         **common,
     )
     @reusable(recipes.page)
@@ -66,13 +66,15 @@ def dictionary_assets(prefix: str, partitions: dg.PartitionsDefinition) -> Dicti
     ) -> dg.MaterializeResult:
         key = context.partition_key
         codebook = load_codebook(REGISTRY.codebook(key))
-        path = store.layout.dictionary_page(key)
+        path = store.layout.dictionary_page(prefix, key)
         digest = dictionary_page.write_page(
             path,
             f"{codebook.survey} {codebook.vintage}",
             codebook.source,
             described.read(),
             recipes.harmonies_of(key),
+            recipes.words_of_both_sides(key),
+            files=[] if key in REGISTRY.pools else [f.name for f in REGISTRY.survey_year(key).files.values()],
         )
         origins = provenance(context, [described])
         return dg.MaterializeResult(

@@ -83,7 +83,7 @@ def microdata_assets(
             )
         ]
 
-    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="3", description=descriptions.raw, **common)
+    @dg.asset(key=[prefix, "raw"], kinds={"file"}, code_version="4", description=descriptions.raw, **common)
     @reusable(looks_outside=True)
     def raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.MaterializeResult[Artefact]:
         vintage = vintages[context.partition_key]
@@ -118,6 +118,7 @@ def microdata_assets(
             metadata=_account(report, imputed),
             checks=[check_related(report.relations)],
             descriptions=describe(load_codebook(vintage.codebook), "households"),
+            imputed=imputed,
         )
 
     @dg.asset(
@@ -158,6 +159,7 @@ def microdata_assets(
             metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
             checks=[check_related({"persons": relation})],
             descriptions=describe(codebook, "persons"),
+            imputed=imputed,
         )
 
     return Microdata(raw, households, persons)
@@ -173,8 +175,12 @@ def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tup
     parts: dict[str, list[RawPart]] = {}
     for file in files:
         if kind in ("households", file.role):
-            parts.setdefault(file.role, []).append(RawPart(verify(file), file.absent, file.member))
+            parts.setdefault(file.role, []).append(_part(file))
     return ingest.ingest_with_report(parts.pop(kind), load_codebook(vintage.codebook), kind, parts)
+
+
+def _part(file: ResolvedFile) -> RawPart:
+    return RawPart(verify(file), file.absent, file.member, file.excerpt)
 
 
 def _impute(

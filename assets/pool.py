@@ -100,4 +100,4 @@ def pool_persons(
     )
 
 
-pool_dictionary, pool_dictionary_page = dictionary_assets("pool", POOLS)
+pool_dictionary, pool_dictionary_page = dictionary_assets("pool", "pool", POOLS)

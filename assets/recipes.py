@@ -91,19 +91,38 @@ def harmony(pair: str) -> dict[str, Any]:
 
 
 def page(survey_year: str) -> dict[str, Any]:
-    """Name the harmonies that the dictionary page of a donor survey-year shows."""
+    """Name the harmonies that the dictionary page of a donor survey-year or an ACS year shows."""
     content = tuple(harmonies_of(survey_year))
-    return {**codebook(survey_year), "harmonies": _digest(content)}
+    words = _digest_of(words_of_both_sides(survey_year))
+    pooled = survey_year in REGISTRY.pools
+    files = [] if pooled else [file.name for file in REGISTRY.survey_year(survey_year).files.values()]
+    return {**codebook(survey_year), "harmonies": _digest(content), "words": words, "files": files}
 
 
 def harmonies_of(survey_year: str) -> list[Harmony]:
-    """Harmonies of a donor survey-year with all ACS years that it is fused onto, in their order."""
+    """Harmonies of a donor survey-year with all ACS years that it is fused onto, or of an ACS year with its donors."""
     used = {
-        (pair.recipient, pair.harmony_set): pair_harmonies(pair, REGISTRY)[survey_year]
+        (pair.recipient, pair.harmony_set, donor): harmony
         for pair in REGISTRY.pairs.values()
-        if survey_year in pair.donors
+        if survey_year in (*pair.donors, pair.recipient)
+        for donor, harmony in pair_harmonies(pair, REGISTRY).items()
+        if survey_year in (donor, pair.recipient)
     }
     return [harmony for _, harmony in sorted(used.items())]
+
+
+def words_of_both_sides(survey_year: str) -> dict[str, dict[str, str]]:
+    """Describe the variables that these harmonies link: survey and vintage -> variable -> description."""
+    found: dict[str, dict[str, str]] = {}
+    for harmony in harmonies_of(survey_year):
+        donor, recipient = harmony.donor, harmony.recipient
+        keys = {donor.label: f"{donor.survey}_{donor.vintage}", recipient.label: recipient.vintage}
+        for label, key in keys.items():
+            if label not in found:
+                content = load_codebook(REGISTRY.codebook(key))
+                entries = [entry.everything for entry in content.kinds.values()]
+                found[label] = {n: v.description for entry in reversed(entries) for n, v in entry.items()}
+    return found
 
 
 def of_pair(*fields: str) -> Settings:

@@ -1,5 +1,6 @@
-"""ACS years: raw files, standardized households and persons."""
+"""ACS years: raw files, standardized households and persons, dictionary."""
 
+from assets.dictionary import dictionary_assets
 from assets.ingestion import Descriptions, microdata_assets
 from fusion_pipeline.partitions import ACS_YEARS, REGISTRY
 
@@ -14,3 +15,4 @@ acs_raw, acs_households, acs_persons = microdata_assets(
         persons="Persons of the occupied households of one ACS year; person 1 is the reference person.",
     ),
 )
+acs_dictionary, acs_dictionary_page = dictionary_assets("acs", "recipient", ACS_YEARS)

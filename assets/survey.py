@@ -16,4 +16,4 @@ survey_raw, survey_households, survey_persons = microdata_assets(
         persons="Persons of the households of one donor survey-year; no rows if it has no person file.",
     ),
 )
-survey_dictionary, survey_dictionary_page = dictionary_assets("survey", SURVEY_YEARS)
+survey_dictionary, survey_dictionary_page = dictionary_assets("survey", "survey", SURVEY_YEARS)

@@ -23,7 +23,7 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     stages: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (
         ("survey", ("raw", "households", "persons", "dictionary"), behind),
         ("pool", ("households", "persons", "dictionary"), pools),
-        ("acs", ("raw", "households", "persons"), [pair.recipient]),
+        ("acs", ("raw", "households", "persons", "dictionary"), [pair.recipient]),
         ("geography", ("raw", "concordance"), [registry.pumas_of(pair.recipient)]),
         ("spatial", ("raw", "summaries"), list(registry.spatial)),
         ("geography", ("predictors",), [pair.recipient]),

@@ -56,7 +56,7 @@ JOBS = [
     _chain(
         "ingest_recipient",
         dg.AssetSelection.groups("recipient"),
-        "Raw files of an ACS year to standardized households and persons.",
+        "Raw files of an ACS year to standardized households and persons, and their dictionary.",
     ),
     _chain(
         "build_concordance",

@@ -1,14 +1,34 @@
-"""Log records as lines of JSON, for whoever collects them.
+"""Log records: as lines of JSON for whoever collects them, and quieter where they are details of a larger step.
 
-Belongs here: the formatter. Does not belong here: which records there are, and where they go (`cli/root.py`,
-dagster.yaml).
+Belongs here: the formatter, and the level of details. Does not belong here: which records there are, and
+where they go (`cli/root.py`, dagster.yaml).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
+
+_detail: ContextVar[bool] = ContextVar("detail", default=False)
+
+
+@contextmanager
+def details() -> Iterator[None]:
+    """Make progress within the block a detail: what asks for `progress_level` logs at DEBUG."""
+    token = _detail.set(True)
+    try:
+        yield
+    finally:
+        _detail.reset(token)
+
+
+def progress_level() -> int:
+    """Level of a step's own progress: INFO, or DEBUG where the step is a detail of another."""
+    return logging.DEBUG if _detail.get() else logging.INFO
 
 
 class JsonLines(logging.Formatter):

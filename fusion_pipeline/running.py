@@ -20,9 +20,10 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets.reuse import FORCE
-from fusion_pipeline.definitions import build_defs
+from fusion_pipeline.definitions import build_defs, raw_files
 from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
+from fusion_pipeline.raw import Missing
 from fusion_pipeline.settings import Settings
 from fusion_pipeline.storage.atomic import is_alive
 
@@ -109,8 +110,38 @@ def _chunk_run(pair: str, chunk: str) -> JobRun:
 def run_pair(
     pair: str, settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
-    """Materialize a pair's assets, job by job; see `run_all`."""
+    """Materialize a pair's assets, job by job; see `run_all`.
+
+    Raises
+    ------
+    RawFileError
+        Before any job, if raw files are not to be had: one error that lists them all.
+    """
+    find_raw_files(pair, settings)
     return run_all(runs_of(pair), settings, instance, force=force)
+
+
+def find_raw_files(pair: str, settings: Settings) -> None:
+    """Find all raw files of a pair, fetching those that are neither in the mirror nor in the cache.
+
+    Files of places are found too, those of spatial datasets included. Simulated files are written by the steps
+    themselves, and not looked for.
+
+    Raises
+    ------
+    RawFileError
+        If any are not to be had: one error that lists them all.
+    """
+    if settings.origin == "simulated":
+        return
+    entry, files = REGISTRY.pair(pair), raw_files(settings)
+    years = [*(key for donor in entry.donors for key in REGISTRY.behind(donor)), entry.recipient]
+    with Missing() as missing:
+        for key in dict.fromkeys(years):
+            with missing.noted():
+                files.survey(REGISTRY.survey_year(key))
+        with missing.noted():
+            files.places(REGISTRY.geography_files)
 
 
 def run_all(

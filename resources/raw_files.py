@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from fusion_pipeline.raw import ResolvedFile, look_up, resolve_all
+from fusion_pipeline.raw import Missing, ResolvedFile, look_up, resolve_all
 from fusion_pipeline.raw.entries import RawFile
 from fusion_pipeline.registry import SurveyVintage
 from fusion_pipeline.storage.atomic import exclusive
@@ -49,35 +49,39 @@ class RawFiles(dg.ConfigurableResource):
 
         Files that are declared not to have come with the household file (`without`) are left out if the mirror has
         them not.
+
+        Raises
+        ------
+        RawFileError
+            If files are not to be had: one error that lists them all.
         """
         self._simulate(vintage.folder)
         columns = load_codebook(vintage.codebook).raw_columns
-        households = self._find(
-            "households", vintage.files["households"], vintage.folder, columns("households")
-        )
-        found = [*households]
-        without = {role for file in households for role in file.without}
-        for role, file in vintage.files.items():
-            if role == "households":
-                continue
-            if role in without:
-                where: dict[str, Any] = {"folder": vintage.folder, "mirror": self._mirror}
-                found += look_up(role, file, columns=columns(role), **where)
-            else:
-                found += self._find(role, file, vintage.folder, columns(role))
+        with Missing() as missing:
+            found: list[ResolvedFile] = []
+            for role in sorted(vintage.files, key=lambda role: role != "households"):
+                file = vintage.files[role]
+                with missing.noted():
+                    if role in {left_out for other in found for left_out in other.without}:
+                        where: dict[str, Any] = {"folder": vintage.folder, "mirror": self._mirror}
+                        found += look_up(role, file, columns=columns(role), **where)
+                    else:
+                        found += self._find(role, file, vintage.folder, columns(role))
         return found
 
     def places(self, files: Mapping[str, RawFile], *, fetch: bool = False) -> list[ResolvedFile]:
         """Find files about places; optional ones where mirror or cache have them, or anywhere if to `fetch`."""
         self._simulate(_PLACES)
         found: list[ResolvedFile] = []
-        for role, file in files.items():
-            cached = self.origin == "public" and (Path(self.cache) / _PLACES / file.name).is_file()
-            if (fetch and not file.by_hand) or cached or not file.optional:
-                found += self._find(role, file, _PLACES)
-            else:
-                simulated = self.origin == "simulated"
-                found += look_up(role, file, folder=_PLACES, mirror=self._mirror, simulated=simulated)
+        with Missing() as missing:
+            for role, file in files.items():
+                cached = self.origin == "public" and (Path(self.cache) / _PLACES / file.name).is_file()
+                with missing.noted():
+                    if (fetch and not file.by_hand) or cached or not file.optional:
+                        found += self._find(role, file, _PLACES)
+                    else:
+                        simulated = self.origin == "simulated"
+                        found += look_up(role, file, folder=_PLACES, mirror=self._mirror, simulated=simulated)
         return found
 
     @property

@@ -35,6 +35,7 @@ from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.parts import Parts
 from fusion_pipeline.fusion.program import TOGETHER
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
+from fusion_pipeline.logs import progress_level
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "2"
@@ -223,7 +224,13 @@ def _draw_blocks(
                 if len(waiting) > threads:
                     yield from waiting.popleft().result()
             if (number + 1) % 10 == 0:
-                log.info("block %d of %d, %d implicates", number + 1, source.block_count, len(implicates))
+                log.log(
+                    progress_level(),
+                    "block %d of %d, %d implicates",
+                    number + 1,
+                    source.block_count,
+                    len(implicates),
+                )
         while waiting:
             yield from waiting.popleft().result()
     for text, count in sorted(chain.enforced.items()):

@@ -32,6 +32,7 @@ from fusion_pipeline.fusion.arguments import listed, whole
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.screening import strongest
 from fusion_pipeline.fusion.training import train
+from fusion_pipeline.logs import details
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef, codes_of, levels_of
 
@@ -203,7 +204,7 @@ class _Filler:
             known = _sample(known, self.most_rows, seed, name)
         predictors = self._screened(known, name, predictors)
         weights = [] if self.weight is None else [self.weight]
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, details():
             models = train(
                 known.select([*predictors, name, *weights]),
                 y=[name],

@@ -30,6 +30,7 @@ from fusion_pipeline.fusion.saving import save_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import step_tasks
 from fusion_pipeline.fusion.variables import column_names
+from fusion_pipeline.logs import progress_level
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "6"
@@ -168,7 +169,9 @@ def train(
         task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
     ]
     models = sum(len(task.objectives) for task in tasks)
-    log.info("training %d models of %d steps on %d donors", models, len(plan.steps), donors.count)
+    log.log(
+        progress_level(), "training %d models of %d steps on %d donors", models, len(plan.steps), donors.count
+    )
     fitted = fit_tasks(donors, plan, tasks, growth, draws, threads, redrawn)
     pools = []
     for i, step in enumerate(plan.steps):
@@ -187,7 +190,7 @@ def train(
         **growth,
     }
     save_model_set(Path(out), donors, plan, fitted, pools, redrawn, VERSION, settings)
-    log.info("model set written to %s", out)
+    log.log(progress_level(), "model set written to %s", out)
     return load_model_set(Path(out))
 
 

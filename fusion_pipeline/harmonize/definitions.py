@@ -144,6 +144,11 @@ class Survey(_Model):
     survey: str
     vintage: str
 
+    @property
+    def label(self) -> str:
+        """Such as `RECS 2015`."""
+        return f"{self.survey} {self.vintage}"
+
 
 class KnownDefect(_Model):
     """Something wrong in published definitions that are kept as they were, and why nothing is done about it."""

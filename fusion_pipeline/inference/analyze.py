@@ -239,7 +239,7 @@ def analyze(
         notes.append(
             f"{alone} estimates are of groups found in one implicate only: they have no margin of error."
         )
-    return Estimates(table, tuple(by), level, rule, len(members), tuple(notes))
+    return Estimates(table, tuple(by), level, rule, len(members), tuple(notes), _rests_on(design, bootstrap))
 
 
 def _prepare(
@@ -266,6 +266,17 @@ def _prepare(
 
 def _is_name(text: str) -> bool:
     return text.isidentifier()
+
+
+def _rests_on(design: ReplicateDesign, bootstrap: bool) -> str:
+    """Say what the variance within an implicate rests on."""
+    if design.columns:
+        return f"{len(design.columns)} replicate weights"
+    return (
+        "a bootstrap of the households"
+        if bootstrap
+        else "linearisation, as if households were drawn one by one"
+    )
 
 
 def _within(

@@ -38,6 +38,8 @@ class Estimates:
     implicates: int
     notes: tuple[str, ...] = field(default=())
     """What a reader has to know, in sentences."""
+    variance: str = ""
+    """What the variance within an implicate rests on, such as "80 replicate weights"."""
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -69,7 +71,7 @@ class Estimates:
                 raise AnalysisError(f"{column} {value}", "is not in the results.", f"Choose one of: {there}.")
             table = table[table[column] == value]
         table = table.reset_index(drop=True)
-        return Estimates(table, self.by, self.level, self.rule, self.implicates, self.notes)
+        return Estimates(table, self.by, self.level, self.rule, self.implicates, self.notes, self.variance)
 
     def write(self, path: Path | str) -> Path:
         """Write the table in the format of the file's ending: .csv, .parquet, .dta, .xlsx, .tex or .md.

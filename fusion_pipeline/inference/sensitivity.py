@@ -139,7 +139,7 @@ def sensitivity(
         f"With {base.implicates} implicates it can be shown from {-reach:.2f} to {reach:.2f}; what lies beyond "
         "is shown as these ends."
     )
-    return Estimates(table, ("rho", *base.by), base.level, base.rule, base.implicates, (note,))
+    return Estimates(table, ("rho", *base.by), base.level, base.rule, base.implicates, (note,), base.variance)
 
 
 class _Pairing:

@@ -5,11 +5,13 @@ found so that later steps can tell whether it is still there. Reading the files'
 (`surveys`).
 """
 
+from fusion_pipeline.raw.missing import Missing
 from fusion_pipeline.raw.record import VOLATILE, ResolvedFile, as_table, from_table, verify
 from fusion_pipeline.raw.resolving import look_up, resolve, resolve_all
 
 __all__ = [
     "VOLATILE",
+    "Missing",
     "ResolvedFile",
     "as_table",
     "from_table",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
 Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -20,6 +20,40 @@ class Model(BaseModel):
     """Unknown fields are errors, and entries do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FoldedFlag(Model):
+    """A column of codes that belongs into the cells of another, as files of another year have it."""
+
+    flag: str
+    """Raw column of the codes."""
+    amount: str
+    """Its code where the cell holds an amount, which stays; a blank one leaves the cell as it is, too."""
+
+
+class Excerpt(Model):
+    """The records of a file that are wanted of it, and how its columns become those of the file they stand in for.
+
+    The records of one year in a five-year ACS file, for example: their key begins with the year, their weights
+    represent a fifth of the households, and who pays for energy is told in columns that files before 2018 have not.
+    """
+
+    begins: dict[str, str] = Field(min_length=1)
+    """Raw column: the text with which its cells begin in the records wanted."""
+    times: dict[str, int] = {}
+    """Pattern of raw columns: factor of their whole numbers."""
+    fold: dict[str, FoldedFlag] = {}
+    """Raw column of amounts: the flag whose other codes take the place of the amount."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Raw columns that it needs beside those it changes."""
+        return (*self.begins, *(folded.flag for folded in self.fold.values()))
+
+    @property
+    def sentence(self) -> str:
+        """Say which records are wanted."""
+        return " and ".join(f"{column} begins with {text}" for column, text in self.begins.items())
 
 
 class Part(Model):
@@ -46,6 +80,8 @@ class Alternative(Model):
     """Raw columns that the official file has and these have not."""
     only: tuple[str, ...] = ()
     """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
+    excerpt: Excerpt | None = None
+    """Which of these files' records are meant, where they hold others too."""
     without: tuple[Role, ...] = ()
     """Roles of the survey's other files that did not come with these: taken from the mirror or left out."""
 

@@ -13,6 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.raw.entries import Excerpt
 from fusion_pipeline.storage.receipts import sha256
 
 Origin = Literal["mirror", "cache", "download", "simulated"]
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
         ("states", pa.list_(pa.string())),
         ("member", pa.string()),
         ("without", pa.list_(pa.string())),
+        ("excerpt", pa.string()),
         ("mtime_ns", pa.int64()),
     ]
 )
@@ -55,13 +57,22 @@ class ResolvedFile:
     """Which members to read, if it is a zip archive."""
     without: tuple[str, ...] = ()
     """Roles of other files of the survey that did not come with it."""
+    excerpt: Excerpt | None = None
+    """Which of its records are meant, if not all."""
     mtime_ns: int = 0
     """When it was last written, as it lies there."""
 
 
 def as_table(files: list[ResolvedFile]) -> pa.Table:
     """Write resolved files down as a table, one row a file."""
-    rows = [{**asdict(file), "path": str(file.path)} for file in files]
+    rows = [
+        {
+            **asdict(file),
+            "path": str(file.path),
+            "excerpt": file.excerpt and file.excerpt.model_dump_json(),
+        }
+        for file in files
+    ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -78,6 +89,7 @@ def from_table(table: pa.Table) -> list[ResolvedFile]:
             states=tuple(row["states"]),
             member=row["member"],
             without=tuple(row["without"]),
+            excerpt=Excerpt.model_validate_json(row["excerpt"]) if row["excerpt"] else None,
             mtime_ns=row["mtime_ns"],
         )
         for row in table.select(SCHEMA.names).to_pylist()

@@ -10,6 +10,7 @@ over. The cache is ours: a file in it whose digest is wrong is fetched again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import zipfile
@@ -21,7 +22,7 @@ from typing import Any
 
 from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.raw.download import fetch
-from fusion_pipeline.raw.entries import Alternative, Part, RawFile
+from fusion_pipeline.raw.entries import Alternative, Excerpt, Part, RawFile
 from fusion_pipeline.raw.record import Origin, ResolvedFile
 from fusion_pipeline.raw.unpacking import open_gzip, open_member
 
@@ -39,6 +40,7 @@ class _Candidate:
     absent: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    excerpt: Excerpt | None = None
 
 
 def resolve(
@@ -217,7 +219,7 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collect
 
 
 def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[str]) -> list[_Candidate]:
-    path, lacks = mirror / part.path, (of.lacks(columns), part.states, of.without)
+    path, lacks = mirror / part.path, (of.lacks(columns), part.states, of.without, of.excerpt)
     if path.suffix == ".gz":
         # The digest is of the compressed file and says nothing about an uncompressed one.
         second = _Candidate(path.with_suffix(""), None, None, *lacks)
@@ -240,6 +242,7 @@ def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member:
         found.states,
         member,
         found.without,
+        found.excerpt,
         there.st_mtime_ns,
     )
 
@@ -259,13 +262,20 @@ def _check(found: _Candidate, digest: str) -> None:
 
 
 def _sha256(path: Path) -> str:
+    """Digest of a file; one that this process has read and that was not written since is not read again."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        there = path.stat()
+        return _digest(path, there.st_size, there.st_mtime_ns)
     except OSError as error:
         raise RawFileError(
             str(path), f"cannot be read ({error.strerror or error}).", "Correct its permissions."
         ) from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sha256_inside(path: Path, name: str) -> str:

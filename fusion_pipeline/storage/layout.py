@@ -69,9 +69,9 @@ class Layout:
         """Report of a pair, one HTML file."""
         return self.root / "reports" / f"{pair}.html"
 
-    def dictionary_page(self, survey_year: str) -> Path:
-        """Dictionary of a donor survey-year, one HTML file."""
-        return self.root / "dictionaries" / f"{survey_year}.html"
+    def dictionary_page(self, kind: str, key: str) -> Path:
+        """Dictionary of a survey-year, pool or ACS year (`kind`: survey, pool or acs), one HTML file."""
+        return self.root / "dictionaries" / f"{'ACS_' if kind == 'acs' else ''}{key}.html"
 
     def receipt(self, asset: Sequence[str], partition: str | None = None) -> Path:
         """Receipt of an artefact, `.receipts/fusion/implicates/<pair>/01-05.json`."""
@@ -101,7 +101,7 @@ class Layout:
             case "report":
                 return [self.report(pair)]
             case "dictionary_page":
-                return [self.dictionary_page(partition)]
+                return [self.dictionary_page(asset[0], partition)]
         raise KeyError(f"{'/'.join(asset)} is a table, or has no place in the layout")
 
     @property

@@ -42,12 +42,22 @@ class Problems:
 
     counts: defaultdict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
+    first: dict[str, str] = field(default_factory=dict)
+    """Column: the key of the first record in which it has a problem."""
+
     def add(self, column: str, what: str, texts: pa.Array, counts: np.ndarray | None = None) -> None:
         """Count texts that share a problem."""
         if counts is None:
             tally = pc.value_counts(texts)
             texts, counts = tally.field("values"), tally.field("counts").to_numpy()
         self.counts[column, what].update(dict(zip(texts.to_pylist(), counts.tolist(), strict=True)))
+
+    def locate(self, column: str, texts: pa.Array, keys: pa.Array) -> None:
+        """Note the key of the first record, among some, whose text in a column is a problem; texts and keys (n,)."""
+        found = {text for (name, _), tally in self.counts.items() if name == column for text in tally}
+        row = pc.index(pc.is_in(texts, value_set=pa.array(sorted(found), pa.string())), True).as_py()
+        if row >= 0:
+            self.first.setdefault(column, keys[row].as_py())
 
     def raise_any(self, where: str) -> None:
         """Raise an IngestError that names the first column, its values and their counts, if there is one."""
@@ -56,7 +66,10 @@ class Problems:
             rest = f" and {len(tally) - 5:,} other values" if len(tally) > 5 else ""
             others = sorted({c for c, _ in self.counts} - {column})
             more = f" Columns with problems besides: {', '.join(others)}." if others else ""
-            raise IngestError(f"{where}, column {column}", f"{shown}{rest} {what}.", _REMEDIES[what] + more)
+            first = f" (first: record {self.first[column]})" if column in self.first else ""
+            raise IngestError(
+                f"{where}, column {column}", f"{shown}{rest} {what}{first}.", _REMEDIES[what] + more
+            )
 
 
 class Coder(Protocol):

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
-from fusion_pipeline.surveys.reading import RawPart, read_blocks
+from fusion_pipeline.surveys.excerpts import excerpt
+from fusion_pipeline.surveys.reading import RawPart, read_blocks, strings
 from fusion_pipeline.surveys.respondents import Respondent, spellings
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,13 @@ class Collector:
     def read(self, part: RawPart) -> None:
         """Read one file to its end, then report its problems, if any."""
         problems = Problems()
-        columns = list(self._columns.values())
+        columns = spellings([*self._columns.values(), *(part.excerpt.columns if part.excerpt else ())])
         coded = {self._columns[name] for name in self._coded}
-        for batch in read_blocks(part, columns, coded, self._quote):
+        for batch in read_blocks(part, list(columns.values()), coded, self._quote):
             self.rows_read += batch.num_rows
-            self._add(self._keep(batch, problems), problems)
+            kept = self._keep(self._excerpt(batch, part), problems)
+            self._add(kept, problems)
+            self._locate(kept, problems)
         problems.raise_any(str(part.path))
         log.info(
             "read %s: %s rows so far, %s dropped",
@@ -101,6 +104,20 @@ class Collector:
 
     def _column(self, batch: pa.RecordBatch, raw: str) -> pa.Array:
         return batch.column(self._columns[raw.lower()])
+
+    def _locate(self, batch: pa.RecordBatch, problems: Problems) -> None:
+        """Note the keys of the first records that have problems."""
+        for raw in {column for column, _ in problems.counts} - set(problems.first):
+            keys = [strings(self._column(batch, key)) for key in self._entry.id.columns.values()]
+            problems.locate(raw, strings(self._column(batch, raw)), pc.binary_join_element_wise(*keys, "/"))
+
+    def _excerpt(self, batch: pa.RecordBatch, part: RawPart) -> pa.RecordBatch:
+        if part.excerpt is None:
+            return batch
+        wanted = excerpt(batch, part.excerpt)
+        if dropped := batch.num_rows - wanted.num_rows:
+            self.dropped[f"not of the excerpt in which {part.excerpt.sentence}"] += dropped
+        return wanted
 
     def _keep(self, batch: pa.RecordBatch, problems: Problems) -> pa.RecordBatch:
         kept = np.ones(batch.num_rows, dtype=bool)
@@ -190,8 +207,3 @@ def _flagged(column: pa.Array, flags: pa.Array) -> pa.Array:
     texts = strings(column)
     blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
     return pc.if_else(blank, strings(flags), texts).dictionary_encode()
-
-
-def strings(column: pa.Array) -> pa.Array:
-    """Decode a column if it is dictionary-encoded."""
-    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.storage.tables import levels_of
+from fusion_pipeline.storage.tables import IMPUTED, TableRef, levels_of
 from fusion_pipeline.surveys.codebook import Codebook
+from fusion_pipeline.surveys.variables import Variable
 
-VERSION = "2"
+VERSION = "3"
 SCHEMA = pa.schema(
     [
         ("record", pa.string()),
@@ -24,6 +25,7 @@ SCHEMA = pa.schema(
         ("values", pa.string()),
         ("n", pa.int64()),
         ("n_missing", pa.int64()),
+        ("n_imputed", pa.int64()),
         ("weighted_mean", pa.float64()),
         ("mode", pa.string()),
         ("mode_share", pa.float64()),
@@ -32,35 +34,49 @@ SCHEMA = pa.schema(
 _SHOWN_PLACES = 8
 
 
-def dictionary(table: pa.Table, codebook: Codebook, respondent: str) -> pa.Table:
-    """Describe every column but the replicate weights.
+def dictionary(table: pa.Table | TableRef, codebook: Codebook, respondent: str) -> pa.Table:
+    """Describe every column but the replicate weights, one at a time.
+
+    Parameters
+    ----------
+    table : microdata; of a stored table only one column is in memory, and its provenance says what was imputed
+    codebook, respondent : what describes it, and the kind of its records
 
     Returns
     -------
     One row a column, in the table's order, with the columns of `SCHEMA`: `record` is the kind of record that the
     variable describes (households, persons); `values` lists the levels in order
-    or the range of the numbers; `n` counts answers; numbers have a `weighted_mean`, categorical variables
-    the most frequent level (`mode`) and its weighted share of the answers.
+    or the range of the numbers; `n` counts answers, `n_imputed` those of them that were drawn because the
+    record had none (null where nobody counted, as for sums over interviews); numbers have a `weighted_mean`,
+    categorical variables the most frequent level (`mode`) and its weighted share of the answers.
     """
-    weight = table["weight"].to_numpy()
-    names = [name for name in table.column_names if not name.startswith("rep_")]
+    columns = table.columns if isinstance(table, TableRef) else table.column_names
+    imputed = table.provenance.get(IMPUTED) if isinstance(table, TableRef) else None
+    weight = _column(table, "weight").to_numpy()
+    names = [name for name in columns if not name.startswith("rep_")]
     rows = [
         {
             "record": respondent,
             "variable": name,
             **_about(name, codebook, respondent),
-            **_shown(table[name], weight),
+            **_shown(_column(table, name), weight),
+            "n_imputed": None if imputed is None else imputed.get(name, 0),
         }
         for name in names
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def _column(table: pa.Table | TableRef, name: str) -> pa.ChunkedArray:
+    return table.read([name])[name] if isinstance(table, TableRef) else table[name]
+
+
 def _about(name: str, codebook: Codebook, kind: str) -> dict[str, str | None]:
     entry = codebook.respondent(kind)
     if name in entry.variables:
         variable = entry.variables[name]
-        return variable.model_dump(include={"raw", "description", "universe", "type", "unit"})
+        about = variable.model_dump(include={"raw", "description", "universe", "type", "unit"})
+        return {**about, "universe": variable.universe or _skipped(variable, codebook)}
     if name in entry.everything:
         made = entry.everything[name]
         about = made.model_dump(include={"description", "universe", "type", "unit"})
@@ -74,6 +90,14 @@ def _about(name: str, codebook: Codebook, kind: str) -> dict[str, str | None]:
         "weight": {"raw": entry.weight, "description": "Sample weight", "type": "number"},
     }
     return keys[name]
+
+
+def _skipped(variable: Variable, codebook: Codebook) -> str | None:
+    """Say which codes tell that the question was not put, where the codebook knows no more about whom it is put to."""
+    codes = [code or "a blank" for code in codebook.skips(variable)]
+    if not codes:
+        return None
+    return f"Not put to all: {' or '.join(codes)} in {variable.raw} counts as {variable.not_applicable}"
 
 
 def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
@@ -92,6 +116,11 @@ def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
         )
         top = int(shares.argmax())
         return {**counts, "values": " | ".join(shown), "mode": levels[top], "mode_share": float(shares[top])}
-    numbers = column.drop_null().to_numpy().astype(np.float64)
-    mean = float(np.average(numbers, weights=weight[answered]))
-    return {**counts, "values": f"{numbers.min():.10g} to {numbers.max():.10g}", "weighted_mean": mean}
+    numbers = column.drop_null().to_numpy()
+    digits = "d" if pa.types.is_integer(column.type) else ".10g"
+    mean = float(np.average(numbers.astype(np.float64), weights=weight[answered]))
+    return {
+        **counts,
+        "values": f"{numbers.min():{digits}} to {numbers.max():{digits}}",
+        "weighted_mean": mean,
+    }

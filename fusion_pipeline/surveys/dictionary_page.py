@@ -13,18 +13,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fusion_pipeline.harmonize.definitions import Entry, Harmony, Interval, Side
+from fusion_pipeline.harmonize.definitions import Harmony
 from fusion_pipeline.page import html_page, page_style
 from fusion_pipeline.storage.atomic import atomic_file
+from fusion_pipeline.surveys.dictionary_harmonies import Words, harmony_sections
 from fusion_pipeline.text import as_text
 
-VERSION = "1"
+VERSION = "2"
 _LEVELS_SHOWN = 12
 """Levels beyond these fold away."""
 
 _STYLE = page_style(
     """
-.search + h2 { border: 0; margin-top: .6rem; }
+.search + section h2 { border: 0; margin-top: .6rem; }
 .source { color: var(--muted); margin: 0 0 1.2rem; }
 .search { position: sticky; top: 0; z-index: 1; display: flex; gap: 1rem; align-items: center; padding: .8rem 0;
   background: #fff; border-bottom: 1px solid var(--line); }
@@ -43,7 +44,14 @@ details summary { color: var(--accent); cursor: pointer; }
 .variables th:nth-child(1) { width: 17%; } .variables th:nth-child(2) { width: 32%; }
 .variables th:nth-child(3) { width: 9%; } .variables th:nth-child(4) { width: 27%; }
 .harmonies th:nth-child(1) { width: 14%; } .harmonies tr.head td { background: var(--soft); padding-left: .6rem; }
-.none { display: none; }
+.none { display: none; } .nothing { color: var(--muted); padding: 1rem 0; }
+@media (max-width: 45rem) {
+  .variables thead { display: none; } .variables, .variables tbody, .variables tr, .variables td { display: block; }
+  .variables tr { border-bottom: 1px solid var(--line); padding: .5rem 0; } .variables tr.none { display: none; }
+  .variables td { border: 0; padding: .1rem 0; } .variables td:empty { display: none; }
+  .harmonies th:nth-child(1) { width: 26%; } .harmonies td, .harmonies th { padding-right: .5rem; }
+  .search { flex-wrap: wrap; gap: .3rem 1rem; } .search input { min-width: 0; flex-basis: 100%; }
+}
 @media print { .search { display: none; } body { max-width: none; padding: 0; } }
 """,
     width="76rem",
@@ -54,16 +62,23 @@ details summary { color: var(--accent); cursor: pointer; }
 
 _SEARCH = """
 const box = document.querySelector('input'), told = document.querySelector('output');
-const rows = [...document.querySelectorAll('[data-text]')];
+const rows = [...document.querySelectorAll('[data-text]')], nothing = document.querySelector('.nothing');
 function search() {
   const words = box.value.toLowerCase().split(/\\s+/).filter(Boolean);
-  let shown = 0;
+  const shown = {variable: 0, pair: 0}, all = {variable: 0, pair: 0};
   for (const row of rows) {
     const there = words.every(word => row.dataset.text.includes(word));
     row.classList.toggle('none', !there);
-    shown += there && row.dataset.kind === 'variable';
+    const counted = row.dataset.kind === 'variable' || row.classList.contains('head');
+    shown[row.dataset.kind] += there && counted;
+    all[row.dataset.kind] += counted;
   }
-  told.textContent = shown + ' of ' + rows.filter(row => row.dataset.kind === 'variable').length + ' variables';
+  for (const section of document.querySelectorAll('section')) {
+    section.classList.toggle('none', !section.querySelector('tbody tr:not(.none)'));
+  }
+  nothing.classList.toggle('none', rows.some(row => !row.classList.contains('none')));
+  told.textContent = shown.variable + ' of ' + all.variable + ' variables' +
+    (all.pair ? ', ' + shown.pair + ' of ' + all.pair + ' harmonies' : '');
 }
 box.addEventListener('input', search);
 search();
@@ -71,7 +86,14 @@ search();
 
 
 def write_page(
-    path: Path, title: str, source: str, dictionary: pa.Table, harmonies: Sequence[Harmony] = ()
+    path: Path,
+    title: str,
+    source: str,
+    dictionary: pa.Table,
+    harmonies: Sequence[Harmony] = (),
+    words: Words | None = None,
+    *,
+    files: Sequence[str] = (),
 ) -> str:
     """Write the page, atomically.
 
@@ -79,30 +101,42 @@ def write_page(
     ----------
     title, source : survey-year, and the publisher's codebook
     dictionary : as `dictionary.dictionary` makes it, of one or more kinds of records
-    harmonies : those whose donor the survey-year is
+    harmonies : those of the survey-year, whichever side of them it is
+    words : descriptions of the variables on both sides of the harmonies, by survey and vintage
+    files : names of the publisher's files, which tell their version
 
     Returns
     -------
     Digest of the page.
     """
-    page = page_of(title, source, dictionary, harmonies).encode()
+    page = page_of(title, source, dictionary, harmonies, words, files=files).encode()
     with atomic_file(path) as temporary:
         temporary.write_bytes(page)
     return hashlib.sha256(page).hexdigest()[:32]
 
 
-def page_of(title: str, source: str, dictionary: pa.Table, harmonies: Sequence[Harmony] = ()) -> str:
+def page_of(
+    title: str,
+    source: str,
+    dictionary: pa.Table,
+    harmonies: Sequence[Harmony] = (),
+    words: Words | None = None,
+    *,
+    files: Sequence[str] = (),
+) -> str:
     """Lay the page out; parameters as in `write_page`."""
     records: dict[str, list[Mapping[str, object]]] = {}
     for row in dictionary.to_pylist():
         records.setdefault(row["record"], []).append(row)
     parts = [_variables(kind, rows) for kind, rows in records.items()]
-    parts += [_harmony(harmony) for harmony in harmonies]
+    parts += harmony_sections(harmonies, words or {})
+    named = f" Files: {', '.join(files)}." if files else ""
     body = f"""<h1>{escape(title)}</h1>
-<p class="source">{escape(source)}</p>
+<p class="source">{escape(source)}.{escape(named)}</p>
 <div class="search"><input type="search" aria-label="Search" placeholder="Search names, descriptions, levels"
  autofocus><output></output></div>
 {chr(10).join(parts)}
+<p class="nothing none">Nothing found. Fewer or shorter words find more.</p>
 <script>
 {_SEARCH}
 </script>"""
@@ -115,8 +149,8 @@ def _variables(kind: str, rows: Sequence[Mapping[str, object]]) -> str:
         f"<th>{name}</th>" for name in ("Variable", "Description", "Type", "Levels or range", "Weighted")
     )
     return (
-        f'<h2>{escape(kind.capitalize())}</h2>\n<table class="variables">\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+        f'<section>\n<h2>{escape(kind.capitalize())}</h2>\n<table class="variables">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>\n</section>"
     )
 
 
@@ -134,18 +168,20 @@ def _variable(row: Mapping[str, object]) -> str:
         _summary(row),
     )
     text = " ".join(str(row[part] or "") for part in ("variable", "raw", "description", "universe", "values"))
-    return f"{_row('variable', text)}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    opening = f'<tr data-kind="variable" data-text="{escape(text.lower(), quote=True)}">'
+    return f"{opening}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _summary(row: Mapping[str, object]) -> str:
     if row["mode"] is not None:
         text = f"{float(str(row['mode_share'])):.0%} {escape(str(row['mode']))}"
-    elif row["weighted_mean"] is not None and row["type"] != "identifier":
+    elif row["weighted_mean"] is not None and row["type"] != "identifier" and row["variable"] != "weight":
         text = f"mean {escape(as_text(row['weighted_mean']))}"
     else:
         text = ""
     missing = f'<span class="raw">{as_text(row["n_missing"])} missing</span>' if row["n_missing"] else ""
-    return text + missing
+    drawn = f'<span class="raw">{as_text(row["n_imputed"])} imputed</span>' if row["n_imputed"] else ""
+    return text + missing + drawn
 
 
 def _folded(levels: Sequence[str]) -> str:
@@ -155,50 +191,3 @@ def _folded(levels: Sequence[str]) -> str:
     return (
         f'<details><summary>{len(items)} levels</summary><ul class="levels">{"".join(items)}</ul></details>'
     )
-
-
-def _harmony(harmony: Harmony) -> str:
-    donor, recipient = (f"{s.survey} {s.vintage}" for s in (harmony.donor, harmony.recipient))
-    lines = "\n".join(_pair(name, entry) for name, entry in sorted(harmony.entries.items()))
-    return (
-        f"<h2>In common with {escape(recipient)}</h2>\n"
-        f'<table class="harmonies">\n<thead><tr><th></th><th>{escape(donor)}</th><th>{escape(recipient)}</th></tr>'
-        f"</thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
-    )
-
-
-def _pair(name: str, entry: Entry) -> str:
-    sides = (entry.donor, entry.recipient)
-    rows = [["", *(f"<code>{escape(side.var)}</code>{_made(side)}" for side in sides)]]
-    for group in dict.fromkeys(number for side in sides for number in side.groups):
-        rows.append([escape(entry.names[group - 1]), *(escape(_group(side, group)) for side in sides)])
-    text = " ".join([name, *(_group(side, group) for side in sides for group in side.groups)])
-    tags = [_row("pair", text, "head"), *(_row("pair", text) for _ in rows[1:])]
-    return "\n".join(
-        f"{tag}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for tag, cells in zip(tags, rows, strict=True)
-    )
-
-
-def _made(side: Side) -> str:
-    parts = [side.expr or "", f"{side.agg} of persons" if side.agg else ""]
-    said = ", ".join(part for part in parts if part)
-    return f'<span class="raw">{escape(said)}</span>' if said else ""
-
-
-def _group(side: Side, group: int) -> str:
-    if side.map is not None:
-        return "; ".join(side.map.get(group, ()))
-    return ", ".join(_interval(interval) for interval in (side.bins or {}).get(group, ()))
-
-
-def _interval(interval: Interval) -> str:
-    low, high = interval
-    if low is None:
-        return f"below {as_text(high)}"
-    return f"{as_text(low)} or more" if high is None else f"{as_text(low)} to under {as_text(high)}"
-
-
-def _row(kind: str, text: str, style: str = "") -> str:
-    named = f' class="{style}"' if style else ""
-    return f'<tr{named} data-kind="{kind}" data-text="{escape(text.lower(), quote=True)}">'

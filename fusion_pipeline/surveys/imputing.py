@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from fusion_pipeline.surveys.deriving import derived_column
 from fusion_pipeline.surveys.respondents import Respondent
 
-VERSION = "2"
+VERSION = "3"
 
 
 def impute_missing(

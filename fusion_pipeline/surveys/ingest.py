@@ -37,6 +37,9 @@ __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_rec
 VERSION = "2"
 log = logging.getLogger(__name__)
 
+_NAMED = 3
+"""As many variables left out for one reason are named in the log; all are in the report."""
+
 Files = Mapping[str, Sequence[RawPart]]
 """Raw files by role."""
 
@@ -222,6 +225,17 @@ def _check_keys(table: pa.Table, parts: Sequence[RawPart], entry: Respondent) ->
     )
 
 
+def _grouped(left_out: Mapping[str, str]) -> list[str]:
+    """Count what is left out by what it needs; a few are named."""
+    needing: dict[str, list[str]] = {}
+    for variable, needed in left_out.items():
+        needing.setdefault(needed, []).append(variable)
+    return [
+        f"no {needed}: {', '.join(names) if len(names) <= _NAMED else f'{len(names)} variables'}"
+        for needed, names in needing.items()
+    ]
+
+
 def _log(report: IngestReport, survey: str) -> None:
     log.info("%s: %s of %s rows kept", survey, f"{report.rows_kept:,}", f"{report.rows_read:,}")
     for kind, relation in report.relations.items():
@@ -231,6 +245,4 @@ def _log(report: IngestReport, survey: str) -> None:
     if report.missing:
         log.info("%s: missing answers %s", survey, ", ".join(f"{v} {n:,}" for v, n in report.missing.items()))
     if report.left_out:
-        log.info(
-            "%s: left out %s", survey, ", ".join(f"{v} (no {raw})" for v, raw in report.left_out.items())
-        )
+        log.info("%s: left out %s", survey, "; ".join(_grouped(report.left_out)))

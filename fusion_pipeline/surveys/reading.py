@@ -7,10 +7,13 @@ asked for are parsed, and only a few blocks of the file are in memory. What the 
 from __future__ import annotations
 
 import csv
+import difflib
 import fnmatch
+import logging
+import re
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +23,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from fusion_pipeline.errors import IngestError
+from fusion_pipeline.raw.entries import Excerpt
 from fusion_pipeline.raw.unpacking import open_gzip, open_member
+
+log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 1 << 24
 """Text parsed at a time: some ten thousand records of the widest surveys."""
@@ -38,6 +44,8 @@ class RawPart:
     """Raw columns that the official file has and this one has not."""
     member_glob: str = "*.csv"
     """Which members of a zip archive to read; several patterns stand apart by `;`, and each must find one."""
+    excerpt: Excerpt | None = None
+    """Which of its records are meant, if not all (`excerpts.py`)."""
 
     def lacks(self, column: str) -> bool:
         """Whether the column is declared absent."""
@@ -72,10 +80,12 @@ def read_blocks(
     """
     rows = 0
     for name, open_stream in _sources(part):
+        header: list[str] = []
         try:
             with open_stream() as stream:
                 header = _header(stream, name, quote)
-            actual = [_find(column, header, name) for column in columns]
+            actual = _find(columns, header, name)
+            log.info("%s: %d of %d columns are read", name, len(set(actual)), len(header))
             types = {a: _CODES if c in coded else pa.string() for c, a in zip(columns, actual, strict=True)}
             with open_stream() as stream:
                 reader = pa.csv.open_csv(
@@ -91,10 +101,17 @@ def read_blocks(
                     yield batch.rename_columns(list(columns))
         except _DAMAGE as error:
             raise IngestError(
-                name, f"cannot be read as CSV ({error}).", "Fetch the file again, or correct the row named."
+                _place(name, error, header),
+                f"cannot be read as CSV ({error}).",
+                "Fetch the file again, or correct the row named.",
             ) from error
     if not rows:
         raise IngestError(str(part.path), "holds no records.", "Fetch the file again.")
+
+
+def strings(column: pa.Array) -> pa.Array:
+    """Decode a column if it is dictionary-encoded."""
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
 def column_names(part: RawPart) -> list[str]:
@@ -164,13 +181,33 @@ def _header(stream: Any, name: str, quote: str) -> list[str]:
     return next(csv.reader([start.splitlines()[0].decode("utf-8-sig")], quotechar=quote))
 
 
-def _find(column: str, header: Sequence[str], name: str) -> str:
-    found = [actual for actual in header if actual.lower() == column.lower()]
-    if len(found) == 1:
-        return found[0]
-    what = f"occurs {len(found)} times." if found else "is not in the file, and is not declared absent."
-    raise IngestError(
-        f"{name}, column {column}",
-        what,
-        "Check that this is the right file; if only part of it was published, list the column as `absent`.",
-    )
+def _place(name: str, error: Exception, header: Sequence[str]) -> str:
+    """Name the file, and the column if Arrow numbers it."""
+    number = re.search(r"CSV column #(\d+)", str(error))
+    return f"{name}, column {header[int(number[1])]}" if number and int(number[1]) < len(header) else name
+
+
+def _find(columns: Sequence[str], header: Sequence[str], name: str) -> list[str]:
+    """Find columns whatever the case of their names; all that are not there are named, with those spelt alike."""
+    spelt: dict[str, list[str]] = {}
+    for actual in header:
+        spelt.setdefault(actual.lower(), []).append(actual)
+    if twice := [column for column in columns if len(spelt.get(column.lower(), ())) > 1]:
+        raise IngestError(
+            f"{name}, column {', '.join(twice)}",
+            f"occurs {len(spelt[twice[0].lower()])} times.",
+            "Check that this is the right file.",
+        )
+    if lacking := [column for column in columns if column.lower() not in spelt]:
+        raise IngestError(
+            f"{name}, column {', '.join(lacking)}",
+            f"{'is' if len(lacking) == 1 else 'are'} not in the file, and not declared absent{_alike(lacking, spelt)}.",
+            "Check that this is the right file; if only part of it was published, list what it lacks as `absent`.",
+        )
+    return [spelt[column.lower()][0] for column in columns]
+
+
+def _alike(lacking: Sequence[str], spelt: Mapping[str, Sequence[str]]) -> str:
+    found = {column: difflib.get_close_matches(column.lower(), spelt, n=1, cutoff=0.7) for column in lacking}
+    told = [f"{spelt[close[0]][0]} for {column}" for column, close in found.items() if close]
+    return f" (it has {', '.join(told)}, which may be meant)" if told else ""

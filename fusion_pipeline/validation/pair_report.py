@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.fusion.specification import FusionPlan
-from fusion_pipeline.geography.concordance import add_areas
+from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.harmonize import similarity
+from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.preparation import absent_predictors
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
@@ -35,7 +36,7 @@ from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "5"
+VERSION = "6"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -87,7 +88,7 @@ def write_pair_report(
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = estimate_by(households)
-    by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds).table
+    by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds)
     maps = pair_maps(
         pair,
         layout,
@@ -103,12 +104,11 @@ def write_pair_report(
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
 
-    estimates = _estimate_figures(by_place, by, words, source)
+    estimates = _estimate_figures(by_place.table, by, words, source)
     sections = [
         Section(
             title,
-            "Over all implicates; margins are at 90 %, pooled by Rubin's rules, with the ACS replicate weights as "
-            "the variance within an implicate.",
+            margins_sentence(by_place),
             figure=png,
             table=table,
         )
@@ -169,6 +169,14 @@ def write_pair_report(
     return PairReport(path, digest, (*maps.highlights, *(png for _, png, _ in estimates[:3])))
 
 
+def margins_sentence(found: Estimates) -> str:
+    """Say what the margins of estimates rest on."""
+    return (
+        f"Over all implicates; margins are at {100 * found.level:g} %, pooled by the rule {found.rule}. "
+        f"The variance within an implicate rests on {found.variance}."
+    )
+
+
 def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Section:
     """Name what the registry and the harmonies ask for and this pair's files cannot give.
 
@@ -191,11 +199,14 @@ def left_out_section(pair: str, harmonized: TableRef, prepared: TableRef) -> Sec
 
 
 def estimate_by(households: TableRef) -> str:
-    """Census division; the state where the recipient covers one division only, the PUMA where it covers one state."""
-    places = add_areas(households.read(["state"]))
-    for area in ("division", "state"):
-        if len(places[area].unique()) > 1:
-            return area
+    """Census division where the recipient covers whole ones, else the state; the PUMA where it covers one state."""
+    there = set(households.read(["state"])["state"].unique().to_pylist())
+    divisions = {state.division for code, state in states().items() if code in there}
+    whole = {code for code, state in states().items() if state.division in divisions} == there
+    if whole and len(divisions) > 1:
+        return "division"
+    if len(there) > 1:
+        return "state"
     return puma_column(households.columns, "recipient")
 
 

@@ -27,6 +27,8 @@ GRAPH = {
         "acs/raw": (RECIPIENT, []),
         "acs/households": (RECIPIENT, ["acs/raw"]),
         "acs/persons": (RECIPIENT, ["acs/households", "acs/raw"]),
+        "acs/dictionary": (RECIPIENT, ["acs/households", "acs/persons"]),
+        "acs/dictionary_page": (RECIPIENT, ["acs/dictionary"]),
     },
     "geography": {
         "geography/raw": (PUMAS, []),
@@ -93,7 +95,10 @@ JOBS = {
         POOL,
         ["pool/dictionary", "pool/dictionary_page", "pool/households", "pool/persons"],
     ),
-    "ingest_recipient": (RECIPIENT, ["acs/households", "acs/persons", "acs/raw"]),
+    "ingest_recipient": (
+        RECIPIENT,
+        ["acs/dictionary", "acs/dictionary_page", "acs/households", "acs/persons", "acs/raw"],
+    ),
     "build_concordance": (PUMAS, ["geography/concordance", "geography/raw"]),
     "summarize_places": (DATASET, ["spatial/raw", "spatial/summaries"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
@@ -119,6 +124,7 @@ CHECKED_TABLES = [
     "pool/dictionary",
     "acs/households",
     "acs/persons",
+    "acs/dictionary",
     "geography/concordance",
     "geography/predictors",
     "spatial/summaries",

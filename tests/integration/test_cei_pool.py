@@ -97,7 +97,7 @@ def test_dictionary_describes_what_was_predicted_and_derived(world) -> None:
     assert (rows.loc[list(fused), "n_missing"] == 0).all()
     assert "RECS 2015" in rows.loc["hfl", "description"]
     assert rows.loc["rtelect", "universe"].startswith("Renters")
-    assert layout(settings).dictionary_page(POOL).is_file()
+    assert layout(settings).dictionary_page("pool", POOL).is_file()
 
 
 def test_the_pair_runs_end_to_end(world) -> None:

@@ -237,6 +237,46 @@ def test_five_year_file_is_read_whole_through_its_registry_entry(five_years):
     assert set(table["year"].to_pylist()) == {2018}
 
 
+@pytest.mark.parametrize(
+    ("year", "records", "left_out"),
+    [
+        ("2014", 3_611, {"TAXP", "HANDHELD"}),
+        ("2015", 3_650, {"TAXP", "HANDHELD"}),
+        ("2016", 3_653, {"TAXP"}),
+        ("2017", 3_709, {"TAXP"}),
+        ("2018", 3_786, set()),
+    ],
+)
+def test_every_year_of_the_five_is_read_as_its_own_file_would_be(
+    five_years, tmp_path, year, records, left_out
+):
+    entry = load_registry().recipients[year]
+    [found] = resolve_all(
+        "households",
+        entry.files["households"],
+        folder=entry.folder,
+        mirror=DATA,
+        cache=tmp_path,
+        offline=True,
+    )
+    part = RawPart(found.path, found.absent, found.member, found.excerpt)
+    table, report = ingest_with_report([part], load_codebook(entry.codebook), "households")
+    assert (report.rows_read, report.rows_kept) == (23_037, records)
+    assert report.rows_read == report.rows_kept + sum(report.dropped.values())
+    assert set(report.left_out.values()) == left_out
+    # One year's weights represent all households, as those of five years do together.
+    assert table["weight"].to_numpy().sum() == pytest.approx(
+        five_years[1]["WGTP"].astype(int).sum(), rel=0.05
+    )
+    # Dollars of the year: incomes of the five-year file are in dollars of 2018.
+    income, later = table.to_pandas(), five_years[0][0].to_pandas().set_index("hid")["hincp"]
+    both = income.set_index("hid")["hincp"].to_frame("own").join(later)
+    ratio = both[both["hincp"] > 10_000].eval("own / hincp")
+    # Prices of 2018 relative to those of the year, as ADJHSG of the five-year file has them.
+    rise = {"2014": 1.0617, "2015": 1.0599, "2016": 1.0464, "2017": 1.0244, "2018": 1.0}[year]
+    assert ratio.median() == pytest.approx(1 / rise, rel=1e-3)
+
+
 def test_five_year_keys_with_and_without_letters_stay_unique(five_years):
     (table, _), occupied = five_years
     keys = occupied["SERIALNO"].str.replace("HU", "1").astype(np.int64)

@@ -6,7 +6,6 @@ Of the donors of 2017 every twelfth is used, and three of seventeen states of 20
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
 import dagster as dg
@@ -28,8 +27,6 @@ pytestmark = pytest.mark.realdata
 EVERY = 12
 STATES = ("10", "50", "56")
 IMPLICATES = range(1, 11)
-FLAGS = {"ELEP": ("ELEFP", 3), "GASP": ("GASFP", 4), "FULP": ("FULFP", 3), "WATP": ("WATFP", 3)}
-"""Amount: its flag in files since 2018, and the code of the flag for an amount; lower ones were codes of the amount."""
 LIKERT = ["Strongly disagree", "Disagree", "Neither Agree or Disagree", "Agree", "Strongly agree"]
 
 
@@ -39,28 +36,15 @@ def linked(mirror: Path, shared: Path, names: list[str]) -> None:
         (mirror / name).symlink_to((shared / "data" / name).resolve())
 
 
-def delaware(shared: Path) -> pd.DataFrame:
-    """The households of 2017 in the five-year file, as the file of 2017 codes them."""
-    with zipfile.ZipFile(shared / "data" / "acs_2018_5yr_de" / "csv_hde.zip") as archive:
-        frame = pd.read_csv(archive.open("psam_h10.csv"), dtype=str, keep_default_na=False)
-    frame = frame[frame["SERIALNO"].str.startswith("2017")].reset_index(drop=True)
-    for amount, (flag, valid) in FLAGS.items():
-        frame[amount] = frame[amount].where(frame[flag].isin(["", str(valid)]), frame.pop(flag))
-    return frame.assign(ADJINC="1011189", ADJHSG="1000000")
-
-
 @pytest.fixture(scope="module")
 def mirror(shared, tmp_path_factory) -> Path:
     """Real files, of which some are taken apart."""
     folder = tmp_path_factory.mktemp("mirror")
-    linked(folder, shared, ["spatial", "ahs_2019", "nhts_2022"])
+    linked(folder, shared, ["spatial", "ahs_2019", "nhts_2022", "acs_2018_5yr_de"])
     donors = pd.read_csv(shared / "data" / "nhts_2017" / "hhpub.csv.gz", dtype=str, keep_default_na=False)
     assert len(donors) == 129_696
-    for name in ("nhts_2017", "acs_2017_de"):
-        (folder / name).mkdir()
+    (folder / "nhts_2017").mkdir()
     donors.iloc[::EVERY].to_csv(folder / "nhts_2017" / "hhpub.csv", index=False)
-    with zipfile.ZipFile(folder / "acs_2017_de" / "csv_hde.zip", "w") as archive:
-        archive.writestr("psam_h10.csv", delaware(shared).to_csv(index=False))
     linked(folder, shared, [f"acs_2024/psam_{kind}{state}.csv.gz" for kind in "hp" for state in STATES])
     return folder
 

@@ -1,5 +1,7 @@
 """The gaps of one table: filled by similar rows, chained, in several copies."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -63,6 +65,16 @@ def test_every_kind_is_filled_with_what_some_row_has_and_keeps_its_type(gappy):
     assert not known(whole, "empty").any()
     assert levels_of(whole["group"]) == ["low", "mid", "high"]
     assert whole["name"].equals(gappy["name"])
+
+
+def test_models_of_single_variables_are_details_of_the_imputation(gappy, caplog):
+    with caplog.at_level(logging.DEBUG):
+        fp.impute(gappy, columns=["group", "first"], **QUICK)
+    levels = {
+        name: {r.levelno for r in caplog.records if name in r.getMessage()}
+        for name in ("training", "imputed")
+    }
+    assert levels == {"training": {logging.DEBUG}, "imputed": {logging.INFO}}
 
 
 def test_copies_agree_where_known_differ_where_not_and_pool_with_analyze(gappy):

@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusion_pipeline.errors import RawFileError
-from fusion_pipeline.raw import ResolvedFile, as_table, from_table, resolve, resolve_all, verify
-from fusion_pipeline.raw.entries import Alternative, RawFile
+from fusion_pipeline.raw import Missing, ResolvedFile, as_table, from_table, resolve, resolve_all, verify
+from fusion_pipeline.raw.entries import Alternative, Excerpt, FoldedFlag, RawFile
 from fusion_pipeline.registry import load_registry
 
 BODY = b"DOEID,NWEIGHT\n1,2.5\n"
 DIGEST = hashlib.sha256(BODY).hexdigest()
+EXCERPT = Excerpt(begins={"ID": "2017"}, times={"WT*": 5}, fold={"COST": FoldedFlag(flag="WHO", amount="3")})
 UNREACHABLE = "http://127.0.0.1:9/recs.csv"
 
 
@@ -192,16 +193,42 @@ def test_a_missing_simulated_file_is_never_replaced_by_a_real_one(tmp_path, serv
     assert server.ranges == []
 
 
+def test_all_files_that_are_not_to_be_had_are_named_at_once(tmp_path):
+    with pytest.raises(RawFileError) as told, Missing() as missing:
+        for name in ("a.csv", "b.csv"):
+            with missing.noted():
+                _resolve(tmp_path, _file(name=name), offline=True)
+    assert told.value.where == "recs_2015/a.csv (households), recs_2015/b.csv (households)"
+    assert "2 raw files are not to be had" in told.value.what
+    assert all(f"{tmp_path}/mirror/recs_2015/{name}" in told.value.remedy for name in ("a.csv", "b.csv"))
+
+
+def test_another_error_is_not_hidden_by_files_that_are_missing(tmp_path):
+    with pytest.raises(ZeroDivisionError), Missing() as missing:
+        with missing.noted():
+            _resolve(tmp_path, _file(), offline=True)
+        1 / 0  # noqa: B018
+
+
+def test_a_file_that_changed_is_digested_again(tmp_path):
+    path = _put(tmp_path / "mirror/recs_2015/recs.csv")
+    first = _resolve(tmp_path, _file()).sha256
+    _put(path, BODY.replace(b"1", b"2"))
+    os.utime(path, ns=(1, 1))
+    assert _resolve(tmp_path, _file()).sha256 != first
+
+
 def test_the_record_survives_the_trip_through_a_table(tmp_path):
     files = [
         ResolvedFile("households", tmp_path / "h.csv", 7, DIGEST, "mirror", ("HHSEX",), ("10", "46")),
         ResolvedFile("persons", tmp_path / "p.zip", 0, DIGEST, "download", (), (), "per*.csv", ("trips",)),
+        ResolvedFile("vehicles", tmp_path / "v.csv", 7, DIGEST, "mirror", excerpt=EXCERPT),
     ]
     pq.write_table(as_table(files), tmp_path / "raw.parquet")
     table = pq.read_table(tmp_path / "raw.parquet")
     assert from_table(table) == files
-    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without", "mtime_ns"]
-    assert table.column_names == ours
+    ours = ["role", "path", "size", "sha256", "origin", "absent", "states", "member", "without"]
+    assert table.column_names == [*ours, "excerpt", "mtime_ns"]
     assert table.schema.field("absent").type == pa.list_(pa.string())
     assert from_table(as_table([])) == []
 

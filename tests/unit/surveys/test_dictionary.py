@@ -5,6 +5,7 @@ import re
 import pytest
 
 from fusion_pipeline.harmonize import load_harmonies
+from fusion_pipeline.storage.tables import IMPUTED, TableRef, write_table
 from fusion_pipeline.surveys.dictionary import dictionary
 from fusion_pipeline.surveys.dictionary_page import page_of
 from fusion_pipeline.surveys.ingest import ingest
@@ -59,6 +60,52 @@ def test_the_page_holds_every_variable_its_search_and_no_outside_address(toy, to
 
 def test_the_page_shows_both_sides_of_a_harmony_in_one_row(toy, toy_file):
     table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
-    page = page_of("RECS 2015", "", table, [load_harmonies("RECS", "2015", "2015")])
-    assert "<td><code>kownrent</code></td><td><code>ten</code></td>" in page
+    words = {"RECS 2015": {"kownrent": "Own or rent"}, "ACS 2015": {"ten": "Tenure"}}
+    page = page_of("RECS 2015", "", table, [load_harmonies("RECS", "2015", "2015")], words)
+    sides = [rf'<td><code>{var}</code><span class="universe">{says}</span></td>'
+             for var, says in (("kownrent", "Own or rent"), ("ten", "Tenure"))]  # fmt: skip
+    assert re.search("".join(sides), page)
     assert "<td>Rented</td><td>Rented</td>" in page
+    # A search for the words of either side finds the head and all groups.
+    assert len(re.findall(r'data-text="[^"]*own or rent[^"]* tenure [^"]*"', page)) == 1 + 3
+
+
+def test_a_harmony_that_several_years_have_alike_is_shown_once(toy, toy_file):
+    table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
+    harmonies = [load_harmonies("RECS", "2015", year) for year in ("2015", "2017", "2019")]
+    page = page_of("RECS 2015", "", table, harmonies)
+    assert page.count("<code>ten</code>") == 1
+    assert page.count("RECS 2015 and ACS 2015, 2017, 2019 in common") == 1
+    # What differs from year to year names its years.
+    differing = {
+        name for h in harmonies for name, entry in h.entries.items()
+        if any(other.entries.get(name) != entry for other in harmonies)
+    }  # fmt: skip
+    assert differing
+    assert page.count('<span class="raw">ACS 20') >= len(differing)
+
+
+def test_imputed_answers_are_counted_in_table_and_page(toy, toy_file, tmp_path):
+    ingested = ingest([toy_file({"ROOMS": "2"}, {"ROOMS": "6"})], toy, "households")
+    write_table(tmp_path / "households.parquet", ingested, {IMPUTED: {"rooms": 1}})
+    described = dictionary(TableRef(tmp_path / "households.parquet"), toy, "households")
+    counts = dict(zip(described["variable"].to_pylist(), described["n_imputed"].to_pylist(), strict=True))
+    assert (counts["rooms"], counts["fuel"]) == (1, 0)
+    assert "1 imputed" in page_of("Toy", "", described)
+    assert set(dictionary(ingested, toy, "households")["n_imputed"].to_pylist()) == {None}
+
+
+def test_the_universe_tells_which_codes_are_a_skip_where_nothing_better_is_known(rows):
+    assert rows["fuel"]["universe"] == "Not put to all: -2 or a blank in FUEL counts as No heating"
+    assert rows["rooms"]["universe"] is None
+
+
+def test_the_mean_of_a_weight_is_not_shown(toy, toy_file):
+    table = dictionary(ingest([toy_file({}, {"wt": "30"})], toy, "households"), toy, "households")
+    line = next(x for x in page_of("Toy", "", table).splitlines() if "<code>weight</code>" in x)
+    assert "mean" not in line
+
+
+def test_the_page_names_the_files_and_with_them_their_version(toy, toy_file):
+    table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
+    assert "Codebook. Files: public_v4.csv." in page_of("Toy", "Codebook", table, files=["public_v4.csv"])

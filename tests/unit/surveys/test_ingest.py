@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.storage.tables import levels_of
 from fusion_pipeline.surveys import reading
-from fusion_pipeline.surveys.ingest import RawPart, ingest, ingest_with_report
+from fusion_pipeline.surveys.ingest import IngestReport, RawPart, _log, ingest, ingest_with_report
 
 
 def column(toy, part, name):
@@ -103,7 +103,8 @@ def test_variables_of_absent_columns_and_what_derives_from_them_are_left_out_by_
         table, report = ingest_with_report([RawPart(part.path, ("cold", "ADJ"))], toy, "households")
     assert report.left_out == {"cold": "COLD", "insecure": "COLD", "rent": "ADJ"}
     assert not {"cold", "insecure", "rent"} & set(table.column_names)
-    assert "insecure (no COLD)" in caplog.text
+    assert "left out no COLD: cold, insecure; no ADJ: rent" in caplog.text
+    assert "10 of 12 columns are read" in caplog.text
 
 
 def test_every_absent_column_of_a_variable_is_named(toy, toy_file):
@@ -179,6 +180,35 @@ def test_the_values_of_a_problem_are_counted_over_the_whole_file_and_other_colum
 def test_a_column_that_is_missing_and_not_declared_absent_is_named(toy, toy_file):
     with pytest.raises(IngestError, match=r"toy.csv, column ROOMS: is not in the file.*absent"):
         ingest([toy_file({}, without=("ROOMS",))], toy, "households")
+
+
+def test_all_missing_columns_are_named_at_once_with_those_spelt_alike(toy, toy_file):
+    part = toy_file({}, without=("COLD", "ROOMS", "PUMA"))
+    text = part.path.read_text().replace("UNUSED", "ROOMS_1")
+    part.path.write_text(text)
+    with pytest.raises(IngestError) as told:
+        ingest([part], toy, "households")
+    assert told.value.where.endswith("column PUMA, COLD, ROOMS")
+    assert "(it has ROOMS_1 for ROOMS, which may be meant)" in told.value.what
+
+
+def test_a_wrong_value_is_found_by_the_key_of_its_first_record(toy, toy_file):
+    part = toy_file({}, {"ID": "77", "ROOMS": "99"}, {"ID": "78", "ROOMS": "99"})
+    with pytest.raises(IngestError, match=r"'99' in 2 rows is out of range \(first: record 77\)"):
+        ingest([part], toy, "households")
+
+
+def test_text_in_another_encoding_is_found_by_its_column(toy, toy_file):
+    part = toy_file({}, {"LATE": "@"})
+    part.path.write_bytes(part.path.read_bytes().replace(b"@", b"\xe9"))
+    with pytest.raises(IngestError, match=r"column LATE.*UTF8"):
+        ingest([part], toy, "households")
+
+
+def test_many_variables_left_out_for_one_file_are_counted_in_the_log(caplog):
+    with caplog.at_level(logging.INFO):
+        _log(IngestReport((), 1, 1, {}, {}, {f"v{i}": "file vehicles" for i in range(69)}), "TOY")
+    assert "left out no file vehicles: 69 variables" in caplog.text
 
 
 def test_keys_and_weights_cannot_be_declared_absent(toy, toy_file):

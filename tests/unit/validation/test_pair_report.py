@@ -3,9 +3,10 @@
 import pyarrow as pa
 import pytest
 
+from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import LEFT_OUT, TableRef, write_table
-from fusion_pipeline.validation.pair_report import estimate_by, left_out_section
+from fusion_pipeline.validation.pair_report import estimate_by, left_out_section, margins_sentence
 
 PAIR = "RECS_2015__ACS_2013"
 
@@ -57,9 +58,33 @@ def test_the_report_says_so_if_nothing_is_left_out(section) -> None:
 
 
 @pytest.mark.parametrize(
-    ("states", "area"), [(["06", "10"], "division"), (["10", "11"], "state"), (["10", "10"], "puma10")]
+    ("replicates", "said"), [(["rep_1", "rep_2"], "2 replicate weights"), ([], "linearisation")]
 )
-def test_estimates_are_by_the_widest_area_that_differs(states, area, tmp_path) -> None:
+def test_the_report_says_what_its_margins_rest_on(replicates, said) -> None:
+    fused = pa.table({"implicate": [1, 1, 2, 2], "hid": [7, 8, 7, 8], "use": [1.0, 3.0, 2.0, 3.0]})
+    static = pa.table({"hid": [7, 8], "weight": [1.0, 1.0], "rep_1": [0.5, 1.5], "rep_2": [1.5, 0.5]})
+    found = analyze(fused, static, estimates=["mean(use)"], replicate_weights=replicates)
+    sentence = margins_sentence(found)
+    assert said in sentence
+    assert "90 %" in sentence
+    assert ("replicate" in sentence) == bool(replicates)
+
+
+@pytest.mark.parametrize(
+    ("states", "area"),
+    [
+        # Middle Atlantic and East South Central, whole.
+        (["34", "36", "42", "01", "21", "28", "47"], "division"),
+        # Of the second only Tennessee: a bar of that name would be of Tennessee.
+        (["34", "36", "42", "47"], "state"),
+        (["10", "11"], "state"),
+        (["34", "36", "42"], "state"),
+        (["10", "10"], "puma10"),
+    ],
+)
+def test_estimates_are_by_the_widest_area_that_is_covered_whole(states, area, tmp_path) -> None:
     """PUMA codes are unique in a state only."""
-    write_table(tmp_path / "households.parquet", pa.table({"state": states, "puma10": ["00100", "00100"]}))
+    write_table(
+        tmp_path / "households.parquet", pa.table({"state": states, "puma10": ["00100"] * len(states)})
+    )
     assert estimate_by(TableRef(tmp_path / "households.parquet")) == area
