@@ -37,7 +37,7 @@ def test_codebook_of_a_vintage_reads_its_simulated_files_without_unexplained_los
 ) -> None:
     parts = write_puma(places, key, tmp_path)
     codebook = load_codebook(VINTAGES[key].codebook)
-    households, report = ingest_with_report(parts["households"], codebook, "households")
+    households, report = ingest_with_report(parts["households"], codebook, "households", parts)
     persons, about_persons = ingest_with_report(parts["persons"], codebook, "persons")
     members, _ = match_records(persons, households, codebook.respondent("persons"), "persons")
     years = len(Vintage(key).years)
