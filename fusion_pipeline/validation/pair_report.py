@@ -8,6 +8,7 @@ Belongs here: which figures and tables, in which order, and their words. Does no
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "6"
+VERSION = "7"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -225,8 +226,21 @@ def _estimate_figures(
             answer = "" if level in (None, "Yes") else f": {level}"
             title = f"{about.description}{answer}, by {place}"
             png = figures.estimates(chosen, [by], unit=about.unit, title=title, source=source)
-            parts.append((title, png, chosen.drop(columns=["estimand"])))
+            parts.append((title, png, estimate_table(chosen, by, about.unit)))
     return parts
+
+
+def estimate_table(rows: pd.DataFrame, by: str, unit: str) -> pd.DataFrame:
+    """Return what a reader needs of estimates, rounded to two figures of the usual margin; shares in percent."""
+    share = rows["estimand"].str.startswith("proportion").all()
+    numbers = rows[["estimate", "margin", "standard_error"]] * (100 if share else 1)
+    usual = numbers["margin"].abs().median()
+    decimals = 1 - math.floor(math.log10(usual)) if usual > 0 else 3
+    table = numbers.round(decimals)
+    table.columns = [
+        f"{name}, {'%' if share else unit or 'number'}" for name in ("estimate", "margin", "standard error")
+    ]
+    return pd.concat([rows[[by]], table, rows[["df", "n"]].round(0)], axis=1)
 
 
 def _kinds(donor: TableRef, plan: FusionPlan) -> tuple[list[str], list[str]]:

@@ -44,6 +44,12 @@ _SETTINGS = {
 }
 
 
+TITLE_SIZE, SMALLEST_TITLE = 12, 8.5
+"""Points; a long title is set smaller, and cut when it is longer still."""
+TITLE_SIGNS = 9.5
+"""Characters an inch of a title of the full size."""
+
+
 class Canvas:
     """A figure with title, subtitle and source, whose margins are given in inches.
 
@@ -65,7 +71,11 @@ class Canvas:
         self._context.__enter__()
         self.figure: Figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
-        self._write(self.title, 0.24, size=12, weight="bold")
+        fitting = min(
+            TITLE_SIZE, max(SMALLEST_TITLE, TITLE_SIZE * self.width * TITLE_SIGNS / len(self.title or " "))
+        )
+        room = int(TITLE_SIZE / fitting * self.width * TITLE_SIGNS)
+        self._write(textwrap.shorten(self.title, room, placeholder=" …"), 0.24, size=fitting, weight="bold")
         self._write(self.subtitle, 0.47, color=MUTED)
         self._write(self.source, self.height - 0.12, color=MUTED, size=7.5)
         return self

@@ -112,7 +112,7 @@ def test_bad_values_are_named_with_column_and_count(write, row, message) -> None
 def test_a_missing_column_is_an_error_and_an_added_one_is_not(write) -> None:
     assert ingest([write("households", {}, more="JCOLD")], AHS, "households").num_rows == 1
     with pytest.raises(
-        IngestError, match="column COLD: is not in the file, and not declared absent .it has COLDX for COLD"
+        IngestError, match=r"column COLD: is not in the file, and not declared absent .it has COLDX for COLD"
     ):
         ingest([write("households", {}, drop="COLD", more="COLDX")], AHS, "households")
 

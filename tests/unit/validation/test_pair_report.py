@@ -1,12 +1,18 @@
 """The report names what its pair's files cannot give."""
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.tables import LEFT_OUT, TableRef, write_table
-from fusion_pipeline.validation.pair_report import estimate_by, left_out_section, margins_sentence
+from fusion_pipeline.validation.pair_report import (
+    estimate_by,
+    estimate_table,
+    left_out_section,
+    margins_sentence,
+)
 
 PAIR = "RECS_2015__ACS_2013"
 
@@ -88,3 +94,21 @@ def test_estimates_are_by_the_widest_area_that_is_covered_whole(states, area, tm
         tmp_path / "households.parquet", pa.table({"state": states, "puma10": ["00100"] * len(states)})
     )
     assert estimate_by(TableRef(tmp_path / "households.parquet")) == area
+
+
+def test_estimates_are_shown_in_the_unit_of_their_figure_with_two_figures_of_the_margin() -> None:
+    rows = pd.DataFrame(
+        {
+            "division": ["Pacific", "Mountain"],
+            "estimand": ["proportion(insec)"] * 2,
+            "estimate": [0.28123, 0.0297],
+            "margin": [0.0211, 0.00412],
+            "standard_error": [0.0128, 0.0025],
+            "df": [12.3, 9.9],
+            "n": [100, 200],
+        }
+    )
+    table = estimate_table(rows, "division", "")
+    assert table.columns.tolist() == ["division", "estimate, %", "margin, %", "standard error, %", "df", "n"]
+    assert table["estimate, %"].tolist() == [28.1, 3.0]
+    assert table["margin, %"].tolist() == [2.1, 0.4]
