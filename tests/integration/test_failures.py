@@ -66,13 +66,13 @@ def test_disk_that_fills_up_is_named_and_the_next_run_goes_on(pair) -> None:
     before = lose(pair)
     # No file of this process may grow beyond 8 KB: the disk is full as soon as it writes an implicate.
     full = fuse(pair, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
-    output, progress = full.communicate(timeout=240)
+    output, progress = full.communicate(timeout=600)
     assert full.returncode == 1, progress
     assert "StorageError" in output
     assert "what stood there before is untouched" in output
     assert not any(pair.layout.implicate(PAIR, m).exists() for m in range(6, 11))
     following = fuse(pair)
-    _, progress = following.communicate(timeout=240)
+    _, progress = following.communicate(timeout=600)
     assert following.returncode == 0, progress
     assert drawn(pair) == before
     assert not litter(pair)

@@ -34,7 +34,7 @@ def test_fused_variables_are_worth_more_than_any_simpler_method(run) -> None:
 def test_checks_warn_at_most_and_say_what_they_found(run) -> None:
     _, _, (validated, _) = run
     told = {check.check_name: check for check in validated.checks}
-    assert set(told) == {"subset_error", "coverage", "real_or_fused"}
+    assert set(told) == {"subset_error", "coverage", "real_or_fused", "budget"}
     assert told["subset_error"].metadata["found"].value < 1
     assert all(not check.blocking for check in told.values())
 

@@ -45,11 +45,11 @@ def test_run_that_ends_while_training_is_continued_by_the_next_one(tmp_path: Pat
         if "fitted" in line:
             stop(first)
             break
-    first.communicate(timeout=240)
+    first.communicate(timeout=600)
     assert first.returncode != 0, "the run ended before it was stopped"
     assert not (tmp_path / "data" / "simulated" / "models" / PAIR).exists()
     second = subprocess.run(
-        words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
     assert second.returncode == 0, second.stderr[-2000:]
     assert (tmp_path / "data" / "simulated" / "models" / PAIR / "manifest.json").exists()
