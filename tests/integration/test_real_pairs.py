@@ -120,19 +120,22 @@ def test_donors_of_2017_are_accounted_for_and_those_of_delaware_live_there(of_20
     }  # fmt: skip
 
 
-def test_opinions_fused_onto_delaware_are_about_those_of_its_neighbours(of_2017, shared):
-    """Delaware's own 265 donors say .43 on price, with a standard error of some .05; the nation .49."""
+def test_opinions_fused_onto_delaware_lie_between_its_own_donors_and_its_neighbours(of_2017, shared):
+    """Some twenty of the donors used live in Delaware (standard error .10): what they say is drawn towards others'."""
     columns = ["PRICE", "PLACE", "WTHHFIN", "HHSTATE"]
     raw = pd.read_csv(shared / "data" / "nhts_2017" / "hhpub.csv.gz", usecols=columns)
-    raw = raw[raw["HHSTATE"].isin(["DE", "MD", "NJ", "PA", "VA"])]
+    used = raw.iloc[::EVERY]
+    own, near = used[used["HHSTATE"] == "DE"], raw[raw["HHSTATE"].isin(["DE", "MD", "NJ", "PA", "VA"])]
     weight = households(of_2017, "2017")["weight"]
     implicates = fused(of_2017, "NHTS_2017__ACS_2017")
     for name in ("price", "place"):
-        answered = raw[raw[name.upper()] > 0]
-        near = weighted(answered[name.upper()] <= 2, answered["WTHHFIN"])
+        shares = []
+        for donors in (own, near):
+            answered = donors[donors[name.upper()] > 0]
+            shares.append(weighted(answered[name.upper()] <= 2, answered["WTHHFIN"]))
         found = [weighted(i[name].isin(LIKERT[3:]), weight) for i in implicates]
-        assert np.mean(found) == pytest.approx(near, abs=0.08), name
-        # Implicates differ, but by no more than Delaware's own donors among those used, some twenty, leave open.
+        assert min(shares) - 0.03 < np.mean(found) < max(shares) + 0.03, name
+        # Implicates differ, but by no more than Delaware's own donors among those used leave open.
         assert 0 < np.std(found) < 0.1
 
 
