@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fusion_pipeline.declared import read_declared
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.geography.datasets import DatasetName, SpatialDataset
 from fusion_pipeline.raw.entries import Key, Model, RawFile, Role
@@ -310,7 +310,4 @@ def load_registry(path: Path = PATH) -> Registry:
     RegistryError
         Naming the entry that contradicts the schema.
     """
-    try:
-        return Registry.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+    return read_declared(Registry, path)

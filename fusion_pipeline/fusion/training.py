@@ -195,8 +195,10 @@ def train(
 
 
 def _refuse_other_things(out: Path) -> None:
-    """Refuse to replace what is no model set."""
-    if not out.exists() or (out / "manifest.json").is_file() or (out.is_dir() and not any(out.iterdir())):
+    """Refuse to replace what is no model set; a damaged one may be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if any((out / name).exists() for name in ("manifest.json", "manifest.sha256", "donors.parquet")):
         return
     raise TrainingError(
         f"train, out={out}",

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from fusion_pipeline.errors import GeographyError, RegistryError
+from fusion_pipeline.declared import read_declared
+from fusion_pipeline.errors import GeographyError
 from fusion_pipeline.storage.tables import codes_of, levels_of
 
 PATH = Path(__file__).with_name("acs_summaries.yaml")
@@ -76,11 +76,7 @@ def load_summaries(path: Path = PATH) -> tuple[Summary, ...]:
     RegistryError
         Naming the entry that contradicts the schema.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(tuple[Summary, ...]).validate_python(content)
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+    return read_declared(tuple[Summary, ...], path)
 
 
 def summarize(households: pa.Table, place: Array, n_places: int, summary: Summary) -> Array:

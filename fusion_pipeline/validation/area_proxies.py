@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.declared import read_declared
 
 PATH = Path(__file__).with_name("area_proxies.yaml")
 
@@ -54,7 +53,4 @@ def load_proxies(path: Path = PATH) -> Proxies:
     RegistryError
         Naming the entry that contradicts the schema.
     """
-    try:
-        return Proxies.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+    return read_declared(Proxies, path)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.declared import read_declared
 from fusion_pipeline.geography.concordance import areas, states
 from fusion_pipeline.geography.datasets import SpatialDataset, SpatialVariable
 from fusion_pipeline.geography.unit_values import read_vintages
@@ -146,10 +145,7 @@ def load_published(path: Path = PATH) -> Published:
     RegistryError
         Naming the entry that contradicts the schema.
     """
-    try:
-        return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+    return read_declared(Published, path)
 
 
 def dataset_figures(figures: FromDataset, year: int, files: Mapping[str, Path]) -> pd.DataFrame | str:

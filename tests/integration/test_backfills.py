@@ -214,5 +214,5 @@ def test_backfill_of_a_changed_survey_year_and_what_depends_on_it(ui) -> None:
 
 
 def test_backfill_of_a_whole_pair_with_nothing_changed_reuses_all_of_it(ui) -> None:
-    whole = downstream(("fusion/harmonized", PAIR))
+    whole = downstream(("fusion/harmonized", PAIR)) & of_pair()
     assert backfill(ui, whole) == dict.fromkeys(whole, True)

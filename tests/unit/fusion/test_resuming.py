@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from fusion_pipeline.errors import StorageError
@@ -18,6 +18,7 @@ from fusion_pipeline.fusion import recipient as recipients
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.parts import Parts
 from fusion_pipeline.fusion.training import train
+from fusion_pipeline.storage.tables import TableRef, write_table
 
 ROWS = 100
 QUICK = {"leaves": (4,), "patience": 3, "folds": 3, "centres": 50, "bootstraps": 2}
@@ -138,9 +139,11 @@ def test_two_calls_for_the_same_implicates_do_the_work_once(trained, six_blocks,
 
 
 KILLED = """
-import os, pickle, signal, sys
+import os, signal, sys
 from fusion_pipeline.fusion import fusing, recipient
 from fusion_pipeline.fusion.parts import Parts
+from fusion_pipeline.storage.tables import TableRef
+from pathlib import Path
 recipient.BLOCK_ROWS = fusing.BLOCK_ROWS = {rows}
 add, count = Parts.add, 0
 def counted(self, block, table):
@@ -150,20 +153,20 @@ def counted(self, block, table):
     if count == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 Parts.add = counted
-fusing.fuse(pickle.load(open({frame!r}, "rb")), {models!r}, implicates=2, out={out!r})
+fusing.fuse(TableRef(Path({frame!r})), {models!r}, implicates=2, out={out!r})
 """
 
 
 @pytest.mark.slow
 def test_a_kill_loses_no_finished_block(trained, six_blocks, added, tmp_path):
-    frame = tmp_path / "frame"
-    frame.write_bytes(pickle.dumps(six_blocks))
+    recipient = TableRef(tmp_path / "recipient.parquet")
+    write_table(recipient.path, pa.Table.from_pandas(six_blocks, preserve_index=False))
     out = tmp_path / "cut"
-    code = KILLED.format(rows=ROWS, frame=str(frame), models=str(trained.path), out=str(out))
+    code = KILLED.format(rows=ROWS, frame=str(recipient.path), models=str(trained.path), out=str(out))
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(parts(out)) == 8
-    fuse(six_blocks, trained, implicates=2, out=out)
+    fuse(recipient, trained, implicates=2, out=out)
     assert len(added) == 4
-    fuse(six_blocks, trained, implicates=2, out=tmp_path / "whole")
+    fuse(recipient, trained, implicates=2, out=tmp_path / "whole")
     assert digests(out) == digests(tmp_path / "whole")

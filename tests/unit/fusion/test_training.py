@@ -338,6 +338,13 @@ def test_what_is_no_model_set_is_not_replaced(donor, tmp_path):
     assert (tmp_path / "file").read_text() == "a file"
 
 
+def test_a_model_set_that_lost_its_manifest_is_replaced(donor, tmp_path):
+    wanted = {"y": ["size"], "x": ["income"], "out": tmp_path / "m", **QUICK}
+    before = train(small(donor), **wanted).fingerprint
+    (tmp_path / "m" / "manifest.json").unlink()
+    assert train(small(donor), **wanted).fingerprint == before
+
+
 def test_donors_without_a_group_are_each_one_of_their_own(donor):
     groups = np.where(np.arange(300) % 3 == 0, None, (np.arange(300) // 10).astype(str))
     plan = FusionPlan.chained(["size"], ["income"], "weight")
