@@ -31,6 +31,7 @@ import numpy as np
 
 from fusion_pipeline.fusion.calibration import fit_calibration, move, write_into
 from fusion_pipeline.fusion.growing import Growth, Tuning, choose_trees
+from fusion_pipeline.fusion.renewing import renewed_means
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -60,8 +61,8 @@ class FittedModel:
 
     `out_of_fold` is (n,) or (n, classes): the prediction for each donor by the fold model that has not seen it.
     `losses` has the loss of each tree size tried, on the folds that sizes are compared on; it is empty where the size
-    was chosen for an earlier objective of the same label. `redrawn` has the model fitted again on each set of
-    redrawn weights.
+    was chosen for an earlier objective of the same label. `redrawn` has the model of each set of redrawn weights:
+    probabilities fitted again, means with renewed leaves, no quantiles.
     """
 
     role: str
@@ -93,7 +94,8 @@ def fit_models(
     label, weight : (n,) float64
     fold : (n,) int, 0-based
     redrawn : sequence of (n,) float64
-        Other weights to fit the models on again, with the size and number of trees found once.
+        Other weights. Probabilities are fitted on them again, with the size and number of trees found once; means keep
+        their trees (`renewing.py`); quantiles stay.
 
     Returns
     -------
@@ -154,9 +156,12 @@ def fit_models(
             growth, losses = Growth(splits, parameters | trees, tuning), {}
         parameters |= trees
         loss, rounds = growth.finish()
+        others = redrawn if objective.role in PROBABILITIES else ()
         booster, *again = [
-            _fit_again(full.set_weight(one * given), parameters, rounds) for one in (weight, *redrawn)
+            _fit_again(full.set_weight(one * given), parameters, rounds) for one in (weight, *others)
         ]
+        if objective.role == "mean":
+            again = [*renewed_means(booster, features, label, weight, redrawn, rate)]
         predicted = [
             np.asarray(b.predict(features[r], num_iteration=rounds, num_threads=1))
             for b, r in zip(growth.boosters, held_out, strict=True)

@@ -23,6 +23,7 @@ from fusion_pipeline.fusion.drawing import PoolDraw, draw_classes, pack_masks
 from fusion_pipeline.fusion.enforcing import Beyond, FirstDraw, enforce
 from fusion_pipeline.fusion.loading import LoadedStep, load_steps
 from fusion_pipeline.fusion.modelset import ModelSet
+from fusion_pipeline.fusion.program import Program
 from fusion_pipeline.fusion.proper import columns_by_set, set_numbers, shared
 from fusion_pipeline.fusion.rules import Lookup, Values
 from fusion_pipeline.fusion.specification import FusionStep
@@ -33,12 +34,13 @@ from fusion_pipeline.randomness import stream
 class Drawn:
     """What a step drew, for those who watch: predictions of the donors' coordinates and who was drawn.
 
-    `expected` is (n, c, m or 1), of those `active` (n,) says; None for a class. `chosen` is (n, m).
+    `expected` is (n, c, m' or 1) for the m' implicates of every set of donor weights, of those `active` (n,) says; empty
+    for a class. `chosen` is (n, m).
     """
 
     step: FusionStep
     pools: tuple[PoolDraw, ...]
-    expected: np.ndarray | None
+    expected: Sequence[np.ndarray]
     active: np.ndarray
     chosen: np.ndarray
 
@@ -169,12 +171,13 @@ class Chain:
         if step.rules:
             # A stream of its own: whether a rule binds a step changes none of its first draws.
             again = partial(block.uniform, step.step.name, "again")
-            count, beyond = enforce(step, self._loaded.values, first, block.lookup, block.sets, again)
+            count, beyond = enforce(step, self._loaded.values, first, block.lookup, again)
             if count:
                 with self._lock:
                     self.enforced["`, `".join(rule.text for rule in step.rules)] += count
         if watch is not None:
-            watch(Drawn(step.step, step.pools, first.expected, first.active, first.chosen))
+            expected = [points for _, points, _ in first.pools]
+            watch(Drawn(step.step, step.pools, expected, first.active, first.chosen))
         return first.chosen, beyond
 
 
@@ -182,7 +185,7 @@ def _draw_classes(step: LoadedStep, block: _Block, inside: np.ndarray) -> FirstD
     choice, _ = block.uniform(step.step.name, "fuse")
     chosen = np.full(block.shape, -1, dtype=np.int32)
     probabilities = []
-    for predicted, columns in _choose(step, block, inside):
+    for predicted, columns in _predict(step.choosers, block, inside):
         probabilities.append((predicted, columns))
         chosen[:, columns] = draw_classes(predicted, _some(choice, columns))
     chosen[~inside] = -1
@@ -194,26 +197,40 @@ def _draw_donors(step: LoadedStep, block: _Block, inside: np.ndarray) -> FirstDr
     choice, place = block.uniform(step.step.name, "fuse")
     wanted = inside.copy()
     probabilities = []
-    for predicted, columns in _choose(step, block, inside):
+    for predicted, columns in _predict(step.choosers, block, inside):
         probabilities.append((predicted, columns))
         wanted[:, columns] &= choice[:, columns] >= predicted[:, 0]
     # What obeys a rule may be a donor's value where zero was drawn first.
-    active = pack_masks(inside if step.rules else wanted)
-    expected = step.expected.predict(block.codes, block.fused, active)
+    needed = inside if step.rules else wanted
+    active = pack_masks(needed)
+    common = step.expected.predict(block.codes, block.fused, active)
+    shifts = [by for by, _ in _predict(step.shifts, block, needed)]
     chosen = np.full(block.shape, -1, dtype=np.int32)
-    for pools, columns in shared(step.pools, block.sets):
-        matched = expected if expected.shape[2] == 1 else _some(expected, columns)
+    drawn_from = []
+    for i, (pools, columns) in enumerate(shared(step.pools, block.sets)):
+        matched = common if common.shape[2] == 1 else _some(common, columns)
+        if shifts:
+            matched = _shifted(matched, step.located, shifts[i])
+        drawn_from.append((pools, matched, columns))
         chosen[:, columns] = pools.donors(matched, _some(place, columns), pack_masks(_some(wanted, columns)))
-    return FirstDraw(chosen, inside, active, probabilities, expected)
+    return FirstDraw(chosen, inside, active, probabilities, drawn_from)
 
 
-def _choose(
-    step: LoadedStep, block: _Block, inside: np.ndarray
+def _shifted(expected: np.ndarray, located: Sequence[tuple[int, int]], by: np.ndarray) -> np.ndarray:
+    """Move the mean and quantiles of each number: (n, c, m or 1) by (n, numbers, m or 1)."""
+    moved = expected + np.zeros((1, 1, by.shape[2]))
+    for number, (first, end) in enumerate(located):
+        moved[:, first:end] += by[:, number, None]
+    return moved
+
+
+def _predict(
+    programs: Sequence[Program], block: _Block, wanted: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray | slice]]:
-    """Predict the probabilities of classes or zero, with the columns of implicates that they are for."""
-    for chooser, columns in shared(step.choosers, block.sets):
-        active = pack_masks(_some(inside, columns))
-        yield chooser.predict(block.codes, _some(block.fused, columns), active), columns
+    """Predict what every set of donor weights has its own models of, with the columns of implicates it is for."""
+    for program, columns in shared(programs, block.sets):
+        active = pack_masks(_some(wanted, columns))
+        yield program.predict(block.codes, _some(block.fused, columns), active), columns
 
 
 def _some(values: np.ndarray, columns: np.ndarray | slice) -> np.ndarray:

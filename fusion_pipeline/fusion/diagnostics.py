@@ -162,13 +162,12 @@ class _Watcher:
 
     def see(self, drawn: Drawn, block: int) -> None:
         """Take in what a block drew for one implicate."""
-        assert drawn.expected is not None
         self._counts += np.bincount(drawn.chosen[drawn.chosen >= 0], minlength=len(self._counts))
         rows = np.flatnonzero(drawn.active)
         if not len(rows):
             return
         pools = drawn.pools[0]
-        distance = pools.tree.query(pools.place(drawn.expected[rows, :, 0]))[0]
+        distance = pools.tree.query(pools.place(drawn.expected[0][rows, :, 0]))[0]
         self._records += len(rows)
         self._far += int((distance > self._spacing).sum())
         self._very_far += int((distance > 2 * self._spacing).sum())

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusion_pipeline.errors import FusingError
+from fusion_pipeline.fusion.drawing import PoolDraw
 from fusion_pipeline.fusion.limits import Limits, broken, limits
 from fusion_pipeline.fusion.loading import LoadedStep
-from fusion_pipeline.fusion.proper import shared
 from fusion_pipeline.fusion.redrawing import draw_allowed_classes, draw_allowed_donors
 from fusion_pipeline.fusion.rules import Lookup
 
@@ -33,15 +33,15 @@ class FirstDraw:
     """What a step of a block of n rows and m implicates drew as if there were no rules.
 
     `chosen` (n, m) are donors or classes, -1 outside the universe and for zeros; `inside` (n, m) says who is in the
-    universe. `probabilities` of classes or zero come with the columns of implicates that they are for. `expected`
-    (n, c, m or 1) is what donors were matched on, of those `active` (n,) says.
+    universe. `probabilities` of classes or zero come with the columns of implicates that they are for; so do the `pools`
+    drawn from and what donors were matched on, (n, c, m' or 1) for those `active` (n,) says.
     """
 
     chosen: np.ndarray
     inside: np.ndarray
     active: np.ndarray
     probabilities: Sequence[tuple[np.ndarray, np.ndarray | slice]] = ()
-    expected: np.ndarray | None = None
+    pools: Sequence[tuple[PoolDraw, np.ndarray, np.ndarray | slice]] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ def enforce(
     values: Mapping[str, np.ndarray],
     first: FirstDraw,
     lookup: Lookup,
-    sets: Mapping[int, np.ndarray],
     again: Callable[[], np.ndarray],
 ) -> tuple[int, Beyond | None]:
     """Draw again, in `first.chosen`, what breaks a rule.
@@ -69,7 +68,6 @@ def enforce(
         What draws can give, as in `LoadedSteps`.
     first : FirstDraw
     lookup : of the columns that rules read
-    sets : as `proper.columns_by_set` gives them
     again : function without arguments
         Gives (2, n, m) uniform random numbers; called only where something breaks a rule.
 
@@ -88,7 +86,7 @@ def enforce(
     beyond = None
     if wrong.any():
         if step.pools:
-            beyond = _draw_donors(step, found, possible, first, wrong, sets, again())
+            beyond = _draw_donors(step, found, possible, first, wrong, again())
         elif step.choosers:
             _draw_classes(found[0], possible[0], first, wrong, again()[0])
         else:
@@ -124,25 +122,25 @@ def _draw_donors(
     values: Sequence[np.ndarray],
     first: FirstDraw,
     wrong: np.ndarray,
-    sets: Mapping[int, np.ndarray],
     uniform: np.ndarray,
 ) -> Beyond | None:
-    assert first.expected is not None
-    chosen, expected, zero = first.chosen, first.expected, None
+    chosen, zero = first.chosen, None
     before = values[0][chosen]
     if first.probabilities:
         zero = np.empty(chosen.shape)
         for predicted, columns in first.probabilities:
             zero[:, columns] = predicted[:, 0]
-    for pools, columns in shared(step.pools, sets):
+    for pools, expected, columns in first.pools:
         mine = _only(wrong, columns)
         at = np.nonzero(mine)
         if len(at[0]):
+            of = np.arange(mine.shape[1])
+            of[columns] = np.arange(len(of[columns]))
             chosen[mine] = draw_allowed_donors(
                 pools,
                 found,
                 values,
-                expected[at[0], :, at[1] if expected.shape[2] > 1 else 0],
+                expected[at[0], :, of[at[1]] if expected.shape[2] > 1 else 0],
                 None if zero is None else zero[mine],
                 at,
                 uniform[:, at[0], at[1]],

@@ -21,8 +21,6 @@ from fusion_pipeline.fusion.growing import Tuning
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.fusion.tasks import Task
 
-REDRAWN = ("classes", "zero")
-"""Parts that are drawn from a model's probabilities: these models are fitted again on every set of weights."""
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +54,7 @@ def fit_tasks(
         Rows that stand for a donor.
     threads : int
     redrawn : sequence of (donors,) float64
-        Sets of donor weights that class and zero models are fitted on again.
+        Sets of donor weights that the models of drawn probabilities, and of means, are had for again.
     """
 
     def fit(task: Task) -> list[FittedModel]:
@@ -65,9 +63,9 @@ def fit_tasks(
         features, nominal = donors.features(plan.steps[task.step].predictors, task.rows)
         weight = donors.weight[task.rows]
         tuning = Tuning.for_donors(len(task.rows), draws, **growth)
-        # In a block they place donors, as means do: see Notes of `train`.
-        drawn_from = task.part in REDRAWN and not plan.steps[task.step].is_block
-        again = [w[task.rows] for w in redrawn] if drawn_from else []
+        # Probabilities of a block place its donors, and nothing is drawn from them.
+        is_asked = task.part == "value" or not plan.steps[task.step].is_block
+        again = [w[task.rows] for w in redrawn] if is_asked else []
         return boosting.fit_models(
             features, nominal, task.label, weight, task.fold, task.objectives, tuning, again
         )

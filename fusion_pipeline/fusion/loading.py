@@ -7,7 +7,7 @@ Does not belong here: the files themselves (`modelset.py`), running the steps (`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -34,6 +34,8 @@ class LoadedStep:
 
     `choosers` predict classes or zeros of a step of one variable and `pools` draw donors, one for every set of donor
     weights or one for all; `expected` predicts what donors are matched on. A step of constants has none of them.
+    `shifts` predict, one for every set or none at all, how far the set's means are from those in `expected`: mean and
+    quantiles of a number, the coordinates `located` (first, end), move together.
     """
 
     step: FusionStep
@@ -43,6 +45,8 @@ class LoadedStep:
     pools: tuple[PoolDraw, ...]
     products: tuple[str, ...]
     rules: tuple[Rule, ...]
+    shifts: tuple[Program, ...]
+    located: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class _Models:
     values: tuple[Forest, ...]
     redrawn: tuple[Forest, ...]
     """The chooser of every set of redrawn weights; none where the choosers are not fitted again."""
+    shifts: tuple[Forest, ...]
+    """The mean of every set of redrawn weights less the mean."""
 
 
 def load_steps(models: ModelSet) -> LoadedSteps:
@@ -96,6 +102,7 @@ def load_steps(models: ModelSet) -> LoadedSteps:
     for step, parts in zip(steps, found, strict=True):
         own = {j: own_features[p] for j, p in enumerate(step.predictors) if p in own_features}
         fused = {j: fused_features[p] for j, p in enumerate(step.predictors) if j not in own}
+        # Shifts have the trees of the means.
         for forest in (f for part in parts for f in (*part.choosers, *part.values, *part.redrawn)):
             own_placement.collect(forest, own)
             fused_placement.collect(forest, fused)
@@ -129,14 +136,16 @@ def _load_step(
 ) -> LoadedStep:
     step = models.plan.steps[position]
     matched: list[Forest] = []
-    increasing = []
+    located = []
     for part in found:
         matched += [*(part.choosers if step.is_block else ()), *part.values]
         if part.values:
             end = sum(forest.outputs for forest in matched)
-            increasing.append((end - len(part.values) + 1, end))
+            located.append((end - len(part.values), end))
+    shifts = zip(*(part.shifts for part in found if part.values), strict=True)
     pools = models.pools(position)
     choosers = () if step.is_block else found[0].redrawn or found[0].choosers
+    increasing = [(first + 1, end) for first, end in located]
     draw = None if pools is None else PoolDraw(pools, weights[0], increasing)
     return LoadedStep(
         step,
@@ -146,6 +155,8 @@ def _load_step(
         () if draw is None else (draw, *(draw.reweighted(weight) for weight in weights[1:])),
         models.plan.products_after(position),
         models.plan.rules_of(step),
+        tuple(program(forests) for forests in shifts),
+        tuple(located),
     )
 
 
@@ -161,13 +172,15 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
             if variable.is_exact
             else variable.dtype
         )
-        return _Models(variable, only.astype(kind), (), (), ())
+        return _Models(variable, only.astype(kind), (), (), (), ())
     choosers = tuple(f for r, f in found if r.role in CHOOSERS)
     values = tuple(f for r, f in found if r.role not in CHOOSERS)
     classes = np.array(found[0][0].classes, dtype=np.int32)
     sets = [models.redrawn(k).forests(position, name) for k in set_numbers(models.bootstraps) if k]
     redrawn = tuple(f for pairs in sets for r, f in pairs if r.role in CHOOSERS)
-    return _Models(variable, classes, choosers, values, redrawn)
+    means = [f for pairs in sets for r, f in pairs if r.role == "mean"]
+    shifts = tuple(replace(mean, leaf=mean.leaf - values[0].leaf) for mean in means)
+    return _Models(variable, classes, choosers, values, redrawn, shifts)
 
 
 def _values(models: ModelSet, found: Sequence[Sequence[_Models]]) -> dict[str, np.ndarray]:

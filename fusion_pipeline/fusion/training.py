@@ -33,7 +33,7 @@ from fusion_pipeline.fusion.variables import column_names
 from fusion_pipeline.logs import progress_level
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "6"
+VERSION = "7"
 """Raised when the same donor and settings would give another model set."""
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,9 @@ def train(
 
     With `bootstraps`, implicate m is drawn from set (m - 1) mod bootstraps + 1 of donor weights redrawn by the Bayesian
     bootstrap (Rubin 1981): its donors are drawn with these weights, and its class and zero models are fitted again
-    on them, with the size and number of trees found once. Mean and quantile models are not: donors and recipients must
-    be placed by the same models.
+    on them, with the size and number of trees found once. Mean models keep their trees and get the leaves that these
+    weights give (`renewing.py`): recipients are placed among donors as far beside their expectation as it may be
+    wrong. Donors stay where they are, and so do quantiles, which move with the mean.
 
     Examples
     --------
