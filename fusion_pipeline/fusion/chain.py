@@ -34,8 +34,8 @@ from fusion_pipeline.randomness import stream
 class Drawn:
     """What a step drew, for those who watch: predictions of the donors' coordinates and who was drawn.
 
-    `expected` is (n, c, m' or 1) for the m' implicates of every set of donor weights, of those `active` (n,) says; empty
-    for a class. `chosen` is (n, m).
+    `expected` is (n, c, m' or 1) for the m' implicates of every set of donor weights, of those `active` (n,) says;
+    empty for a class. `chosen` is (n, m).
     """
 
     step: FusionStep
@@ -69,17 +69,24 @@ class Chain:
     models : ModelSet
     seed : int
     stream_name : str
+    implicates : sequence of int, optional
+        Those that will be drawn: only the models of their sets of donor weights are loaded. Without it, all are.
     """
 
-    def __init__(self, models: ModelSet, seed: int, stream_name: str) -> None:
+    def __init__(
+        self, models: ModelSet, seed: int, stream_name: str, implicates: Sequence[int] | None = None
+    ) -> None:
         self._plan = models.plan
         self._variables = models.variables
-        self._sets = set_numbers(models.bootstraps)
+        sets = set_numbers(models.bootstraps)
+        self._set_count = len(sets)
+        used = range(len(sets)) if implicates is None else sorted(columns_by_set(implicates, len(sets)))
+        self._loaded_at = {position: i for i, position in enumerate(used)}
         self._seed, self._stream_name = seed, stream_name
         self.enforced: Counter[str] = Counter()
         """How many values were drawn again, by the rules of their step."""
         self._lock = Lock()
-        self._loaded = load_steps(models)
+        self._loaded = load_steps(models, [sets[position] for position in used])
         self._places = {name: self._loaded.choices(name) for name in self._loaded.values}
 
     @property
@@ -132,7 +139,8 @@ class Chain:
 
         codes = self._loaded.own.rows(features)
         fused = np.empty((shape[0], self._loaded.fused.columns, shape[1]), dtype=np.uint16)
-        sets = columns_by_set(implicates, len(self._sets))
+        by_set = columns_by_set(implicates, self._set_count)
+        sets = {self._loaded_at[position]: columns for position, columns in by_set.items()}
         common = _Block(shape, codes, fused, lookup, sets, uniform)
         for step in self._loaded.steps:
             chosen, beyond = self._draw_step(step, common, watch)

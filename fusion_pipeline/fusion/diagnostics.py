@@ -129,7 +129,7 @@ def watch_draws(
     numbers = implicate_numbers("diagnose, implicates", implicates, FusingError)
     seed = whole("diagnose, seed", seed, 0, FusingError)
     source = open_recipient(recipient, models, ())
-    chain = Chain(models, seed, stream_name)
+    chain = Chain(models, seed, stream_name, numbers)
     watchers: dict[str, _Watcher] = {}
     for number, block in enumerate(source.blocks()):
         for m in numbers:

@@ -33,8 +33,8 @@ class FirstDraw:
     """What a step of a block of n rows and m implicates drew as if there were no rules.
 
     `chosen` (n, m) are donors or classes, -1 outside the universe and for zeros; `inside` (n, m) says who is in the
-    universe. `probabilities` of classes or zero come with the columns of implicates that they are for; so do the `pools`
-    drawn from and what donors were matched on, (n, c, m' or 1) for those `active` (n,) says.
+    universe. `probabilities` of classes or zero come with the columns of implicates that they are for; so do the
+    `pools` drawn from and what donors were matched on, (n, c, m' or 1) for those `active` (n,) says.
     """
 
     chosen: np.ndarray

@@ -111,7 +111,7 @@ def fuse(
     threads = whole("fuse, threads", threads, 1, FusingError)
     memory_limit = whole("fuse, memory_limit", memory_limit, 1, FusingError)
     source = open_recipient(recipient, opened, retain)
-    draw = partial(_draw_blocks, source, Chain(opened, seed, stream_name), threads, memory_limit)
+    draw = partial(_draw_blocks, source, Chain(opened, seed, stream_name, numbers), threads, memory_limit)
     if out is None:
         collected: dict[int, list[pa.Table]] = {m: [] for m in numbers}
         for m, table in draw(lambda _: numbers, lambda _, m, table: (m, table)):

@@ -6,7 +6,9 @@ draws (`training.py`, `fusing.py`), what counts as missing in a survey (`surveys
 Method: variables in the order of how many values they lack; each is trained on the rows that have it and drawn for
 the others, with every complete variable as predictor, those filled before among them. Further cycles draw each
 variable again from all others (chained equations; van Buuren 2007). Copies are drawn from redrawn weights of the known
-rows, so that they differ by what is not known about the model too (Rubin 1987).
+rows, so that they differ by what is not known about the model too (Rubin 1987). They share the models: in the rows
+learned from, what was filled before is the first copy's in one row, the second's in the next, and so on; every copy is
+drawn from what it has itself.
 
 A gap deserves less effort than a fusion variable: a sample of rows, the predictors that matter most, and models tuned
 lightly (`TUNING`). `benchmarks/imputation.py` says what that costs in accuracy, and what it saves.
@@ -38,7 +40,7 @@ from fusion_pipeline.storage.tables import TableRef, codes_of, levels_of
 
 ENGINE = f"{screening.VERSION}.{training.VERSION}.{fusing.VERSION}"
 """Version of the engine: screen, models (`boosting.py` has none of its own) and draws."""
-VERSION = f"{ENGINE}.1"
+VERSION = f"{ENGINE}.2"
 TUNING: Mapping[str, Any] = MappingProxyType(
     {
         "folds": 3,
@@ -143,13 +145,13 @@ def impute(
     filler = _Filler(
         used, withheld or {}, gaps, order, weight, most_rows, most_predictors, stream_name, settings
     )
+    done = filler.fill([given] * (copies or 1), cycles)
     if copies is None:
-        return filler.fill(given, 1, cycles)
-    parts = []
-    for copy in range(1, copies + 1):
-        done = filler.fill(given, copy, cycles)
-        parts.append(done.add_column(0, "implicate", pa.array(np.full(done.num_rows, copy, dtype=np.int16))))
-    return pa.concat_tables(parts)
+        return done[0]
+    return pa.concat_tables(
+        part.add_column(0, "implicate", pa.array(np.full(part.num_rows, copy, dtype=np.int16)))
+        for copy, part in enumerate(done, start=1)
+    )
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,11 @@ class _Filler:
     stream_name: str
     settings: Mapping[str, Any]
 
-    def fill(self, table: pa.Table, copy: int, cycles: int) -> pa.Table:
-        """Draw one completed table."""
-        usable = [name for name in self.used if not variables.missing(table[name]).all()]
-        varying = [name for name in usable if len(table[name].unique()) > 1]
+    def fill(self, copies: Sequence[pa.Table], cycles: int) -> list[pa.Table]:
+        """Draw completed tables, beginning with one for each that has all the gaps."""
+        tables = list(copies)
+        usable = [name for name in self.used if not variables.missing(tables[0][name]).all()]
+        varying = [name for name in usable if len(tables[0][name].unique()) > 1]
         complete = [name for name in varying if name not in self.gaps]
         for cycle in range(cycles):
             for name in self.order:
@@ -179,20 +182,22 @@ class _Filler:
                 known = [other for other in complete if other not in never]
                 predictors = others if cycle or not known else known
                 stream_name = self.stream_name if cycle == 0 else f"{self.stream_name}, cycle {cycle + 1}"
-                table = self._draw(table, name, predictors, copy, stream_name)
+                tables = self._draw(tables, name, predictors, stream_name)
                 if cycle == 0 and name in varying:
                     complete.append(name)
                 log.info("%s: %d missing values imputed", name, int(self.gaps[name].sum()))
-        return table
+        return tables
 
     def _draw(
-        self, table: pa.Table, name: str, predictors: list[str], copy: int, stream_name: str
-    ) -> pa.Table:
+        self, tables: Sequence[pa.Table], name: str, predictors: list[str], stream_name: str
+    ) -> list[pa.Table]:
+        """Fill one column of every copy."""
         gap = self.gaps[name]
-        known = table.filter(pa.array(~gap))
-        if len(known[name].unique()) == 1:
+        answers = tables[0].filter(pa.array(~gap))[name]
+        if len(answers.unique()) == 1:
             # One answer only: nothing to model, and the gaps can be filled with it alone.
-            return _filled(table, name, gap, known[name].take(pa.array(np.zeros(gap.sum(), dtype=np.int64))))
+            only = answers.take(pa.array(np.zeros(gap.sum(), dtype=np.int64)))
+            return [_filled(table, name, gap, only) for table in tables]
         if not predictors:
             raise TrainingError(
                 f"table, column {name}",
@@ -200,10 +205,12 @@ class _Filler:
                 "Add a column, or `columns`.",
             )
         seed = self.settings["seed"]
+        weights = [] if self.weight is None else [self.weight]
+        known = self._learned(tables, [*predictors, name, *weights]).filter(pa.array(~gap))
         if self.most_rows is not None:
             known = _sample(known, self.most_rows, seed, name)
         predictors = self._screened(known, name, predictors)
-        weights = [] if self.weight is None else [self.weight]
+        filled = []
         with tempfile.TemporaryDirectory() as folder, details():
             models = train(
                 known.select([*predictors, name, *weights]),
@@ -213,17 +220,32 @@ class _Filler:
                 out=Path(folder) / "models",
                 **self.settings,
             )
-            drawn = fuse(
-                table.filter(pa.array(gap)).select(predictors),
-                models,
-                implicates=[copy],
-                seed=seed,
-                retain=(),
-                threads=self.settings["threads"],
-                stream_name=stream_name,
-            )
-        assert isinstance(drawn, pa.Table)
-        return _filled(table, name, gap, drawn[name])
+            for copy, table in enumerate(tables, start=1):
+                drawn = fuse(
+                    table.filter(pa.array(gap)).select(predictors),
+                    models,
+                    implicates=[copy],
+                    seed=seed,
+                    retain=(),
+                    threads=self.settings["threads"],
+                    stream_name=stream_name,
+                )
+                assert isinstance(drawn, pa.Table)
+                filled.append(_filled(table, name, gap, drawn[name]))
+        return filled
+
+    def _learned(self, tables: Sequence[pa.Table], names: Sequence[str]) -> pa.Table:
+        """Return columns with what was filled taken from the copies in turn, row by row."""
+        learned = tables[0].select(names)
+        if len(tables) == 1:
+            return learned
+        rows = np.arange(learned.num_rows)
+        at = pa.array(rows % len(tables) * learned.num_rows + rows)
+        for i, name in enumerate(names):
+            if name in self.gaps:
+                stacked = pa.chunked_array([c for t in tables for c in t[name].chunks], learned[name].type)
+                learned = learned.set_column(i, name, stacked.unify_dictionaries().take(at))
+        return learned
 
     def _screened(self, known: pa.Table, name: str, predictors: list[str]) -> list[str]:
         """Choose the predictors that matter most."""

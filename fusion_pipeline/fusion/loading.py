@@ -18,7 +18,6 @@ from fusion_pipeline.fusion.forest import Forest
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, ModelSet
 from fusion_pipeline.fusion.placement import Placement
 from fusion_pipeline.fusion.program import Program
-from fusion_pipeline.fusion.proper import set_numbers
 from fusion_pipeline.fusion.rules import Rule
 from fusion_pipeline.fusion.rules import position as level_position
 from fusion_pipeline.fusion.specification import FusionStep
@@ -91,10 +90,17 @@ class _Models:
     """The mean of every set of redrawn weights less the mean."""
 
 
-def load_steps(models: ModelSet) -> LoadedSteps:
-    """Load the steps of a model set."""
+def load_steps(models: ModelSet, sets: Sequence[int]) -> LoadedSteps:
+    """Load the steps of a model set, with what some of its sets of donor weights have of their own.
+
+    Parameters
+    ----------
+    models : ModelSet
+    sets : sequence of int
+        Numbers, some of those that `proper.set_numbers` gives; what is loaded for every set is in this order.
+    """
     steps = models.plan.steps
-    found = [[_load_models(models, i, name) for name in step.variables] for i, step in enumerate(steps)]
+    found = [[_load_models(models, i, name, sets) for name in step.variables] for i, step in enumerate(steps)]
     fused_features = {name: j for j, name in enumerate(models.variables)}
     own_features = {name: j for j, name in enumerate(models.predictors)}
     own_placement, fused_placement = Placement(), Placement()
@@ -118,7 +124,6 @@ def load_steps(models: ModelSet) -> LoadedSteps:
     # Programs are built only now: a tree's layout needs the thresholds of all.
     own_placement.finish()
     fused_placement.finish()
-    sets = set_numbers(models.bootstraps)
     weights = [variables.numbers(models.redrawn(k).donors[DONOR_WEIGHT]) for k in sets]
     loaded = [
         _load_step(models, i, parts, program, weights)
@@ -160,7 +165,7 @@ def _load_step(
     )
 
 
-def _load_models(models: ModelSet, position: int, name: str) -> _Models:
+def _load_models(models: ModelSet, position: int, name: str, numbers: Sequence[int]) -> _Models:
     found = models.forests(position, name)
     variable = models.variables[name]
     if not found:
@@ -176,7 +181,7 @@ def _load_models(models: ModelSet, position: int, name: str) -> _Models:
     choosers = tuple(f for r, f in found if r.role in CHOOSERS)
     values = tuple(f for r, f in found if r.role not in CHOOSERS)
     classes = np.array(found[0][0].classes, dtype=np.int32)
-    sets = [models.redrawn(k).forests(position, name) for k in set_numbers(models.bootstraps) if k]
+    sets = [models.redrawn(k).forests(position, name) for k in numbers if k]
     redrawn = tuple(f for pairs in sets for r, f in pairs if r.role in CHOOSERS)
     means = [f for pairs in sets for r, f in pairs if r.role == "mean"]
     shifts = tuple(replace(mean, leaf=mean.leaf - values[0].leaf) for mean in means)

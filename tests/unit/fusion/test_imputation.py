@@ -10,6 +10,7 @@ import pytest
 
 import fusion_pipeline as fp
 from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.fusion import chain, imputation, loading, training
 from fusion_pipeline.storage.tables import levels_of
 
 
@@ -155,3 +156,36 @@ def test_a_sample_of_rows_and_the_predictors_that_matter_fill_as_well_as_all(tru
     assert everything > 0.8
     assert agreement(most_predictors=3) > everything - 0.02
     assert agreement(most_rows=200, most_predictors=3) > everything - 0.05
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_models_are_fitted_once_for_all_copies_and_each_copy_loads_its_own(gappy, monkeypatch, copies):
+    trained, loaded = [], []
+
+    def train(*given, **settings):
+        trained.append(settings["bootstraps"])
+        return training.train(*given, **settings)
+
+    def load_steps(models, sets):
+        loaded.append(list(sets))
+        return loading.load_steps(models, sets)
+
+    monkeypatch.setattr(imputation, "train", train)
+    monkeypatch.setattr(chain, "load_steps", load_steps)
+    part = gappy.slice(0, 150).select(["group", "owns", "first"])
+    done = fp.impute(part, copies=copies, cycles=2, **QUICK)
+    assert trained == [copies] * 4, "two gaps, two cycles, however many copies"
+    assert loaded == [[copy] for _ in range(4) for copy in range(1, copies + 1)]
+    assert known(done, "first").all()
+    assert done.num_rows == copies * 150
+
+
+def test_rows_learned_from_take_what_was_filled_from_the_copies_in_turn(gappy):
+    part = gappy.slice(0, 6).select(["group", "first"])
+    frames = [part.set_column(1, "first", pa.array(np.full(6, float(copy)))) for copy in (1, 2, 3)]
+    filler = imputation._Filler(
+        ["group", "first"], {}, {"first": np.ones(6, dtype=bool)}, ["first"], None, None, None, "impute", {}
+    )
+    learned = filler._learned(frames, ["first", "group"])
+    assert learned["first"].to_pylist() == [1, 2, 3, 1, 2, 3]
+    assert learned["group"].to_pylist() == part["group"].to_pylist()
