@@ -6,11 +6,16 @@ Belongs here: checks of plain values (counts, names, numbers of implicates). Doe
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fusion_pipeline.errors import FusionError
+
+MOST_IMPLICATES = 32_767
+"""Numbers of implicates are int16."""
 
 
 def whole(where: str, value: Any, least: int, error: type[FusionError]) -> int:
@@ -22,12 +27,59 @@ def whole(where: str, value: Any, least: int, error: type[FusionError]) -> int:
         Of the class given, if it is none or below `least`.
     """
     try:
-        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+        found = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
     except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < least:
+        found = None
+    if found is None or isinstance(value, bool) or found < least:
         raise error(where, f"is {value!r}.", f"Give a whole number of {least} or more.")
-    return number
+    return found
+
+
+def number(
+    where: str, value: Any, low: float, high: float, error: type[FusionError], *, both_ends: bool = False
+) -> float:
+    """Return a number above `low` and at most `high`; with `both_ends`, `low` itself is allowed too.
+
+    Raises
+    ------
+    FusionError
+        Of the class given, if it is none, or beyond.
+    """
+    try:
+        found = math.nan if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not (low < found <= high or (both_ends and found == low)):
+        least = f"from {low:g}" if both_ends else f"above {low:g}"
+        raise error(where, f"is {value!r}.", f"Give a number {least}, at most {high:g}.")
+    return found
+
+
+def text(where: str, value: Any, error: type[FusionError]) -> str:
+    """Return a text.
+
+    Raises
+    ------
+    FusionError
+        Of the class given, if it is none.
+    """
+    if not isinstance(value, str):
+        raise error(where, f"is {value!r}.", "Give a text.")
+    return value
+
+
+def path(where: str, value: Any, error: type[FusionError]) -> Path:
+    """Return a path, given as one or as text.
+
+    Raises
+    ------
+    FusionError
+        Of the class given, if it is neither.
+    """
+    try:
+        return Path(value)
+    except TypeError as problem:
+        raise error(where, f"is {value!r}.", "Give a path.") from problem
 
 
 def listed(where: str, names: Any, error: type[FusionError]) -> list[str]:
@@ -64,6 +116,9 @@ def implicate_numbers(where: str, implicates: int | Sequence[int], error: type[F
         numbers = given if given is not None else list(range(1, operator.index(implicates) + 1))  # type: ignore[arg-type]
     except TypeError:
         numbers = []
-    if isinstance(implicates, bool) or not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+    is_sensible = numbers and min(numbers) >= 1 and len(set(numbers)) == len(numbers)
+    if isinstance(implicates, bool) or not is_sensible:
         raise error(where, f"is {implicates!r}.", "Give how many (1 or more), or distinct 1-based numbers.")
+    if max(numbers) > MOST_IMPLICATES:
+        raise error(where, f"goes up to {max(numbers)}.", f"Number implicates 1 to {MOST_IMPLICATES}.")
     return numbers

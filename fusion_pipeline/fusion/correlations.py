@@ -66,7 +66,9 @@ class Correlations:
         if dropped:
             log.info("constant predictors dropped: %s", ", ".join(dropped))
         if not columns:
-            raise TrainingError("prepare, x", "has no predictor that varies.", "Add predictors.")
+            raise TrainingError(
+                "prepare, x", f"has no predictor that varies among {donors.count} donors.", "Add predictors."
+            )
         for step in steps:
             for name in step:
                 donors.rows_of(FusionStep((name,), tuple(x)), 2)

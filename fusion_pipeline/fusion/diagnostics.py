@@ -21,7 +21,7 @@ import pyarrow as pa
 from fusion_pipeline.errors import FusingError
 from fusion_pipeline.fusion.arguments import implicate_numbers, whole
 from fusion_pipeline.fusion.chain import Chain, Drawn
-from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.modelset import ModelSet, open_model_set
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, open_recipient
 from fusion_pipeline.fusion.support import Source, common_support, poor_support
 from fusion_pipeline.storage.tables import write_table
@@ -92,7 +92,7 @@ def diagnose(
     >>> found.use[["step", "draws"]].values.tolist()
     [['size', 200]]
     """
-    opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
+    opened = open_model_set("diagnose, models", models, FusingError)
     plan = opened.plan
     reach, use = watch_draws(recipient, opened, implicates=implicates, seed=seed, stream_name=stream_name)
     support = common_support(

@@ -173,6 +173,8 @@ def load_donors(donor: pd.DataFrame | pa.Table | TableRef, plan: FusionPlan, gro
     ]
     wanted += [name for name in (plan.weight, groups) if name is not None]
     table = variables.as_table(donor, list(dict.fromkeys(wanted)), "donor", TrainingError)
+    if not table.num_rows:
+        raise TrainingError("donor", "has no rows.", "Check the step that made it.")
     for factor, (product, other) in ratios.items():
         table = table.append_column(factor, price(table, product, other))
     weight = _weights(table, plan.weight)

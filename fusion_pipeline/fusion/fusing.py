@@ -29,9 +29,9 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import FusingError, StorageError
-from fusion_pipeline.fusion.arguments import implicate_numbers, whole
+from fusion_pipeline.fusion.arguments import implicate_numbers, path, text, whole
 from fusion_pipeline.fusion.chain import Chain
-from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.fusion.modelset import ModelSet, open_model_set
 from fusion_pipeline.fusion.parts import Parts
 from fusion_pipeline.fusion.program import TOGETHER
 from fusion_pipeline.fusion.recipient import BLOCK_ROWS, Recipient, open_recipient
@@ -105,11 +105,13 @@ def fuse(
     >>> fused.column_names, fused.num_rows
     (['implicate', 'year', 'hid', 'size'], 400)
     """
-    opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
+    opened = open_model_set("fuse, models", models, FusingError)
     numbers = implicate_numbers("fuse, implicates", implicates, FusingError)
     seed = whole("fuse, seed", seed, 0, FusingError)
     threads = whole("fuse, threads", threads, 1, FusingError)
     memory_limit = whole("fuse, memory_limit", memory_limit, 1, FusingError)
+    stream_name = text("fuse, stream_name", stream_name, FusingError)
+    out = None if out is None else path("fuse, out", out, FusingError)
     source = open_recipient(recipient, opened, retain)
     draw = partial(_draw_blocks, source, Chain(opened, seed, stream_name, numbers), threads, memory_limit)
     if out is None:
@@ -122,7 +124,6 @@ def fuse(
             count = whole_one.num_rows
             wholes.append(whole_one.add_column(0, "implicate", pa.array(np.full(count, m, dtype=np.int16))))
         return pa.concat_tables(wholes)
-    out = Path(out)
     base = {
         "engine": VERSION,
         "model_set": opened.fingerprint,
@@ -233,8 +234,8 @@ def _draw_blocks(
                 )
         while waiting:
             yield from waiting.popleft().result()
-    for text, count in sorted(chain.enforced.items()):
-        log.info("rule `%s`: %d values were drawn again", text, count)
+    for rules, count in sorted(chain.enforced.items()):
+        log.info("rule `%s`: %d values were drawn again", rules, count)
     for (name, level), count in sorted(unseen.items()):
         log.warning(
             "recipient, column %s: level %r is unknown to the donor; missing in %d rows", name, level, count

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
+from fusion_pipeline.errors import FusingError
+from fusion_pipeline.fusion.modelset import ModelSet, open_model_set
 
 
 def importance(models: ModelSet | Path | str, *, detailed: bool = False) -> pd.DataFrame:
@@ -42,7 +43,7 @@ def importance(models: ModelSet | Path | str, *, detailed: bool = False) -> pd.D
     >>> table.loc[table["share"].idxmax(), "predictor"]
     'group'
     """
-    opened = models if isinstance(models, ModelSet) else load_model_set(Path(models))
+    opened = open_model_set("importance, models", models, FusingError)
     rows = []
     for record in (r for r in opened.records if r.set == 0):
         names = opened.plan.steps[record.step].predictors

@@ -20,6 +20,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,9 +31,10 @@ import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import fusing, screening, training, variables
-from fusion_pipeline.fusion.arguments import listed, whole
+from fusion_pipeline.fusion.arguments import listed, text, whole
 from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.screening import strongest
+from fusion_pipeline.fusion.specification import IMPLICATE
 from fusion_pipeline.fusion.training import train
 from fusion_pipeline.logs import details
 from fusion_pipeline.randomness import stream
@@ -126,12 +128,21 @@ def impute(
         None if count is None else whole(f"impute, {name}", count, 1, TrainingError)
         for name, count in counts.items()
     )
+    _check_settings(settings, withheld)
+    text("impute, stream_name", stream_name, TrainingError)
     names = variables.column_names(table, "table", TrainingError)
+    if copies is not None and IMPLICATE in names:
+        raise TrainingError(
+            f"table, column {IMPLICATE}", "is there, and copies make a column of that name.", "Rename it."
+        )
     given = variables.as_table(table, names, "table", TrainingError)
     chosen = names if columns is None else listed("impute, columns", columns, TrainingError)
     used = [name for name in chosen if name != weight]
     if unknown := [name for name in (*used, *([] if weight is None else [weight])) if name not in names]:
         raise TrainingError(f"table, column {unknown[0]}", "is missing.", "Correct `columns` or `weight`.")
+    if not used or not given.num_rows:
+        what = "has no rows." if used else "has no column to fill."
+        raise TrainingError("table", what, "Check the step that made it, and `columns`.")
     gaps = {}
     for name in used:
         variables.describe(given[name], name, "table", TrainingError)
@@ -152,6 +163,21 @@ def impute(
         part.add_column(0, "implicate", pa.array(np.full(part.num_rows, copy, dtype=np.int16)))
         for copy, part in enumerate(done, start=1)
     )
+
+
+def _check_settings(settings: Mapping[str, Any], withheld: Any) -> None:
+    """Refuse settings that `train` has not, or that `impute` makes itself."""
+    allowed = set(signature(training.train).parameters) - {"donor", "plan", "y", "x", "out"}
+    if unknown := sorted(set(settings) - allowed):
+        raise TrainingError(
+            f"impute, {unknown[0]}", "is no setting of a gap's models.", f"Give some of {sorted(allowed)}."
+        )
+    if withheld is not None and not isinstance(withheld, Mapping):
+        raise TrainingError(
+            "impute, withheld", f"is {withheld!r}.", "Give a mapping of a column to a list of columns."
+        )
+    for name, others in (withheld or {}).items():
+        listed(f"impute, withheld of {name}", others, TrainingError)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from fusion_pipeline.errors import StorageError
+from fusion_pipeline.errors import FusionError, StorageError
+from fusion_pipeline.fusion import arguments
 from fusion_pipeline.fusion.forest import Forest, read_forest
 from fusion_pipeline.fusion.matching import DonorPools, Scaling
-from fusion_pipeline.fusion.specification import FusionPlan
+from fusion_pipeline.fusion.specification import DONOR_WEIGHT, FusionPlan
 from fusion_pipeline.fusion.variables import Variable
 from fusion_pipeline.storage.tables import read_table
 
@@ -41,8 +42,6 @@ FORMAT = 2
 """Raised whenever a directory written before could no longer be read."""
 CONSTRAINED_FORMAT = 3
 """Of a model set whose plan has rules or conditions that readers of format 2 would not obey."""
-DONOR_WEIGHT = "donor weight"
-"""Column of donors.parquet; set b's weights are in `donor weight b`. No survey's column has a blank in its name."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def weight_column(number: int) -> str:
     return f"{DONOR_WEIGHT} {number}" if number else DONOR_WEIGHT
 
 
-def load_model_set(path: Path) -> ModelSet:
+def load_model_set(path: Path | str) -> ModelSet:
     """Open a model set and check every file against the manifest.
 
     Raises
@@ -202,7 +201,7 @@ def load_model_set(path: Path) -> ModelSet:
     >>> fp.load_model_set(folder).fingerprint == trained.fingerprint
     True
     """
-    path = Path(path)
+    path = arguments.path("load_model_set", path, StorageError)
     file = path / "manifest.json"
     remedy = "Train it again (materialize fusion/models of its pair)."
     if not file.is_file():
@@ -235,6 +234,17 @@ def load_model_set(path: Path) -> ModelSet:
         if sha256(path / name) != expected:
             raise StorageError(str(path / name), "is damaged: its SHA-256 is not the manifest's.", remedy)
     return ModelSet(path, manifest, hashlib.sha256(content).hexdigest())
+
+
+def open_model_set(where: str, models: ModelSet | Path | str, error: type[FusionError]) -> ModelSet:
+    """Return a model set, given as one or by its path.
+
+    Raises
+    ------
+    FusionError
+        Of the class given, if it is neither; else as `load_model_set`.
+    """
+    return models if isinstance(models, ModelSet) else load_model_set(arguments.path(where, models, error))
 
 
 def versions(

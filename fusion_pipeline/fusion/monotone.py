@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.fusion.arguments import whole
 
 SPANS = (0.05, 0.2, 0.5)
 """Shares of the points that the three running lines see."""
@@ -65,8 +66,9 @@ def monotonic(
     >>> bool((np.diff(spent) >= 0).all()), round(float(spent.mean()), 6)
     (True, 2.666667)
     """
-    values, result = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64).copy()
-    mass = np.ones(len(values)) if weight is None else np.asarray(weight, dtype=np.float64)
+    values, result = _numbers("x", x), _numbers("y", y).copy()
+    mass = np.ones(len(values)) if weight is None else _numbers("weight", weight)
+    most = whole("monotonic, most", most, 2, AnalysisError)
     _check(values, result, mass, expenditure)
     is_integer = np.issubdtype(np.asarray(y).dtype, np.integer)
     fitted = np.ones(len(values), dtype=bool)
@@ -159,6 +161,21 @@ def _running_lines(
     return fit + y.mean(), missed
 
 
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return values as float64, one a row."""
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(())
+    if found.ndim != 1:
+        raise AnalysisError(
+            f"monotonic, {name}",
+            f"is a {type(values).__name__} that is no row of numbers.",
+            "Give one a row.",
+        )
+    return found
+
+
 def _check(x: np.ndarray, y: np.ndarray, weight: np.ndarray, expenditure: bool) -> None:
     if not len(x) == len(y) == len(weight):
         raise AnalysisError(
@@ -173,3 +190,5 @@ def _check(x: np.ndarray, y: np.ndarray, weight: np.ndarray, expenditure: bool) 
             raise AnalysisError(
                 f"monotonic, {name}", f"is negative {bad} times.", "Correct it, or give expenditure=False."
             )
+    if len(weight) and not weight.any():
+        raise AnalysisError("monotonic, weight", "is zero everywhere.", "Leave it out, or correct it.")

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion.arguments import whole
+from fusion_pipeline.fusion.arguments import listed, number, whole
 from fusion_pipeline.fusion.correlations import Correlations
 from fusion_pipeline.fusion.donors import Donors, load_donors
 from fusion_pipeline.fusion.lasso import Chooser
@@ -108,6 +108,11 @@ def prepare(
     column_names(donor, "donor", TrainingError)
     seed = whole("prepare, seed", seed, 0, TrainingError)
     max_predictors = whole("prepare, max_predictors", max_predictors, 1, TrainingError)
+    deviance = number("prepare, deviance", deviance, 0, 1, TrainingError)
+    correlation = number("prepare, correlation", correlation, 0, 1, TrainingError, both_ends=True)
+    if order not in ("greedy", "given"):
+        raise TrainingError("prepare, order", f"is {order!r}.", "Give 'greedy' or 'given'.")
+    forced = listed("prepare, forced", forced, TrainingError)
     steps = blocks(y)
     x = harmonized(x, steps)
     plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in steps), weight)

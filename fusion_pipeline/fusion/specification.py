@@ -16,9 +16,14 @@ from functools import cached_property
 from typing import Any
 
 from fusion_pipeline.errors import TrainingError
-from fusion_pipeline.fusion.arguments import listed
+from fusion_pipeline.fusion.arguments import listed, text
 from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule
 from fusion_pipeline.fusion.rules import Condition, Rule
+
+IMPLICATE = "implicate"
+"""Column of fused tables with the number of the implicate."""
+DONOR_WEIGHT = "donor weight"
+"""How the columns of a model set's donors begin that have weights."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,21 @@ class FusionPlan:
     def __post_init__(self) -> None:
         if not self.steps:
             raise TrainingError("fusion plan", "has no steps.", "Name at least one fusion variable.")
+        if self.weight is not None:
+            text("fusion plan, weight", self.weight, TrainingError)
+        for step in self.steps:
+            listed(f"fusion plan, step {step.variables!r}, variables", step.variables, TrainingError)
         drawn = [v for step in self.steps for v in step.variables]
         everything = [*drawn, *self.products]
         if repeated := sorted({v for v in everything if everything.count(v) > 1}):
             raise TrainingError(
                 f"fusion plan, variable {repeated[0]}", "is fused twice.", "List every fusion variable once."
+            )
+        if reserved := [v for v in everything if v == IMPLICATE or v.startswith(DONOR_WEIGHT)]:
+            raise TrainingError(
+                f"fusion plan, variable {reserved[0]}",
+                "has a name that fused tables and model sets use themselves.",
+                "Rename it in the donor.",
             )
         if unknown := [v for v in self.internal if v not in everything]:
             raise TrainingError(
@@ -287,7 +302,12 @@ def blocks(y: Sequence[str | Sequence[str]]) -> list[tuple[str, ...]]:
     """
     if isinstance(y, str):
         raise TrainingError("fusion variables (y)", f"are the text {y!r}.", f"Give a list, such as [{y!r}].")
-    found = [(item,) if isinstance(item, str) else tuple(item) for item in y]
+    try:
+        found = [(item,) if isinstance(item, str) else tuple(item) for item in y]
+    except TypeError as problem:
+        raise TrainingError(
+            "fusion variables (y)", f"are {y!r}.", "Give a list of names, and of lists of names for blocks."
+        ) from problem
     listed("fusion variables (y)", [name for step in found for name in step], TrainingError)
     return found
 

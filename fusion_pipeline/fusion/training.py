@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion import matching
-from fusion_pipeline.fusion.arguments import whole
+from fusion_pipeline.fusion.arguments import number, path, whole
 from fusion_pipeline.fusion.donor_pools import pool_donors
 from fusion_pipeline.fusion.donors import bayesian_bootstrap, load_donors
 from fusion_pipeline.fusion.fitting import fit_tasks
@@ -139,6 +140,13 @@ def train(
         if not y or not x:
             raise TrainingError("train", "needs a plan, or y and x.", "Give a FusionPlan, or name y and x.")
         plan = FusionPlan.chained(y, x, weight)
+    elif not isinstance(plan, FusionPlan):
+        raise TrainingError("train, plan", f"is a {type(plan).__name__}.", "Give a FusionPlan, or y and x.")
+    elif (y, x, weight) != (None, None, None):
+        raise TrainingError(
+            "train, y, x and weight", "stand beside a plan, which has its own.", "Leave them out."
+        )
+    out = path("train, out", out, TrainingError)
     seed, threads, folds, draws, neighbours, block_neighbours, centres, bootstraps = _check(
         donor,
         quantiles,
@@ -154,7 +162,7 @@ def train(
         centres=(centres, 1),
         bootstraps=(bootstraps, 0),
     )
-    _refuse_other_things(Path(out))
+    _refuse_other_things(out)
     if search not in get_args(Search):
         raise TrainingError("train, search", f"is {search!r}.", "Give 'climb' or 'grid'.")
     growth = {
@@ -165,7 +173,7 @@ def train(
         "search": search,
     }
     donors = load_donors(donor, plan, groups)
-    redrawn = [bayesian_bootstrap(donors, seed, number) for number in range(1, bootstraps + 1)]
+    redrawn = [bayesian_bootstrap(donors, seed, k) for k in range(1, bootstraps + 1)]
     tasks = [
         task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
     ]
@@ -190,9 +198,9 @@ def train(
         "folds": folds,
         **growth,
     }
-    save_model_set(Path(out), donors, plan, fitted, pools, redrawn, VERSION, settings)
+    save_model_set(out, donors, plan, fitted, pools, redrawn, VERSION, settings)
     log.log(progress_level(), "model set written to %s", out)
-    return load_model_set(Path(out))
+    return load_model_set(out)
 
 
 def _refuse_other_things(out: Path) -> None:
@@ -218,11 +226,13 @@ def _check(
 ) -> list[int]:
     """Refuse arguments that make no sense; return the `counts` (value, least value) as plain integers."""
     column_names(donor, "donor", TrainingError)
-    increasing = list(quantiles) == sorted(set(quantiles))
-    if len(quantiles) < 2 or not increasing or not 0 < quantiles[0] <= quantiles[-1] < 1:
+    levels = quantiles if isinstance(quantiles, Sequence | np.ndarray) else []
+    for level in levels:
+        number("train, quantiles", level, 0, 1, TrainingError)
+    if len(levels) < 2 or list(levels) != sorted(set(levels)) or levels[-1] == 1:
         raise TrainingError(
             "train, quantiles",
-            f"are {tuple(quantiles)}.",
+            f"are {quantiles!r}.",
             "Give two or more increasing numbers between 0 and 1.",
         )
     if not isinstance(leaves, Sequence) or not leaves:
@@ -231,10 +241,9 @@ def _check(
         )
     for size in leaves:
         whole("train, leaves", size, 2, TrainingError)
-    if not all(rate is None or 0 < rate <= 1 for rate in rates):
-        raise TrainingError(
-            "train, learning rates", f"are {tuple(rates)}.", "Give numbers above 0, at most 1."
-        )
+    for rate in rates:
+        if rate is not None:
+            number("train, learning rates", rate, 0, 1, TrainingError)
     if patience is not None:
         whole("train, patience", patience, 1, TrainingError)
     return [whole(f"train, {name}", value, least, TrainingError) for name, (value, least) in counts.items()]

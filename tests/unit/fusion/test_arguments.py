@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import fusion_pipeline as fp
-from fusion_pipeline.errors import FusingError, StorageError, TrainingError
+from fusion_pipeline.errors import AnalysisError, FusingError, StorageError, TrainingError
 from fusion_pipeline.examples import make_population
 
 QUICK = {"leaves": (4,), "patience": 3, "folds": 3, "centres": 50, "bootstraps": 0}
@@ -195,3 +195,142 @@ def test_what_is_no_table_is_refused(recipient, trained, tmp_path):
     twice = pd.concat([recipient, recipient[["income"]]], axis=1)
     with pytest.raises(FusingError, match="recipient, column income: is there more than once"):
         fp.fuse(twice, trained, implicates=1)
+
+
+WHAT_IS_NO_TABLE_OF_DONORS = [
+    (lambda f: f.head(0), {}, "donor: has no rows"),
+    (lambda f: pd.DataFrame(), {}, "donor, column size: is missing"),
+    (lambda f: f.head(1), {}, "has 1 donors; at least 10|no predictor that varies among 1 donors"),
+    (lambda f: pd.concat([f, f[["income"]]], axis=1), {}, "donor, column income: is there more than once"),
+    (lambda f: f.assign(size=np.nan), {}, "donor, column size: is missing for 200 of 200"),
+    (lambda f: f.assign(income="much"), {}, "donor, column income: is of type"),
+    (
+        lambda f: f.rename(columns={"size": "implicate"}),
+        {"y": ["implicate"]},
+        "variable implicate: has a name",
+    ),
+    (lambda f: f.assign(**{"donor weight 1": 1.0}), {"y": ["donor weight 1"]}, "donor weight 1: has a name"),
+    (lambda f: f, {"y": 3}, r"\(y\): are 3"),
+    (lambda f: f, {"y": [3]}, r"\(y\): are \[3\]"),
+    (lambda f: f, {"y": [[]]}, "needs a variable"),
+    (lambda f: f, {"x": 3}, r"\(x\): is 3"),
+    (lambda f: f, {"weight": ["weight"]}, r"weight: is \['weight'\]. Give a text"),
+]
+
+
+@pytest.mark.parametrize("function", ["train", "prepare"])
+@pytest.mark.parametrize(("change", "arguments", "message"), WHAT_IS_NO_TABLE_OF_DONORS)
+def test_odd_donors_and_names_are_refused_alike(donor, tmp_path, function, change, arguments, message):
+    wanted = {"y": ["size"], "x": ["group", "income"], "weight": "weight"} | arguments
+    settings = QUICK | {"out": tmp_path / "m"} if function == "train" else {}
+    refused(TrainingError, message, getattr(fp, function), change(donor), **wanted, **settings)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("train", {"out": None}, "train, out: is None. Give a path"),
+        ("train", {"quantiles": 3}, "train, quantiles: are 3"),
+        ("train", {"quantiles": ["a", "b"]}, "train, quantiles: is 'a'"),
+        ("train", {"quantiles": [0.1, float("nan")]}, "train, quantiles: is nan"),
+        ("train", {"quantiles": [0.5, 1]}, "train, quantiles: are"),
+        ("train", {"learning_rate": "quick"}, "train, learning rates: is 'quick'"),
+        ("train", {"plan": "plan.json"}, "train, plan: is a str"),
+        ("train", {"plan": fp.FusionPlan.chained(["fuel"], ["group"])}, "stand beside a plan"),
+        ("prepare", {"deviance": 2}, "prepare, deviance: is 2. Give a number above 0, at most 1"),
+        ("prepare", {"deviance": "most"}, "prepare, deviance: is 'most'"),
+        ("prepare", {"correlation": -1}, "prepare, correlation: is -1"),
+        ("prepare", {"order": "random"}, "prepare, order: is 'random'"),
+        ("prepare", {"forced": None}, "prepare, forced: is None"),
+        ("prepare", {"forced": ["incme"]}, "prepare, forced: names incme"),
+    ],
+)
+def test_odd_settings_are_refused_by_name(donor, tmp_path, function, arguments, message):
+    wanted = {"y": ["size"], "x": ["group", "income"], "weight": "weight"}
+    wanted |= QUICK | {"out": tmp_path / "m"} if function == "train" else {}
+    refused(TrainingError, message, getattr(fp, function), donor, **(wanted | arguments))
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda f: f, {"implicates": 40_000}, "fuse, implicates: goes up to 40000"),
+        (lambda f: f, {"implicates": None}, "fuse, implicates: is None"),
+        (lambda f: f, {"models": 3}, "fuse, models: is 3. Give a path"),
+        (lambda f: f, {"models": "nowhere"}, "nowhere/manifest.json: does not exist"),
+        (lambda f: f, {"out": 3}, "fuse, out: is 3"),
+        (lambda f: f, {"stream_name": None}, "fuse, stream_name: is None"),
+        (lambda f: f, {"retain": ["incme"]}, "recipient, column incme: is missing"),
+        (
+            lambda f: f.assign(implicate=1),
+            {"retain": ["implicate"]},
+            "recipient, column implicate: is retained",
+        ),
+        (lambda f: f.head(0), {}, "recipient: has no rows"),
+        (lambda f: f.drop(columns="income"), {}, "recipient, column income: is missing"),
+        (
+            lambda f: f.assign(income=pd.Categorical(["x"] * 40)),
+            {},
+            "column income: is categorical, the donor's",
+        ),
+    ],
+)
+def test_fuse_refuses_odd_recipients_and_arguments(recipient, trained, change, arguments, message):
+    given = {"models": trained, "implicates": 1} | arguments
+    refused((FusingError, StorageError), message, fp.fuse, change(recipient), **given)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda f: f.head(0), {}, "table: has no rows"),
+        (lambda f: f, {"columns": []}, "table: has no column to fill"),
+        (lambda f: pd.concat([f, f[["size"]]], axis=1), {}, "table, column size: is there more than once"),
+        (lambda f: f.assign(implicate=1), {"copies": 2}, "table, column implicate: is there"),
+        (lambda f: f, {"copies": -1}, "impute, copies: is -1"),
+        (lambda f: f, {"withheld": ["size"]}, "impute, withheld: is"),
+        (lambda f: f, {"withheld": {"size": "income"}}, "withheld of size: is the text 'income'"),
+        (lambda f: f, {"leafs": 3}, "impute, leafs: is no setting"),
+        (lambda f: f, {"y": ["size"]}, "impute, y: is no setting"),
+        (lambda f: f, {"stream_name": 3}, "impute, stream_name: is 3"),
+        (lambda f: f.assign(weight=np.nan), {"weight": "weight"}, "weight weight: is missing for"),
+        (lambda f: f.assign(weight=-1.0), {"weight": "weight"}, "weight weight: is negative for"),
+        (lambda f: f.iloc[18:24], {}, "has 3 donors"),
+    ],
+)
+def test_impute_refuses_odd_tables_and_arguments(donor, change, arguments, message):
+    gaps = donor[["group", "income", "size", "weight"]].copy()
+    gaps.loc[:20, "size"] = np.nan
+    given = {"columns": ["group", "income", "size"]} | arguments
+    refused(TrainingError, message, fp.impute, change(gaps), **given)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "weight", "message"),
+    [
+        ([1.0], [1.0, 2.0], None, "got 1, 2 and 1 values"),
+        ([1.0, np.nan], [1.0, 2.0], None, "x: is missing or infinite 1 times"),
+        (["a"], [1.0], None, "x: is a list that is no row of numbers"),
+        (None, None, None, "x: is a NoneType"),
+        (np.ones((2, 2)), [1.0, 2.0], None, "x: is a ndarray"),
+        ([1.0, 2.0], [1.0, -2.0], None, "y: is negative"),
+        ([1.0, 2.0], [1.0, 2.0], [0.0, 0.0], "weight: is zero everywhere"),
+        ([1.0, 2.0], [1.0, 2.0], ["a", "b"], "weight: is a list"),
+    ],
+)
+def test_monotonic_refuses(x, y, weight, message):
+    refused(AnalysisError, f"monotonic, {message}|monotonic: {message}", fp.monotonic, x, y, weight)
+
+
+@pytest.mark.parametrize("models", [None, 3])
+def test_importance_of_no_model_set_is_refused(models):
+    refused(FusingError, f"importance, models: is {models}. Give a path", fp.importance, models)
+
+
+def refused(error, message, function, *given, **arguments):
+    """The call raises an error of the project that says where, what, and what to do."""
+    with pytest.raises(error, match=message) as caught:
+        function(*given, **arguments)
+    assert caught.value.where
+    assert caught.value.what
+    assert caught.value.remedy
