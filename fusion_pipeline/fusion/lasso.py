@@ -78,7 +78,7 @@ class Chooser:
         return columns[order][passes | np.isin(columns[order], list(always))]
 
     def _smallest(self, target: int, candidates: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        """Return coefficients of the smallest sufficient model, its R², the path's largest, and if that was cut off."""
+        """Return the smallest sufficient model's coefficients and R², the full model's R², and if the path was cut off."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import lars_path_gram
 
@@ -95,13 +95,22 @@ class Chooser:
                 n_samples=1,
                 method="lasso",
                 max_iter=self.most_steps,
-                copy_Gram=False,
+                copy_Gram=True,
                 copy_X=True,
                 return_n_iter=True,
             )
         explained = 2 * moments @ path - np.einsum("jk,jk->k", path, gram @ path)
-        full = float(explained.max())
-        first = int(np.argmax(explained >= self.deviance * full))
+        full = max(float(explained.max()), _full(gram, moments))
+        enough = explained >= self.deviance * full
+        first = int(np.argmax(enough)) if enough.any() else int(np.argmax(explained))
         # A path that was walked to its end ends without penalty.
         is_cut_off = steps >= self.most_steps and alphas[-1] > 0
         return path[:, first], float(explained[first]), full, bool(is_cut_off)
+
+
+def _full(gram: np.ndarray, moments: np.ndarray) -> float:
+    """Return R² of the model with all columns, which a path that ends early does not reach."""
+    from scipy.linalg import lstsq
+
+    found = lstsq(gram, moments, check_finite=False)[0]
+    return float(2 * moments @ found - found @ gram @ found)

@@ -33,7 +33,7 @@ from fusion_pipeline.fusion.variables import column_names
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "2"
+VERSION = "3"
 DEVIANCE, CORRELATION = 0.95, 0.05
 """Share of the explained variance that a model must reach, and least rank correlation of a candidate."""
 MOST_ROWS = 50_000
@@ -94,8 +94,8 @@ def prepare(
     An ordered category counts by rank, an unordered one by its indicators; a zero-inflated variable is screened
     together with its non-zero indicator, a category by its indicators weighted with their shares, a block by the
     mean over its variables. Missing predictors are filled by median or mode, for the screen only. A variable whose
-    LASSO path is longer than 2 `max_predictors` steps is named in a warning: its chosen model then reaches the share
-    of what that many steps explain, which is at most what the full model explains.
+    LASSO path is longer than 2 `max_predictors` steps is named in a warning: where so many steps do not reach the share
+    of what the full model explains, the model that comes closest is chosen.
 
     Examples
     --------

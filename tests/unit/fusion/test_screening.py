@@ -152,3 +152,56 @@ def test_a_lasso_path_that_is_cut_off_is_reported_by_name(survey, caplog):
     with caplog.at_level("WARNING"):
         prepare(survey, ["hard", "easy"], X, "weight")
     assert "cut off" not in caplog.text
+
+
+def explained(frame: pd.DataFrame, y: str, x: list[str]) -> float:
+    """R² of least squares, however collinear the columns."""
+    columns = frame[x].to_numpy() - frame[x].to_numpy().mean(axis=0)
+    values = frame[y].to_numpy() - frame[y].to_numpy().mean()
+    fitted = columns @ np.linalg.lstsq(columns, values, rcond=None)[0]
+    return float(1 - ((values - fitted) ** 2).sum() / (values**2).sum())
+
+
+def ill_conditioned(case: str) -> tuple[pd.DataFrame, list[str], int]:
+    """Predictors that are many, alike, or more than donors; and how many of them may be used."""
+    random = np.random.default_rng(6)
+    if case == "more predictors than donors":
+        x = random.normal(size=(60, 120))
+        y, most = x[:, :5].sum(axis=1) + 0.5 * random.normal(size=60), 100
+    elif case == "copies and sums":
+        base = random.normal(size=(500, 8))
+        near = base + 1e-4 * random.normal(size=base.shape)
+        x = np.hstack([base, base, near, base.sum(axis=1, keepdims=True)])
+        y, most = base @ np.arange(1, 9) + 2 * random.normal(size=500), 100
+    else:
+        x = random.normal(size=(900, 90)) + random.normal(size=(900, 1))
+        y, most = x @ random.normal(size=90) + random.normal(size=900), 35
+    names = [f"x{j}" for j in range(x.shape[1])]
+    return pd.DataFrame(x, columns=names).assign(y=y), names, most
+
+
+@pytest.mark.parametrize("case", ["more predictors than donors", "copies and sums"])
+def test_the_chosen_model_explains_its_share_of_the_full_one_however_alike_predictors_are(case):
+    frame, names, most = ill_conditioned(case)
+    [step] = prepare(frame, ["y"], names, None, max_predictors=most).steps
+    candidates = names if case == "copies and sums" else candidates_of(frame, names)
+    assert explained(frame, "y", list(step.predictors)) >= 0.95 * explained(frame, "y", candidates)
+    assert len(step.predictors) < len(candidates)
+
+
+def candidates_of(frame: pd.DataFrame, names: list[str]) -> list[str]:
+    """Predictors of enough rank correlation, or among the best."""
+    strength = frame[names].corrwith(frame["y"], method="spearman").abs().sort_values(ascending=False)
+    return strength.index[
+        : max(lasso.LEAST_CANDIDATES, int((strength >= screening.CORRELATION).sum()))
+    ].tolist()
+
+
+def test_a_path_that_is_cut_off_is_measured_by_the_full_model_not_by_its_own_end():
+    frame, names, most = ill_conditioned("many that count")
+    plan = FusionPlan((FusionStep(("y",), tuple(names)),))
+    built = correlations.Correlations.build(load_donors(frame, plan, None), [("y",)], names)
+    fit = lasso.Chooser(built, [], 0.95, 0.0, most).fit(("y",), names)
+    assert fit.full == pytest.approx(explained(frame, "y", names), abs=1e-3)
+    longer = lasso.Chooser(built, [], 0.95, 0.0, 400).fit(("y",), names)
+    assert longer.explained >= 0.95 * longer.full
