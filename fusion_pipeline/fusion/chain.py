@@ -90,6 +90,11 @@ class Chain:
         self._places = {name: self._loaded.choices(name) for name in self._loaded.values}
 
     @property
+    def fixed_bytes(self) -> int:
+        """Memory that models and donors take, whatever is drawn from them."""
+        return self._loaded.nbytes
+
+    @property
     def bytes_per_row(self) -> int:
         """Estimate of the memory one row of one implicate takes at most while it is in work."""
         programs = [p for s in self._loaded.steps for p in (*s.choosers, s.expected) if p is not None]

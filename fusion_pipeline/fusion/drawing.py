@@ -92,6 +92,12 @@ class PoolDraw:
         self._guide = (np.searchsorted(self._cumulative, target, side="right") - 1).astype(np.int32)
         np.clip(self._guide, first, first + np.repeat(size, size) - 1, out=self._guide, casting="unsafe")
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What it holds in memory; draws with other weights share all but the last three."""
+        shared = (self._offsets, self._members, self._near, self._reach, self._points, self._pools.centres)
+        return (*shared, self.weight, self._cumulative, self._guide)
+
     def donors(
         self, expectations: np.ndarray, uniform: np.ndarray, active: np.ndarray | None = None
     ) -> np.ndarray:

@@ -77,7 +77,7 @@ def fuse(
         that it has.
     threads : int
     memory_limit : int
-        Bytes that blocks in work may take. Neither this nor `threads` changes the result.
+        Bytes that models, donors and blocks in work may take. Neither this nor `threads` changes the result.
     stream_name : str
         Name of the random stream, usually the fusion pair.
     resume : bool
@@ -113,7 +113,8 @@ def fuse(
     stream_name = text("fuse, stream_name", stream_name, FusingError)
     out = None if out is None else path("fuse, out", out, FusingError)
     source = open_recipient(recipient, opened, retain)
-    draw = partial(_draw_blocks, source, Chain(opened, seed, stream_name, numbers), threads, memory_limit)
+    chain = Chain(opened, seed, stream_name, numbers)
+    draw = partial(_draw_blocks, source, chain, threads, _left(memory_limit, chain, source, threads))
     if out is None:
         collected: dict[int, list[pa.Table]] = {m: [] for m in numbers}
         for m, table in draw(lambda _: numbers, lambda _, m, table: (m, table)):
@@ -143,6 +144,25 @@ def fuse(
             out, pending[start : start + IMPLICATES_AT_ONCE], provenance, source, draw, threads, resume
         )
     return out
+
+
+def _left(memory_limit: int, chain: Chain, source: Recipient, threads: int) -> int:
+    """Return what models and donors leave of a memory limit to the blocks in work.
+
+    Raises
+    ------
+    FusingError
+        If that is less than one implicate of a block takes on every thread.
+    """
+    block = (threads + 1) * min(BLOCK_ROWS, source.rows) * chain.bytes_per_row
+    if memory_limit < chain.fixed_bytes + block:
+        raise FusingError(
+            "fuse, memory_limit",
+            f"is {memory_limit:,} bytes; models and donors take {chain.fixed_bytes:,}, and the smallest blocks of "
+            f"{threads} threads {block:,}.",
+            f"Give {chain.fixed_bytes + block:,} or more, or fewer threads.",
+        )
+    return memory_limit - chain.fixed_bytes
 
 
 def _write_group(

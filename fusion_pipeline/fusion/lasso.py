@@ -78,7 +78,7 @@ class Chooser:
         return columns[order][passes | np.isin(columns[order], list(always))]
 
     def _smallest(self, target: int, candidates: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        """Return the smallest sufficient model's coefficients and R², the full model's R², and if the path was cut off."""
+        """Find the smallest sufficient model: its coefficients and R², the full model's R², if the path was cut off."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import lars_path_gram
 

@@ -63,6 +63,16 @@ class LoadedSteps:
     features: dict[str, int]
     values: dict[str, np.ndarray]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that trees, pools and donors' values take, however few rows are drawn."""
+        held = {id(array): array.nbytes for array in self.values.values()}
+        for step in self.steps:
+            programs = (*step.choosers, *step.shifts, *([] if step.expected is None else [step.expected]))
+            for thing in (*programs, *step.pools):
+                held |= {id(array): array.nbytes for array in thing.arrays}
+        return sum(held.values())
+
     def place(self, name: str, values: np.ndarray, codes: np.ndarray) -> None:
         """Place (n, m) values of a fused variable in the columns of (n, columns, m) `codes` that later steps read."""
         self.fused.place(self.features[name], values.astype(np.float64, copy=False), codes)

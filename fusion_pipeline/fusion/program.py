@@ -55,6 +55,14 @@ class Program:
         self._arrays = layout.arrays()
         self.is_shared = not any(f in fused for forest in forests for f, _, _ in forest.splits())
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What it holds in memory."""
+        return (
+            *self._arrays,
+            *(array for f in self.forests for array in (f.feature, f.threshold, f.left, f.leaf)),
+        )
+
     def predict(self, codes: np.ndarray, fused: np.ndarray, active: np.ndarray) -> np.ndarray:
         """Return what LightGBM's `predict` returns, for every row and implicate.
 

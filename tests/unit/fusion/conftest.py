@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from fusion_pipeline.errors import FusingError
 from fusion_pipeline.examples import make_population
+from fusion_pipeline.fusion.fusing import fuse
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
 from fusion_pipeline.fusion.training import train
 
@@ -44,3 +46,15 @@ def models(donor, tmp_path_factory):
     return train(
         donor, make_plan(), out=tmp_path_factory.mktemp("models") / "set", seed=3, threads=2, **QUICK
     )
+
+
+@pytest.fixture(scope="session")
+def least_memory():
+    """The smallest memory limit that `fuse` takes, as its message says it."""
+
+    def find(recipient, models, implicates, threads=1) -> int:
+        with pytest.raises(FusingError, match="fuse, memory_limit: is 1 bytes") as refused:
+            fuse(recipient, models, implicates=implicates, threads=threads, memory_limit=1)
+        return int(refused.value.remedy.split()[1].replace(",", ""))
+
+    return find

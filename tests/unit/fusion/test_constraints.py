@@ -176,11 +176,11 @@ def test_a_draw_under_a_rule_has_the_distribution_cut_to_what_is_allowed(tmp_pat
     ),
 )
 def test_any_bound_holds_in_every_implicate_and_leaves_the_others_alone(
-    trained, recipient, free, variable, sign, bound, condition
+    trained, recipient, free, least_memory, variable, sign, bound, condition
 ):
-    drawn = fused(
-        trained, recipient, f"{variable} {sign} {bound}{condition}", threads=2, memory_limit=100_000
-    )
+    rule = f"{variable} {sign} {bound}{condition}"
+    least = least_memory(recipient, under(trained, rule), M, threads=2)
+    drawn = fused(trained, recipient, rule, threads=2, memory_limit=least)
     bind = {
         "": np.ones(250, bool),
         " if connected": recipient.connected,
@@ -199,11 +199,12 @@ def test_any_bound_holds_in_every_implicate_and_leaves_the_others_alone(
     pd.testing.assert_frame_equal(drawn[kept], free[kept])
 
 
-def test_splitting_over_calls_and_threads_changes_no_constrained_draw(trained, recipient):
+def test_splitting_over_calls_and_threads_changes_no_constrained_draw(trained, recipient, least_memory):
     rules = ("fuel == 0 unless connected", "size <= limit", "share_1 >= floor", 'cool == "no" if tenure')
     models = under(trained, *rules)
     whole = fuse(recipient, models, implicates=M, threads=2)
-    again = [fuse(recipient, models, implicates=[m], memory_limit=10_000) for m in range(1, M + 1)]
+    least = least_memory(recipient, models, M)
+    again = [fuse(recipient, models, implicates=[m], memory_limit=least) for m in range(1, M + 1)]
     for m, alone in enumerate(again):
         assert alone.equals(whole.slice(m * 250, 250)), m
 

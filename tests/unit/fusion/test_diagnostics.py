@@ -104,6 +104,29 @@ def test_a_record_is_far_when_no_centre_is_near(recipient, models, monkeypatch):
     assert after.very_far["size"] >= before.very_far["size"] + 0.02 - 1e-9
 
 
+def test_a_recipient_who_unites_what_no_donor_does_is_found_far_from_all(tmp_path):
+    # Donors have a heat pump or a pool or neither; who has both is expected to use more than any donor.
+    random = np.random.default_rng(8)
+
+    def households(n: int) -> pd.DataFrame:
+        kind = random.integers(0, 3, n)
+        return pd.DataFrame({"pump": kind == 1, "pool": kind == 2, "income": random.normal(size=n)})
+
+    donor, recipient = households(600), households(200)
+    donor["use"] = 10 * donor.pump + 10 * donor.pool + donor.income + random.normal(size=600)
+    settings = {"leaves": (2,), "folds": 3, "bootstraps": 2, "out": tmp_path / "m"}
+    models = fp.train(donor, y=["use"], x=["pump", "pool", "income"], **settings)
+    [before] = fp.diagnose(donor, recipient, models).reach.itertuples()
+    recipient.loc[137, ["pump", "pool"]] = True
+    found = fp.diagnose(donor, recipient, models)
+    [after] = found.reach.itertuples()
+    assert poor_support(found.support) == [], "no predictor shows it by itself"
+    assert after.farthest_row == 137 != before.farthest_row
+    assert after.farthest > 2 > before.farthest
+    assert after.very_far == pytest.approx(1 / 200)
+    assert before.very_far == 0
+
+
 def test_use_counts_the_draws_that_fuse_makes(recipient, models, donor):
     part = recipient.head(500)
     use = fp.diagnose(donor, part, models, implicates=[2], seed=5).use.set_index("step")

@@ -9,6 +9,7 @@ from fusion_pipeline.errors import FusingError
 from fusion_pipeline.examples import make_population
 from fusion_pipeline.fusion import fusing
 from fusion_pipeline.fusion import recipient as recipients
+from fusion_pipeline.fusion.chain import Chain
 from fusion_pipeline.fusion.fusing import fuse, implicate_file
 from fusion_pipeline.fusion.modelset import DONOR_WEIGHT, load_model_set
 from fusion_pipeline.fusion.parts import Parts
@@ -116,11 +117,14 @@ def test_implicates_differ(fused):
     assert (first != second).mean() > 0.8
 
 
-def test_threads_memory_and_splitting_over_calls_change_no_byte(recipient, models, tmp_path, small_blocks):
+def test_threads_memory_and_splitting_over_calls_change_no_byte(
+    recipient, models, tmp_path, small_blocks, least_memory
+):
     part = recipient.head(1000)
     fuse(part, models, implicates=4, out=tmp_path / "a")
     fuse(part, models, implicates=4, out=tmp_path / "threads", threads=2)
-    fuse(part, models, implicates=4, out=tmp_path / "memory", memory_limit=200_000, threads=2)
+    least = least_memory(part, models, 4, threads=2)
+    fuse(part, models, implicates=4, out=tmp_path / "memory", memory_limit=least, threads=2)
     fuse(part, models, implicates=[3], out=tmp_path / "split")
     fuse(part, models, implicates=[4, 1, 2], out=tmp_path / "split")
     expected = digests(tmp_path / "a")
@@ -276,3 +280,16 @@ def test_a_model_set_is_enough_without_the_donor(models, recipient, donor):
     assert fuse(recipient.head(50), opened, implicates=1).equals(
         fuse(recipient.head(50), models, implicates=1)
     )
+
+
+def test_a_memory_limit_below_what_models_and_donors_take_is_refused(recipient, models, least_memory):
+    part = recipient.head(10)
+    chain = Chain(models, 1, "fusion")
+    held = sum(array.nbytes for name, array in chain._loaded.values.items() if name != "price_spent")
+    least = least_memory(part, models, 10)
+    assert chain.fixed_bytes > held + sum(pools.weight.nbytes for pools in chain._loaded.steps[0].pools)
+    assert least > chain.fixed_bytes
+    assert least_memory(part, models, 1) < least, "the other sets of donor weights are not loaded"
+    with pytest.raises(FusingError, match=f"models and donors take {chain.fixed_bytes:,}"):
+        fuse(part, models, implicates=10, memory_limit=least - 1)
+    assert fuse(part, models, implicates=10, memory_limit=least).num_rows == 100

@@ -70,7 +70,9 @@ def parts(folder: Path) -> list[Path]:
     return sorted(folder.glob(".implicate=*.parts/*/*"))
 
 
-def test_finished_row_blocks_are_not_drawn_again_and_no_byte_changes(trained, six_blocks, added, tmp_path):
+def test_finished_row_blocks_are_not_drawn_again_and_no_byte_changes(
+    trained, six_blocks, added, tmp_path, least_memory
+):
     fuse(six_blocks, trained, implicates=3, out=tmp_path / "whole")
     assert len(added) == 18
     added.clear()
@@ -80,7 +82,8 @@ def test_finished_row_blocks_are_not_drawn_again_and_no_byte_changes(trained, si
     assert not digests(tmp_path / "cut")
     first = set(added)
     added.stop = 10**6
-    fuse(six_blocks, trained, implicates=3, out=tmp_path / "cut", threads=2, memory_limit=50_000)
+    least = least_memory(six_blocks, trained, 3, threads=2)
+    fuse(six_blocks, trained, implicates=3, out=tmp_path / "cut", threads=2, memory_limit=least)
     assert len(first) == 7
     assert len(added) == len(set(added)) == 18, "every block once over both calls"
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")

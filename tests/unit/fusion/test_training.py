@@ -68,7 +68,7 @@ def test_training_leaves_the_callers_frame_alone(donor, tmp_path):
 
 def test_the_leaf_minimum_reaches_every_model_file(models):
     texts = [(models.path / record.file).read_text() for record in models.records]
-    assert len(texts) == len(set(texts)) == 4 + 5 + 1 + 12 + 4 + 2 * 10
+    assert len(texts) == len(set(texts)) == 4 + 5 + 1 + 12 + 4 + (2 + 6) * 10
     assert all("[min_data_in_leaf: 20]" in text for text in texts)
 
 
