@@ -69,8 +69,9 @@ class LoadedSteps:
         held = {id(array): array.nbytes for array in self.values.values()}
         for step in self.steps:
             programs = (*step.choosers, *step.shifts, *([] if step.expected is None else [step.expected]))
-            for thing in (*programs, *step.pools):
-                held |= {id(array): array.nbytes for array in thing.arrays}
+            arrays = [array for program in programs for array in program.arrays]
+            arrays += [array for pools in step.pools for array in pools.arrays]
+            held |= {id(array): array.nbytes for array in arrays}
         return sum(held.values())
 
     def place(self, name: str, values: np.ndarray, codes: np.ndarray) -> None:
