@@ -271,7 +271,7 @@ def test_text_json_and_parquet_only_and_no_identifier_in_any_of_them(donor, tmp_
             text = columns.to_csv(index=False)
         else:
             text = file.read_text()
-        assert not re.search(r"9876543?\d\d\d|55500\d{4}|name-\d", text), file.name
+        assert not re.search(r"(?<![\d.])(987654\d{3}|5550000\d{2})|name-\d", text), file.name
         assert "hid" not in text.split()
 
 
