@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.fusion import fusion_harmonized, fusion_located, fusion_prepared
 from assets.geography import geography_concordance, geography_predictors
+from assets.pair_tables import fusion_harmonized, fusion_located, fusion_prepared
 from assets.pool import pool_dictionary, pool_households, pool_persons
 from assets.recipient import acs_dictionary, acs_households, acs_persons
 from assets.spatial import spatial_summaries

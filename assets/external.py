@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
-from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
+from fusion_pipeline.partitions import IMPLICATES, PAIRS
 from fusion_pipeline.raw import from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -32,14 +32,14 @@ DATASETS_USED = sorted(
     ins={
         "microdata": dg.AssetIn(["fusion", "microdata"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
         "raw": dg.AssetIn(
             ["spatial", "raw"], partition_mapping=dg.SpecificPartitionsPartitionMapping(DATASETS_USED)
         ),
     },
     deps=[dg.AssetKey(["quality", "area_error"])],
     check_specs=[
-        dg.AssetCheckSpec(name, asset=["quality", "external"], partitions_def=PAIRS, description=description)
+        pairs.check("quality", "external", name, description)
         for name, description in pair_external.CHECKS.items()
     ],
 )

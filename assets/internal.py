@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.fusion import fusing, training
@@ -24,7 +24,7 @@ from resources.store import FusionStore
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
     deps=[dg.AssetKey(["fusion", "plan"])],
     check_specs=[
-        dg.AssetCheckSpec(name, asset=["quality", "internal"], partitions_def=PAIRS, description=description)
+        pairs.check("quality", "internal", name, description)
         for name, description in pair_validation.CHECKS.items()
     ],
 )

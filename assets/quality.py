@@ -3,13 +3,13 @@
 import dagster as dg
 import pandas as pd
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.fusion import imputation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS, PUMAS_TO_PAIR, REGISTRY
+from fusion_pipeline.partitions import IMPLICATES, PAIRS, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -29,11 +29,11 @@ from resources.store import FusionStore
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
-        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
-        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
-        "recipient_raw": dg.AssetIn(["acs", "raw"], partition_mapping=ACS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
+        "summaries": pairs.SUMMARIES,
+        "datasets": pairs.DATASETS,
+        "concordance": pairs.from_pumas("concordance"),
+        "recipient_raw": pairs.from_recipient("raw"),
     },
 )
 @reusable(recipes.proxies, seeded=True)
@@ -93,9 +93,9 @@ def quality_area_error(
         "microdata": dg.AssetIn(["fusion", "microdata"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "places_raw": dg.AssetIn(["geography", "raw"], partition_mapping=PUMAS_TO_PAIR),
-        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
+        "places_raw": pairs.from_pumas("raw"),
+        "concordance": pairs.from_pumas("concordance"),
     },
     deps=[dg.AssetKey(["quality", name]) for name in ("area_error", "internal", "external")],
 )
