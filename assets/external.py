@@ -74,7 +74,7 @@ def quality_external(
     drawn = pair_external.figure(
         found.table, most=MOST_PANELS, source=f"{pair}, {len(implicates)} implicates"
     )
-    amiss = pair_external.findings(found.table)
+    amiss, numbers = pair_external.findings(found.table), pair_external.check_numbers(found.table)
     return publish(
         context,
         found.table,
@@ -94,7 +94,7 @@ def quality_external(
                 check_name=name,
                 passed=not lines,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"beyond what is expected": "; ".join(lines) or "none"},
+                metadata={"beyond what is expected": "; ".join(lines) or "none", **numbers[name]},
             )
             for name, lines in amiss.items()
         ],

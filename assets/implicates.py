@@ -176,6 +176,7 @@ def fusion_microdata(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "beyond": ", ".join(far) or "none",
+                    "z_max": float(marginals.table["z"].abs().max()),
                     "comparable donors": marginals.donors.words,
                     "marginals": figures.frame_table(marginals.table),
                     "z": figures.image(drawing.differences(marginals.table, beyond=BEYOND, source=pair)),

@@ -123,7 +123,11 @@ def fusion_models(
                 check_name="common_support",
                 passed=not poor,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"poor": ", ".join(poor) or "none", "support": figures.frame_table(support)},
+                metadata={
+                    "poor": ", ".join(poor) or "none",
+                    "overlap_min": float(support["overlap"].min()),
+                    "support": figures.frame_table(support),
+                },
             )
         ],
     )

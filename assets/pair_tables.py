@@ -12,7 +12,7 @@ from assets.reuse import reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD
+from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity_numbers
 from fusion_pipeline.partitions import PAIRS, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
@@ -62,7 +62,8 @@ def fusion_harmonized(
     result = harmonize.harmonize_pair(
         donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
     )
-    alike = harmonize.similarity(result.donor, result.recipient).to_pandas()
+    found = harmonize.similarity(result.donor, result.recipient)
+    numbers, alike = similarity_numbers(found), found.to_pandas()
     first = pair.donors[0]
     kept = harmonize.information_kept(donors[first], harmonies[first])
     alike["information kept"] = alike["predictor"].map(kept)
@@ -76,6 +77,7 @@ def fusion_harmonized(
         inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
             "harmonized predictors": len(alike),
+            **numbers,
             "skipped harmonies": figures.reasons(result.skipped),
             "similarity": figures.image(similarity_figure),
         },
@@ -87,6 +89,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    **numbers,
                     "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),
                 },

@@ -54,6 +54,30 @@ def test_every_asset_behind_the_pair_is_materialized_and_every_blocking_check_pa
     assert not [c for c in checks if not c.passed and c.severity == dg.AssetCheckSeverity.ERROR]
 
 
+@pytest.mark.parametrize(
+    ("asset", "check", "numbers", "worst"),
+    [
+        ("fusion/harmonized", "similarity", ["similarity_min", "similarity_mean"], "worst predictor"),
+        ("fusion/models", "common_support", ["overlap_min"], None),
+        ("fusion/microdata", "marginals", ["z_max"], None),
+        ("quality/external", "correlation", ["correlation_found", "correlation_beyond"], "worst benchmark"),
+        ("quality/external", "error", ["error_found", "error_beyond"], "worst benchmark"),
+        ("quality/external", "inside", ["inside_found", "inside_beyond"], "worst benchmark"),
+    ],
+)
+def test_checks_tell_numbers_whose_history_the_ui_draws(small_run, asset, check, numbers, worst) -> None:
+    [found] = [
+        evaluation.metadata
+        for outcome in small_run.outcomes.values()
+        for evaluation in outcome.checks
+        if (evaluation.asset_key.to_user_string(), evaluation.check_name) == (asset, check)
+    ]
+    for number in numbers:
+        assert isinstance(found[number], dg.FloatMetadataValue)
+        assert np.isfinite(found[number].value)
+    assert worst is None or found[worst].value
+
+
 def test_every_occupied_household_is_fused_in_every_implicate_and_none_else(small_run) -> None:
     households = (
         TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()
@@ -260,6 +284,7 @@ def test_figures_of_another_world_or_of_other_surveys_are_left_out_by_name(small
     assert "simulated" in found.left_out["homes_with_gas"]
     assert "neither in mirror nor cache" in found.left_out["electricity_sales"]
     assert pair_external.findings(found.table) == {"correlation": [], "error": [], "inside": []}
+    assert pair_external.check_numbers(found.table) == {"correlation": {}, "error": {}, "inside": {}}
     assert pair_external.figure(found.table) is None
 
 
@@ -269,6 +294,15 @@ def test_expectations_that_are_not_met_are_named(beside, monkeypatch) -> None:
     monkeypatch.setattr(pair_external, "load_published", lambda: Published(benchmarks=declared))
     for lines in pair_external.findings(beside).values():
         assert any(line.startswith("electricity_price: ") for line in lines)
+    for check, numbers in pair_external.check_numbers(beside).items():
+        # The largest of the differences that are named, in the bad direction.
+        assert numbers[f"{check}_beyond"] > 0
+        named = [
+            line
+            for line in pair_external.findings(beside)[check]
+            if line.startswith(f"{numbers['worst benchmark']}: ")
+        ]
+        assert f"{numbers[f'{check}_found']:.2f}, " in named[0]
 
 
 def test_part_of_a_division_is_not_held_against_the_whole(small_run, tmp_path) -> None:
