@@ -39,6 +39,7 @@ VERSION = "1"
 INDEPENDENT, PREDICTOR, DONOR = "independent", "also a predictor", "the donor's own report"
 FEWEST_AREAS = 10
 """Over fewer, a low correlation is no finding."""
+TITLE = "Fused against published"
 MOST_PANELS = 6
 """In a figure of the report; its table has all benchmarks."""
 AREAS = {
@@ -246,7 +247,8 @@ def figure(
     found = {name: c for name, c in comparisons(table).items() if area in (None, declared[name].area)}
     chosen = sorted(found, key=lambda name: -found[name].agreement.areas)[:most]
     panels = [(declared[name].title, declared[name].unit, found[name]) for name in found if name in chosen]
-    return against_published(panels, source=source) if panels else None
+    words = f", by {AREAS[area]}" if area else ""
+    return against_published(panels, title=f"{TITLE}{words}", source=source) if panels else None
 
 
 def whole_areas(households: TableRef) -> dict[str, pd.DataFrame]:
@@ -276,7 +278,7 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     if not table.num_rows:
         return [
             Section(
-                "Fused against published",
+                TITLE,
                 "No published figure is of the fusion variables and areas of this pair.",
             )
         ]
@@ -289,7 +291,7 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     if layout.origin == "simulated":
         text += " The figures of this run are those of the simulated world, laid out as their sources publish them."
     shown = summary(table).drop(columns=["estimand", "unit", "source"]).round(2)
-    sections = [Section("Fused against published", text, table=shown)]
+    parts = []
     for area in dict.fromkeys(b.area for b in applied):
         together: dict[str, list[str]] = {}
         for b in applied:
@@ -298,10 +300,8 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
                 together.setdefault(about, []).append(b.title)
         words = [f"{', '.join(titles)}: {about}" for about, titles in together.items()]
         drawn = figure(table, area=area, most=MOST_PANELS, source=source)
-        sections.append(
-            Section(f"Fused against published, by {AREAS[area]}", "\n\n".join(words), figure=drawn)
-        )
-    return sections
+        parts.append(Section(f"{TITLE}, by {AREAS[area]}", "\n\n".join(words), figure=drawn))
+    return [Section(TITLE, text, table=shown, parts=tuple(parts))]
 
 
 def _together(benchmark: Benchmark) -> tuple[str, str]:

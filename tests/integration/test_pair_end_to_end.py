@@ -146,10 +146,25 @@ def test_report_is_one_file_without_outside_addresses(small_run) -> None:
     assert "true of populations, not of persons" in " ".join(text.split())
 
 
+def test_report_begins_with_headlines_and_says_no_heading_twice(small_run) -> None:
+    text = small_run.layout.report(PAIR).read_text()
+    headings = re.findall(r"<h[123]>([^<]+)</h[123]>", text)
+    assert len(headings) == len(set(headings))
+    first = text[: text.index("<nav>")]
+    electricity = re.search(
+        r"<dt>Total site electricity usage, 2015</dt><dd>([\d,]+) ± ([\d,]+) thousand Btu", first
+    )
+    found = estimate_pair(PAIR, small_run.layout, ["mean(btuel)"]).table.iloc[0]
+    shown, margin = (float(number.replace(",", "")) for number in electricity.groups())
+    assert shown == pytest.approx(found["estimate"], abs=margin / 10)
+    assert margin == pytest.approx(found["margin"], rel=0.05)
+
+
 def test_report_has_maps_and_the_asset_a_small_one(small_run) -> None:
     text = small_run.layout.report(PAIR).read_text()
     # 1,500 households are too few for a map by PUMA.
-    assert len(re.findall(r"<h2>Map: [^<]+, by state</h2>\n<p>[^<]+</p>\n<img ", text)) == 3
+    maps = text[text.index("<h2>Maps</h2>") : text.index("<h2>Fused against donor</h2>")]
+    assert len(re.findall(r'<img alt="[^"]+, by state" ', maps)) == 3
     made = [m for outcome in small_run.outcomes.values() for m in outcome.materialized]
     [report] = [m for m in made if m.asset_key.path == ["quality", "report"]]
     assert report.metadata["estimates"].value.count("data:image/png;base64,") == 4
