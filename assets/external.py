@@ -5,7 +5,7 @@ import dagster as dg
 from assets import figures, pairs, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
-from fusion_pipeline.partitions import IMPLICATES, PAIRS
+from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.raw import from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -22,11 +22,9 @@ DATASETS_USED = sorted(
 """Spatial datasets whose raw files hold published figures."""
 
 
-@dg.asset(
-    key=["quality", "external"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "external",
     kinds={"parquet"},
     code_version=pair_external.VERSION,
     ins={

@@ -11,7 +11,7 @@ from assets import figures, pairs, recipes
 from assets.publishing import column_schema, provenance, publish
 from assets.reuse import forced, reusable, tried_before
 from fusion_pipeline.fusion import diagnostics, fusing
-from fusion_pipeline.partitions import IMPLICATES, PAIR_CHUNKS, PAIR_TO_CHUNKS, PAIRS
+from fusion_pipeline.partitions import IMPLICATES, PAIR_CHUNKS, PAIR_TO_CHUNKS
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import figures as drawing
@@ -22,9 +22,10 @@ from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["fusion", "implicates"],
-    partitions_def=PAIR_CHUNKS,
+@pairs.pair_asset(
+    "fusion",
+    "implicates",
+    partitions=PAIR_CHUNKS,
     kinds={"parquet"},
     pool="fusing",
     code_version=fusing.VERSION,
@@ -34,8 +35,6 @@ from resources.store import FusionStore
         pairs.check("fusion", "implicates", name, description, partitions=PAIR_CHUNKS, blocking=True)
         for name, description in validity.CHECKS.items()
     ],
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.libraries, seeded=True)
 def fusion_implicates(
@@ -84,9 +83,9 @@ def fusion_implicates(
     )
 
 
-@dg.asset(
-    key=["fusion", "microdata"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "microdata",
     kinds={"duckdb", "parquet"},
     code_version=validity.VERSION,
     ins={
@@ -111,8 +110,6 @@ def fusion_implicates(
             "Weighted means, spreads and shares of the fused variables against those of comparable donors.",
         ),
     ],
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.complete, seeded=True)
 def fusion_microdata(

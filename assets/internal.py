@@ -6,18 +6,16 @@ from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.fusion import fusing, training
-from fusion_pipeline.partitions import PAIRS, REGISTRY
+from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.validation import internal, pair_validation
 from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["quality", "internal"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "internal",
     kinds={"lightgbm", "parquet"},
     pool="training",
     code_version=f"{internal.VERSION}.{training.VERSION}.{fusing.VERSION}",

@@ -14,21 +14,19 @@ from fusion_pipeline.fusion import screening, training
 from fusion_pipeline.fusion.constraints import constrain
 from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.fusion.support import common_support, poor_support
-from fusion_pipeline.partitions import PAIRS, REGISTRY
+from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.validation import figures as drawing
 from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["fusion", "plan"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "plan",
     kinds={"sklearn"},
     code_version=screening.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.plan, seeded=True)
 def fusion_plan(
@@ -67,9 +65,9 @@ def fusion_plan(
     )
 
 
-@dg.asset(
-    key=["fusion", "models"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "models",
     kinds={"lightgbm", "faiss"},
     pool="training",
     code_version=training.VERSION,
@@ -83,8 +81,6 @@ def fusion_plan(
             "Donors cover the recipient in every predictor: overlap, recipients beyond donors, means.",
         )
     ],
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.libraries, seeded=True)
 def fusion_models(

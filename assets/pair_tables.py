@@ -13,7 +13,7 @@ from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity_numbers
-from fusion_pipeline.partitions import PAIRS, REGISTRY
+from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -21,9 +21,9 @@ from fusion_pipeline.validation import figures as drawing
 from resources.compute import Compute
 
 
-@dg.asset(
-    key=["fusion", "harmonized"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "harmonized",
     kinds={"yaml", "parquet"},
     code_version=harmonize.VERSION,
     ins={
@@ -42,8 +42,6 @@ from resources.compute import Compute
             "Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
         )
     ],
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.harmony)
 def fusion_harmonized(
@@ -98,9 +96,9 @@ def fusion_harmonized(
     )
 
 
-@dg.asset(
-    key=["fusion", "located"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "located",
     kinds={"parquet"},
     code_version=f"{puma_imputation.VERSION}.{preparation.VERSION}.{spatial.VERSION}",
     ins={
@@ -112,8 +110,6 @@ def fusion_harmonized(
         "summaries": pairs.SUMMARIES,
         "datasets": pairs.DATASETS,
     },
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.located, seeded=True)
 def fusion_located(
@@ -131,11 +127,10 @@ def fusion_located(
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
     donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
     states = sorted({state for file in from_table(recipient_raw.read()) for state in file.states})
-    fused = preparation.fusion_variables(
-        donors, donor.select(["survey", "hid"]), preparation.drawn_variables(pair), pair.prices
+    fused = preparation.pair_variables(pair, donors, donor)
+    known = spatial.place_predictors(
+        summaries.read(), datasets, REGISTRY.windows, REGISTRY.year(pair.recipient)
     )
-    windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
-    known = spatial.place_predictors(summaries.read(), datasets, windows, REGISTRY.year(pair.recipient))
     located = puma_imputation.impute_puma(
         donor,
         recipient,
@@ -156,9 +151,9 @@ def fusion_located(
     )
 
 
-@dg.asset(
-    key=["fusion", "prepared"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "fusion",
+    "prepared",
     kinds={"parquet"},
     code_version=f"{preparation.VERSION}.{spatial.VERSION}",
     ins={
@@ -168,8 +163,6 @@ def fusion_located(
         "summaries": pairs.SUMMARIES,
         "datasets": pairs.DATASETS,
     },
-    group_name="fusion",
-    owners=["team:fusion"],
 )
 @reusable(recipes.prepared)
 def fusion_prepared(
@@ -182,7 +175,7 @@ def fusion_prepared(
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
-    acs, windows = summaries.read(), {name: entry.window for name, entry in REGISTRY.spatial.items()}
+    acs, windows = summaries.read(), REGISTRY.windows
     years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
     of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
     of_survey = {key: of_year[years[key]].table for key in pair.donors}
@@ -190,9 +183,7 @@ def fusion_prepared(
     recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
     kept, dropped = spatial.usable_predictors(donor, recipient)
     names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
-    fused = preparation.fusion_variables(
-        donors, donor.select(["survey", "hid"]), preparation.drawn_variables(pair), pair.prices
-    )
+    fused = preparation.pair_variables(pair, donors, donor)
     training_table = donor.select(["survey", "hid", "weight", *names])
     for name in fused.table.column_names:
         training_table = training_table.append_column(name, fused.table[name])

@@ -3,6 +3,9 @@
 Belongs here: declarations that several modules share. Does not belong here: assets.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import dagster as dg
 
 from fusion_pipeline.partitions import (
@@ -18,6 +21,15 @@ SUMMARIES = dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAI
 """What the recipient's ACS year says of places."""
 DATASETS = dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping())
 """What all spatial datasets say of places."""
+
+
+def pair_asset(
+    group: str, name: str, *, partitions: dg.PartitionsDefinition = PAIRS, **rest: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Decorate the function of a fusion pair's asset: `dg.asset` with what all of them have in common."""
+    return dg.asset(
+        key=[group, name], group_name=group, owners=["team:fusion"], partitions_def=partitions, **rest
+    )
 
 
 def from_donors(asset: str) -> dg.AssetIn:

@@ -9,7 +9,7 @@ from assets.reuse import reusable
 from fusion_pipeline.fusion import imputation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.partitions import IMPLICATES, PAIRS, REGISTRY
+from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -18,11 +18,9 @@ from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["quality", "area_error"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "area_error",
     kinds={"lightgbm", "json"},
     pool="training",
     code_version=f"{pair_area_error.VERSION}.{imputation.ENGINE}.{puma_imputation.VERSION}.{spatial.VERSION}",
@@ -51,14 +49,13 @@ def quality_area_error(
 ) -> dg.MaterializeResult:
     """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
     pair = context.partition_key
-    windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
     year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
     error = pair_area_error.pair_area_error(
         pair,
         located=located,
         prepared=prepared,
         households=households,
-        places=spatial.place_predictors(summaries.read(), datasets, windows, year).table,
+        places=spatial.place_predictors(summaries.read(), datasets, REGISTRY.windows, year).table,
         concordance=concordance,
         covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,
@@ -82,11 +79,9 @@ def quality_area_error(
     )
 
 
-@dg.asset(
-    key=["quality", "report"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "report",
     kinds={"html"},
     code_version=pair_report.VERSION,
     ins={
