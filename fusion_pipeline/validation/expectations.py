@@ -51,7 +51,6 @@ class ColumnSpec:
             return "category"
         return None if self.minimum is None and self.maximum is None else "number"
 
-
     @property
     def judged(self) -> bool:
         """Whether anything is expected of its values."""
