@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from fusion_pipeline.storage.tables import TableRef
 
+VERSION = "1"
+"""Of what is held against a specification; findings of another version are made again."""
 Aspect = Literal["schema", "values"]
 Kind = Literal["category", "number", "text"]
 ASPECTS: tuple[Aspect, ...] = ("schema", "values")
@@ -48,7 +50,6 @@ class ColumnSpec:
         if self.levels is not None:
             return "category"
         return None if self.minimum is None and self.maximum is None else "number"
-
 
     @property
     def judged(self) -> bool:

@@ -170,7 +170,9 @@ def test_columns_of_one_specification_are_judged_as_each_by_itself(count, fault)
     spec = TableSpec(tuple(ColumnSpec(name, minimum=0, maximum=20) for name in columns))
     found = {f.expectation: (f.passed, f.detail) for f in validate(pa.table(columns), spec)}
     for name in columns:
-        of_null, of_range = (f"expect_column_values_to_{what} {name}" for what in ("not_be_null", "be_between"))
+        of_null, of_range = (
+            f"expect_column_values_to_{what} {name}" for what in ("not_be_null", "be_between")
+        )
         bad = name == "rep_1" and fault is not None
         missing = bad and np.isnan(fault)
         assert found[of_null] == (not missing, f"{int(missing)} of 3 values")
