@@ -10,17 +10,11 @@ from typing import Any
 import dagster as dg
 
 from assets.external import quality_external
-from assets.fusion import (
-    fusion_harmonized,
-    fusion_implicates,
-    fusion_located,
-    fusion_microdata,
-    fusion_models,
-    fusion_plan,
-    fusion_prepared,
-)
 from assets.geography import geography_concordance, geography_predictors
+from assets.implicates import fusion_implicates, fusion_microdata
 from assets.internal import quality_internal
+from assets.models import fusion_models, fusion_plan
+from assets.pair_tables import fusion_harmonized, fusion_located, fusion_prepared
 from assets.pool import pool_households, pool_persons
 from assets.quality import quality_area_error
 from assets.recipient import acs_households, acs_persons

@@ -67,8 +67,7 @@ def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefiniti
         key = context.partition_key
         codebook = load_codebook(REGISTRY.codebook(key))
         path = store.layout.dictionary_page(prefix, key)
-        digest = dictionary_page.write_page(
-            path,
+        page = dictionary_page.page_of(
             f"{codebook.survey} {codebook.vintage}",
             codebook.source,
             described.read(),
@@ -76,6 +75,7 @@ def dictionary_assets(prefix: str, group: str, partitions: dg.PartitionsDefiniti
             recipes.words_of_both_sides(key),
             files=[] if key in REGISTRY.pools else [f.name for f in REGISTRY.survey_year(key).files.values()],
         )
+        digest = dictionary_page.write_page(path, page)
         origins = provenance(context, [described])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest),

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
-from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS
+from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.raw import from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -22,24 +22,22 @@ DATASETS_USED = sorted(
 """Spatial datasets whose raw files hold published figures."""
 
 
-@dg.asset(
-    key=["quality", "external"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "external",
     kinds={"parquet"},
     code_version=pair_external.VERSION,
     ins={
         "microdata": dg.AssetIn(["fusion", "microdata"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
         "raw": dg.AssetIn(
             ["spatial", "raw"], partition_mapping=dg.SpecificPartitionsPartitionMapping(DATASETS_USED)
         ),
     },
     deps=[dg.AssetKey(["quality", "area_error"])],
     check_specs=[
-        dg.AssetCheckSpec(name, asset=["quality", "external"], partitions_def=PAIRS, description=description)
+        pairs.check("quality", "external", name, description)
         for name, description in pair_external.CHECKS.items()
     ],
 )
@@ -74,7 +72,7 @@ def quality_external(
     drawn = pair_external.figure(
         found.table, most=MOST_PANELS, source=f"{pair}, {len(implicates)} implicates"
     )
-    amiss = pair_external.findings(found.table)
+    amiss, numbers = pair_external.findings(found.table), pair_external.check_numbers(found.table)
     return publish(
         context,
         found.table,
@@ -94,7 +92,7 @@ def quality_external(
                 check_name=name,
                 passed=not lines,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"beyond what is expected": "; ".join(lines) or "none"},
+                metadata={"beyond what is expected": "; ".join(lines) or "none", **numbers[name]},
             )
             for name, lines in amiss.items()
         ],

@@ -2,29 +2,27 @@
 
 import dagster as dg
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.fusion import fusing, training
-from fusion_pipeline.partitions import PAIRS, REGISTRY
+from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.validation import internal, pair_validation
 from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["quality", "internal"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "internal",
     kinds={"lightgbm", "parquet"},
     pool="training",
     code_version=f"{internal.VERSION}.{training.VERSION}.{fusing.VERSION}",
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
     deps=[dg.AssetKey(["fusion", "plan"])],
     check_specs=[
-        dg.AssetCheckSpec(name, asset=["quality", "internal"], partitions_def=PAIRS, description=description)
+        pairs.check("quality", "internal", name, description)
         for name, description in pair_validation.CHECKS.items()
     ],
 )

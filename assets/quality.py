@@ -3,13 +3,13 @@
 import dagster as dg
 import pandas as pd
 
-from assets import figures, recipes
+from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
 from fusion_pipeline.fusion import imputation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
-from fusion_pipeline.partitions import ACS_TO_PAIR, IMPLICATES, PAIRS, PUMAS_TO_PAIR, REGISTRY
+from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.raw import from_table
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
@@ -18,22 +18,20 @@ from resources.compute import Compute
 from resources.store import FusionStore
 
 
-@dg.asset(
-    key=["quality", "area_error"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "area_error",
     kinds={"lightgbm", "json"},
     pool="training",
     code_version=f"{pair_area_error.VERSION}.{imputation.ENGINE}.{puma_imputation.VERSION}.{spatial.VERSION}",
     ins={
         "located": dg.AssetIn(["fusion", "located"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "summaries": dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR),
-        "datasets": dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping()),
-        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
-        "recipient_raw": dg.AssetIn(["acs", "raw"], partition_mapping=ACS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
+        "summaries": pairs.SUMMARIES,
+        "datasets": pairs.DATASETS,
+        "concordance": pairs.from_pumas("concordance"),
+        "recipient_raw": pairs.from_recipient("raw"),
     },
 )
 @reusable(recipes.proxies, seeded=True)
@@ -51,14 +49,13 @@ def quality_area_error(
 ) -> dg.MaterializeResult:
     """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
     pair = context.partition_key
-    windows = {name: entry.window for name, entry in REGISTRY.spatial.items()}
     year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
     error = pair_area_error.pair_area_error(
         pair,
         located=located,
         prepared=prepared,
         households=households,
-        places=spatial.place_predictors(summaries.read(), datasets, windows, year).table,
+        places=spatial.place_predictors(summaries.read(), datasets, REGISTRY.windows, year).table,
         concordance=concordance,
         covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,
@@ -82,20 +79,18 @@ def quality_area_error(
     )
 
 
-@dg.asset(
-    key=["quality", "report"],
-    group_name="quality",
-    owners=["team:fusion"],
-    partitions_def=PAIRS,
+@pairs.pair_asset(
+    "quality",
+    "report",
     kinds={"html"},
     code_version=pair_report.VERSION,
     ins={
         "microdata": dg.AssetIn(["fusion", "microdata"]),
         "prepared": dg.AssetIn(["fusion", "prepared"]),
         "harmonized": dg.AssetIn(["fusion", "harmonized"]),
-        "households": dg.AssetIn(["acs", "households"], partition_mapping=ACS_TO_PAIR),
-        "places_raw": dg.AssetIn(["geography", "raw"], partition_mapping=PUMAS_TO_PAIR),
-        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_PAIR),
+        "households": pairs.from_recipient("households"),
+        "places_raw": pairs.from_pumas("raw"),
+        "concordance": pairs.from_pumas("concordance"),
     },
     deps=[dg.AssetKey(["quality", name]) for name in ("area_error", "internal", "external")],
 )

@@ -68,8 +68,7 @@ def prepared(pair: str) -> dict[str, Any]:
     """Name what a pair's tables are made of, and which vintages of spatial datasets its years take."""
     entry = REGISTRY.pair(pair)
     years = {key: REGISTRY.year(key) for key in (*entry.donors, entry.recipient)}
-    windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
-    return {**of_pair("locations", "fuse", "prices")(pair), "years": years, "windows": windows}
+    return {**of_pair("locations", "fuse", "prices")(pair), "years": years, "windows": REGISTRY.windows}
 
 
 def plan(pair: str) -> dict[str, Any]:
@@ -142,9 +141,8 @@ def libraries(_partition: str) -> dict[str, Any]:
 
 def proxies(pair: str) -> dict[str, Any]:
     """Name the proxies of area errors, the disclosed locations, and what decides the spatial predictors."""
-    windows = {name: dataset.window for name, dataset in REGISTRY.spatial.items()}
     year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
-    chosen = {"proxies": _digest(load_proxies()), "windows": windows, "year": year}
+    chosen = {"proxies": _digest(load_proxies()), "windows": REGISTRY.windows, "year": year}
     return {**chosen, **libraries(pair), **of_pair("locations", "location_draws")(pair)}
 
 

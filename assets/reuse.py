@@ -71,7 +71,8 @@ def reusable(
                 except MemoryError as error:
                     raise out_of_memory(label, error) from error
             same = looks_outside and reason is None and _version(result) == getattr(receipt, "version", None)
-            _log.info("%s is %s", label, "as it was" if same else f"made ({reason or 'found changed'})")
+            state = "as it was" if same else f"made ({reason or 'found changed'})"
+            _log.info("%s is %s, %.1f s", label, state, usage.seconds)
             story = {"reused": same, "made because": "-" if same else reason or "found changed"}
             story["source"] = store.layout.origin
             return _recorded(store, recipe, result, {**story, **_shown(usage)})
@@ -92,8 +93,12 @@ def forced(context: dg.AssetExecutionContext) -> bool:
 
     A run that is tried again keeps its tags, and would otherwise make again what its earlier attempts have made.
     """
-    told = context.run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
-    return told and not (tried_before(context) and _made_by_earlier_attempt(context))
+    return told_to_force(context.run) and not (tried_before(context) and _made_by_earlier_attempt(context))
+
+
+def told_to_force(run: dg.DagsterRun) -> bool:
+    """Whether a run has the tag `fusion/force`."""
+    return run.tags.get(FORCE, "false").lower() not in ("", "0", "false", "no")
 
 
 def tried_before(context: dg.AssetExecutionContext) -> bool:

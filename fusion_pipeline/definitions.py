@@ -15,9 +15,11 @@ from assets import (
     budgets,
     checks,
     external,
-    fusion,
     geography,
+    implicates,
     internal,
+    models,
+    pair_tables,
     pool,
     quality,
     recipient,
@@ -54,7 +56,19 @@ def build_defs(
     overrides : mapping, optional
         Resources that replace those made from the settings.
     """
-    modules = [survey, pool, recipient, geography, spatial, fusion, internal, external, quality]
+    modules = [
+        survey,
+        pool,
+        recipient,
+        geography,
+        spatial,
+        pair_tables,
+        models,
+        implicates,
+        internal,
+        external,
+        quality,
+    ]
     definitions = dg.Definitions(
         assets=dg.load_assets_from_modules(modules),
         asset_checks=[*checks.CHECKS, *budgets.CHECKS],

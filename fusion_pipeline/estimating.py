@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -76,16 +77,14 @@ def estimate_pair(
     vintage = load_registry().recipients[recipients.pop()]
     files = {name: implicates_of(name, layout, implicates) for name in pairs}
     households = TableRef(layout.table(("acs", "households"), vintage.vintage))
-    design = load_codebook(vintage.codebook).households.replicates
-    replicates = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
-    there = [name for name in replicates if name in households.columns]
+    design = replicate_design(vintage.codebook, households)
     texts = [*by, where or "", *(derive or {}).values()]
     for asked in estimates:
         texts += [asked] if isinstance(asked, str) else list(asked.variables)
     measured = area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None
     found = analyze(
         files if len(pairs) > 1 else files[pairs[0]],
-        _static(households, texts, there),
+        _static(households, texts, design["replicate_weights"]),
         estimates=estimates,
         by=by,
         where=where,
@@ -93,9 +92,7 @@ def estimate_pair(
         universes=universes_of(pairs, files),
         totals=totals,
         rule=rule,
-        replicate_weights=there,
-        replicate_scale=design.scale if design else None,
-        replicate_count=design.count if design else None,
+        **design,
         level=level,
         area_error=measured,
         memory_limit=memory_limit,
@@ -105,6 +102,17 @@ def estimate_pair(
         note = "Margins hold no area error: it was not measured, so those of small areas are too narrow."
         return replace(found, notes=(*found.notes, note))
     return found
+
+
+def replicate_design(codebook: str, households: TableRef) -> dict[str, Any]:
+    """Give what `analyze` must know of replicate weights: the columns that are there, scale and count of the design."""
+    design = load_codebook(codebook).households.replicates
+    names = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
+    return {
+        "replicate_weights": [name for name in names if name in households.columns],
+        "replicate_scale": design.scale if design else None,
+        "replicate_count": design.count if design else None,
+    }
 
 
 def universes_of(pairs: Sequence[str], files: Mapping[str, Sequence[Path]]) -> dict[str, str]:

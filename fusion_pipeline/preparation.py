@@ -63,6 +63,16 @@ def price_name(expenditure: str) -> str:
     return f"price_{expenditure}"
 
 
+def pair_variables(pair: FusionPair, donors: Mapping[str, TableRef], donor: pa.Table) -> FusionVariables:
+    """Collect the fusion variables of a pair for a table of its donors; see `fusion_variables`.
+
+    Drawn are all but expenditures, which are prices times quantities.
+    """
+    expenditures = {price.expenditure for price in pair.prices}
+    drawn = [name for name in pair.variables if name not in expenditures]
+    return fusion_variables(donors, donor.select(["survey", "hid"]), drawn, pair.prices)
+
+
 def fusion_variables(
     donors: Mapping[str, TableRef], keys: pa.Table, variables: Sequence[str], prices: Sequence[Price]
 ) -> FusionVariables:
@@ -177,11 +187,6 @@ def absent_predictors(
     for name, consequence in absent.items():
         _log.info("predictor %s is not in this pair's tables: %s", name, consequence)
     return absent
-
-
-def drawn_variables(pair: FusionPair) -> list[str]:
-    """Name the fusion variables of a pair that are drawn: all but expenditures, which are prices times quantities."""
-    return [name for name in pair.variables if name not in {price.expenditure for price in pair.prices}]
 
 
 def training_table(prepared: PairTables) -> pa.Table:

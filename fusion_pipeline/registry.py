@@ -244,6 +244,11 @@ class Registry(Model):
             files |= {f"{name}/{role}": file for role, file in dataset.files.items()}
         return files
 
+    @property
+    def windows(self) -> dict[str, int]:
+        """Years within which a vintage of each spatial dataset describes a place."""
+        return {name: dataset.window for name, dataset in self.spatial.items()}
+
     def pair(self, name: str) -> FusionPair:
         """Look a fusion pair up.
 

@@ -18,7 +18,7 @@ def as_text(value: object) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        number = float(value)
+        number = float(value) + 0.0  # no minus before a zero
         if math.isnan(number):
             return "–"
         if math.isinf(number):

@@ -22,7 +22,15 @@ from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.storage.artefacts import PairTables, open_pair
 from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.receipts import Receipt, Recipe, read_receipt, sha256, why_made, write_receipt
+from fusion_pipeline.storage.receipts import (
+    Receipt,
+    Recipe,
+    damage,
+    read_receipt,
+    sha256,
+    why_made,
+    write_receipt,
+)
 from fusion_pipeline.storage.remote import Remote
 from fusion_pipeline.storage.tables import TableRef, write_table
 
@@ -50,6 +58,12 @@ class FusionStore(dg.ConfigurableResource):
         """Read the receipt of an artefact, and say why it has to be made (None: it need not be)."""
         receipt = read_receipt(self.layout, recipe.asset, recipe.partition, self.shared)
         return receipt, why_made(self.layout, recipe, receipt, self.shared)
+
+    def whole(self, asset: dg.AssetKey, partition: str | None) -> Receipt | None:
+        """Read the receipt of an artefact that lies here as it was written; None without either."""
+        self.fetch(asset.to_user_string(), partition)
+        receipt = read_receipt(self.layout, asset.to_user_string(), partition)
+        return receipt if receipt and damage(self.layout, receipt) is None else None
 
     def record(self, recipe: Recipe, version: str, paths: Sequence[Path], **account: Any) -> None:
         """Write the receipt of an artefact that lies at `paths`, and publish both."""

@@ -5,30 +5,60 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
+from rich.text import Text
 
 from fusion_pipeline.errors import FusionError, out_of_memory
 from fusion_pipeline.logs import JsonLines
 
 _HANDLER = "command line"
+STEPS = "fusion_pipeline.reuse"
+"""Logger that says of every step what it made or reused."""
 console = Console(highlight=False)
 """Where every command prints its results."""
 
 
 class _Progress(logging.Handler):
-    """The library's progress, one dim line a message, with the seconds since the start."""
+    """The library's progress, one dim line a message, with the seconds since the start.
+
+    Where `passing` is set, only what a step made and warnings have a line; other messages show there, one at a time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._console, self._started = Console(stderr=True, highlight=False), time.monotonic()
+        self.passing: Status | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.passing is not None and record.levelno < logging.WARNING and record.name != STEPS:
+            self.passing.update(Text(record.getMessage(), style="dim", no_wrap=True, overflow="ellipsis"))
+            return
         elapsed = time.monotonic() - self._started
         self._console.print(f"[dim]{elapsed:6.1f} s  {escape(record.getMessage())}[/]", soft_wrap=True)
+
+
+@contextmanager
+def one_line_a_step(*, verbose: bool) -> Iterator[None]:
+    """Show the library's messages in passing, on a terminal, while steps run; with `verbose` a line each."""
+    handlers = [h for h in logging.getLogger("fusion_pipeline").handlers if isinstance(h, _Progress)]
+    if verbose or not handlers:
+        yield
+        return
+    with console.status("") as passing:
+        for handler in handlers:
+            handler.passing = passing
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.passing = None
 
 
 class _Fusion(click.Group):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusion_pipeline.cli.analyze import demo_table
-from fusion_pipeline.cli.root import console
+from fusion_pipeline.cli.root import console, one_line_a_step
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.layout import Layout
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.option("--simulate", is_flag=True, help="Use the simulated surveys whatever FUSION_RAW says.")
 @click.option("--force", is_flag=True, help="Make everything again, also what is there and current.")
 @click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
-def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
-    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress.
+@click.option("--verbose", is_flag=True, help="A line for every message, not only for every step.")
+def run(pair: str, simulate: bool, force: bool, demo: bool, verbose: bool) -> None:
+    """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress, a line a step.
 
     What is there already, made by the same code from the same inputs and settings, is reused.
     """
@@ -36,21 +37,19 @@ def run(pair: str, simulate: bool, force: bool, demo: bool) -> None:
         f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}",
         soft_wrap=True,
     )
-    with local_instance() as instance:
+    with local_instance() as instance, one_line_a_step(verbose=verbose):
         for job, outcome in run_pair(pair, settings, instance, force=force):
-            tell(job, outcome)
+            if outcome is not None:
+                tell(job, outcome)
     if demo:
         console.print(demo_table(pair, settings, IMPLICATES.count))
     console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)
     console.print(f"report      {layout.report(pair)}", soft_wrap=True)
 
 
-def tell(job: JobRun, outcome: Outcome | None) -> None:
-    """Say that a job begins, or what it made and found."""
+def tell(job: JobRun, outcome: Outcome) -> None:
+    """Say what a job made and found."""
     label = f"{job.job} {job.partition or ''}"
-    if outcome is None:
-        console.print(f"[dim]▸ {label}[/]", soft_wrap=True)
-        return
     failed = [check for check in outcome.checks if not check.passed]
     verdict = f"{len(outcome.checks) - len(failed)} of {len(outcome.checks)} checks passed"
     made = f"{len(outcome.materialized)} materialized, {len(outcome.reused)} reused"

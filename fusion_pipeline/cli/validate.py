@@ -31,9 +31,11 @@ def validate(pair: str, simulate: bool, force: bool) -> None:
         runs.append(JobRun("publish_pair", pair))
     with local_instance() as instance:
         for job, outcome in run_all(runs[:1], settings, instance, force=force):
-            tell(job, outcome)
+            if outcome is not None:
+                tell(job, outcome)
         # Of these only the report is made again, because what it is made of has changed.
         for job, outcome in run_all(runs[1:], settings, instance):
-            tell(job, outcome)
+            if outcome is not None:
+                tell(job, outcome)
     console.print(repr(Validation.read(layout.internal(pair))), soft_wrap=True)
     console.print(f"tables      {layout.internal(pair)}", soft_wrap=True)

@@ -15,7 +15,7 @@ from fusion_pipeline.downscaling.downscale import downscale
 from fusion_pipeline.downscaling.estimating import MEMORY, estimate_areas
 from fusion_pipeline.downscaling.results import Downscaled
 from fusion_pipeline.downscaling.tables import VARIABLE, as_frame, read_tables
-from fusion_pipeline.estimating import implicates_of, universes_of
+from fusion_pipeline.estimating import implicates_of, replicate_design, universes_of
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.inference.expressions import read_expression
 from fusion_pipeline.inference.output import Estimates
@@ -23,7 +23,6 @@ from fusion_pipeline.inference.relation import quoted
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
-from fusion_pipeline.surveys.codebook import load_codebook
 
 
 def downscale_pair(
@@ -80,9 +79,7 @@ def estimate_pair_areas(
     """Estimate by small area from all implicates of a pair, with the ACS replicate weights; as `estimate_areas`."""
     households = _households(pair, layout)
     registry = load_registry()
-    design = load_codebook(registry.recipients[registry.pair(pair).recipient].codebook).households.replicates
-    replicates = [f"rep_{r}" for r in range(1, design.count + 1)] if design else []
-    there = [name for name in replicates if name in households.columns]
+    codebook = registry.recipients[registry.pair(pair).recipient].codebook
     files = implicates_of(pair, layout)
     return estimate_areas(
         found,
@@ -90,9 +87,7 @@ def estimate_pair_areas(
         households,
         universes=universes_of([pair], {pair: files}),
         estimates=estimates,
-        replicate_weights=there,
-        replicate_scale=design.scale if design else None,
-        replicate_count=design.count if design else None,
+        **replicate_design(codebook, households),
         level=level,
         memory_limit=memory_limit,
         threads=threads,

@@ -178,9 +178,8 @@ def train(
         task for i in range(len(plan.steps)) for task in step_tasks(donors, plan, i, folds, quantiles, seed)
     ]
     models = sum(len(task.objectives) for task in tasks)
-    log.log(
-        progress_level(), "training %d models of %d steps on %d donors", models, len(plan.steps), donors.count
-    )
+    counted = f"{donors.count // draws:,} donors" + (f" x {draws} places" if draws > 1 else "")
+    log.log(progress_level(), "training %d models of %d steps on %s", models, len(plan.steps), counted)
     fitted = fit_tasks(donors, plan, tasks, growth, draws, threads, redrawn)
     pools = []
     for i, step in enumerate(plan.steps):

@@ -75,6 +75,23 @@ def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> 
     return pa.Table.from_pylist(rows, schema=schema)
 
 
+def similarity_numbers(alike: pa.Table) -> dict[str, float | str]:
+    """Sum up the similarities of a pair in numbers that can be followed over time, and name the worst predictor.
+
+    Parameters
+    ----------
+    alike : of `similarity`
+    """
+    if not alike.num_rows:
+        return {}
+    values = alike["similarity"].to_numpy()
+    return {
+        "similarity_min": float(values.min()),
+        "similarity_mean": float(values.mean()),
+        "worst predictor": alike["predictor"][int(values.argmin())].as_py(),
+    }
+
+
 def distribution(table: pa.Table, predictor: str, weight: str = "weight") -> dict[str, float]:
     """Give the weighted share of every group of a predictor, of a number mean and quartiles, of those who answered."""
     column, weights = _unified(table[predictor]), table[weight].to_numpy().astype(np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fusion_pipeline.mapping.canvas import WIDTH, Sheet
 from fusion_pipeline.mapping.choropleth import Choropleth, Layer
-from fusion_pipeline.validation.style import INK, MUTED, Canvas, shortened
+from fusion_pipeline.validation.style import INK, MUTED, Canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,7 @@ def draw(chart: Choropleth, *, width: float = 10.0, small: bool = False) -> byte
     """
     sheet = (width - 2 * _SIDE - _GAP) / 2
     height = _TOP + sheet * chart.sheet.height / WIDTH + _BOTTOM
-    with Canvas(
-        shortened(chart.title, round(9.5 * width)), chart.note, chart.source, width=width, height=height
-    ) as canvas:
+    with Canvas(chart.title, chart.note, chart.source, width=width, height=height) as canvas:
         for layer, left in zip(chart.layers, (_SIDE, _SIDE + sheet + _GAP), strict=True):
             axes = canvas.axes(left=left, right=width - left - sheet, top=_TOP, bottom=_BOTTOM)
             _panel(axes, chart, layer)

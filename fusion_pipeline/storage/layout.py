@@ -75,7 +75,14 @@ class Layout:
 
     def receipt(self, asset: Sequence[str], partition: str | None = None) -> Path:
         """Receipt of an artefact, `.receipts/fusion/implicates/<pair>/01-05.json`."""
-        folder = self.root.joinpath(".receipts", *asset)
+        return self._told(".receipts", asset, partition)
+
+    def findings(self, asset: Sequence[str], partition: str | None = None) -> Path:
+        """What was found when an artefact's tables were last checked, `.checks/survey/households/RECS_2015.json`."""
+        return self._told(".checks", asset, partition)
+
+    def _told(self, about: str, asset: Sequence[str], partition: str | None) -> Path:
+        folder = self.root.joinpath(about, *asset)
         if partition is None:
             return folder.with_name(f"{folder.name}.json")
         *pair, last = partition.split("|")

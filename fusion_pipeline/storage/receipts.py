@@ -120,7 +120,20 @@ def why_made(
         return "a blocking check failed"
     if remote is not None:
         remote.fetch(layout, recipe.asset, recipe.partition)
-    return _damage(layout, receipt)
+    return damage(layout, receipt)
+
+
+def damage(layout: Layout, receipt: Receipt) -> str | None:
+    """Say which file of an artefact is missing or not as it was written; None if all are."""
+    for name, expected in receipt.files.items():
+        file = layout.root / name
+        for folder in file.relative_to(layout.root).parents[:-1]:
+            recover(layout.root / folder)
+        if not file.is_file():
+            return f"{name} is missing"
+        if sha256(file) != expected:
+            return f"{name} is not as it was written"
+    return None
 
 
 def split_label(label: str) -> tuple[str, str | None]:
@@ -143,25 +156,13 @@ def audit(layout: Layout) -> tuple[int, dict[str, str]]:
         try:
             receipt = Receipt(**json.loads(path.read_text()))
             label = f"{receipt.provenance['asset']}[{receipt.provenance['partition'] or ''}]"
-            problem = _damage(layout, receipt)
+            problem = damage(layout, receipt)
         except (OSError, ValueError, TypeError, KeyError) as error:
             label, problem = path.stem, f"its receipt {path} is damaged ({error})"
         count += 1
         if problem:
             amiss[label] = problem
     return count, amiss
-
-
-def _damage(layout: Layout, receipt: Receipt) -> str | None:
-    for name, expected in receipt.files.items():
-        file = layout.root / name
-        for folder in file.relative_to(layout.root).parents[:-1]:
-            recover(layout.root / folder)
-        if not file.is_file():
-            return f"{name} is missing"
-        if sha256(file) != expected:
-            return f"{name} is not as it was written"
-    return None
 
 
 def _path(layout: Layout, asset: str, partition: str | None) -> Path:

@@ -85,34 +85,11 @@ search();
 """.strip()
 
 
-def write_page(
-    path: Path,
-    title: str,
-    source: str,
-    dictionary: pa.Table,
-    harmonies: Sequence[Harmony] = (),
-    words: Words | None = None,
-    *,
-    files: Sequence[str] = (),
-) -> str:
-    """Write the page, atomically.
-
-    Parameters
-    ----------
-    title, source : survey-year, and the publisher's codebook
-    dictionary : as `dictionary.dictionary` makes it, of one or more kinds of records
-    harmonies : those of the survey-year, whichever side of them it is
-    words : descriptions of the variables on both sides of the harmonies, by survey and vintage
-    files : names of the publisher's files, which tell their version
-
-    Returns
-    -------
-    Digest of the page.
-    """
-    page = page_of(title, source, dictionary, harmonies, words, files=files).encode()
+def write_page(path: Path, page: str) -> str:
+    """Write a page atomically, and give its digest."""
     with atomic_file(path) as temporary:
-        temporary.write_bytes(page)
-    return hashlib.sha256(page).hexdigest()[:32]
+        temporary.write_bytes(page.encode())
+    return hashlib.sha256(page.encode()).hexdigest()[:32]
 
 
 def page_of(
@@ -124,7 +101,16 @@ def page_of(
     *,
     files: Sequence[str] = (),
 ) -> str:
-    """Lay the page out; parameters as in `write_page`."""
+    """Lay the page out.
+
+    Parameters
+    ----------
+    title, source : survey-year, and the publisher's codebook
+    dictionary : as `dictionary.dictionary` makes it, of one or more kinds of records
+    harmonies : those of the survey-year, whichever side of them it is
+    words : descriptions of the variables on both sides of the harmonies, by survey and vintage
+    files : names of the publisher's files, which tell their version
+    """
     records: dict[str, list[Mapping[str, object]]] = {}
     for row in dictionary.to_pylist():
         records.setdefault(row["record"], []).append(row)

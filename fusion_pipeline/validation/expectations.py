@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from fusion_pipeline.storage.tables import TableRef
 
+VERSION = "1"
+"""Of what is held against a specification; findings of another version are made again."""
 Aspect = Literal["schema", "values"]
 Kind = Literal["category", "number", "text"]
 ASPECTS: tuple[Aspect, ...] = ("schema", "values")

@@ -26,12 +26,16 @@ MOST_POINTS = 500
 """More are drawn small."""
 
 
-def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
+def against_published(
+    panels: Sequence[Panel], *, title: str = "Fused against published", source: str = ""
+) -> bytes:
     """Draw estimates (up) against published figures (right), an area a point, a comparison a panel.
 
     Parameters
     ----------
     panels : title, unit and comparison each
+    title : str
+        Of several panels; a single one bears its own.
     source : str
         What the estimates come from.
 
@@ -41,7 +45,7 @@ def against_published(panels: Sequence[Panel], *, source: str = "") -> bytes:
     """
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
-    heading = panels[0][0] if len(panels) == 1 else "Fused against published"
+    heading = panels[0][0] if len(panels) == 1 else title
     subtitle = "up: fused, with 90 % margin; right: published; an area a point, red if the figure is outside the margin"
     with Canvas(heading, subtitle, source, width=WIDTH, height=TOP + rows * PANEL_HEIGHT + BOTTOM) as canvas:
         wide = WIDTH / columns

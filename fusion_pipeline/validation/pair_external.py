@@ -6,7 +6,7 @@ report's section. Does not belong here: the declared figures (`published.yaml`),
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +39,7 @@ VERSION = "1"
 INDEPENDENT, PREDICTOR, DONOR = "independent", "also a predictor", "the donor's own report"
 FEWEST_AREAS = 10
 """Over fewer, a low correlation is no finding."""
+TITLE = "Fused against published"
 MOST_PANELS = 6
 """In a figure of the report; its table has all benchmarks."""
 AREAS = {
@@ -182,19 +183,57 @@ def summary(table: pa.Table) -> pd.DataFrame:
 
 def findings(table: pa.Table) -> dict[str, list[str]]:
     """Say, check by check, which benchmarks are beyond what is expected."""
-    declared = {b.name: b for b in load_published().benchmarks}
     told: dict[str, list[str]] = {name: [] for name in CHECKS}
+    for held in _held(table):
+        if held.beyond > 0:
+            told[held.check].append(f"{held.benchmark}: {held.got:.2f}, expected {held.wanted:g}")
+    return told
+
+
+def check_numbers(table: pa.Table) -> dict[str, dict[str, float | str]]:
+    """Give, check by check, numbers that can be followed over time, of the benchmark that is worst off.
+
+    Named by the check: what was found, such as `correlation_found`, and by how much that is beyond what is expected
+    (`correlation_beyond`; negative: on the good side). None where no benchmark expects anything.
+    """
+    numbers: dict[str, dict[str, float | str]] = {name: {} for name in CHECKS}
+    for held in sorted(_held(table), key=lambda held: held.beyond):
+        numbers[held.check] = {
+            f"{held.check}_found": held.got,
+            f"{held.check}_beyond": held.beyond,
+            "worst benchmark": held.benchmark,
+        }
+    return numbers
+
+
+@dataclass(frozen=True)
+class _Held:
+    """One figure of a benchmark's agreement, and what is expected of it."""
+
+    check: str
+    benchmark: str
+    got: float
+    wanted: float
+
+    @property
+    def beyond(self) -> float:
+        """Difference in the bad direction: an error may be too large, the others too small."""
+        return self.got - self.wanted if self.check == "error" else self.wanted - self.got
+
+
+def _held(table: pa.Table) -> Iterator[_Held]:
+    declared = {b.name: b for b in load_published().benchmarks}
     for name, comparison in comparisons(table).items():
         expected, agreement = declared[name].expect, comparison.agreement
-        for check, wanted, got, is_amiss in (
-            ("correlation", expected.correlation, agreement.correlation, np.less),
-            ("error", expected.error, agreement.median_error, np.greater),
-            ("inside", expected.inside, agreement.inside, np.less),
+        enough = agreement.areas >= FEWEST_AREAS
+        for check, wanted, got in (
+            ("correlation", expected.correlation if enough else None, agreement.correlation),
+            ("error", expected.error, agreement.median_error),
+            ("inside", expected.inside, agreement.inside),
         ):
-            too_few = check == "correlation" and agreement.areas < FEWEST_AREAS
-            if wanted is not None and not too_few and is_amiss(got, wanted):
-                told[check].append(f"{name}: {got:.2f}, expected {wanted:g}")
-    return told
+            # What cannot be computed, as the correlation with a constant, is no finding.
+            if wanted is not None and np.isfinite(got):
+                yield _Held(check, name, float(got), wanted)
 
 
 def figure(
@@ -208,7 +247,8 @@ def figure(
     found = {name: c for name, c in comparisons(table).items() if area in (None, declared[name].area)}
     chosen = sorted(found, key=lambda name: -found[name].agreement.areas)[:most]
     panels = [(declared[name].title, declared[name].unit, found[name]) for name in found if name in chosen]
-    return against_published(panels, source=source) if panels else None
+    words = f", by {AREAS[area]}" if area else ""
+    return against_published(panels, title=f"{TITLE}{words}", source=source) if panels else None
 
 
 def whole_areas(households: TableRef) -> dict[str, pd.DataFrame]:
@@ -238,7 +278,7 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     if not table.num_rows:
         return [
             Section(
-                "Fused against published",
+                TITLE,
                 "No published figure is of the fusion variables and areas of this pair.",
             )
         ]
@@ -251,7 +291,7 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     if layout.origin == "simulated":
         text += " The figures of this run are those of the simulated world, laid out as their sources publish them."
     shown = summary(table).drop(columns=["estimand", "unit", "source"]).round(2)
-    sections = [Section("Fused against published", text, table=shown)]
+    parts = []
     for area in dict.fromkeys(b.area for b in applied):
         together: dict[str, list[str]] = {}
         for b in applied:
@@ -260,10 +300,8 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
                 together.setdefault(about, []).append(b.title)
         words = [f"{', '.join(titles)}: {about}" for about, titles in together.items()]
         drawn = figure(table, area=area, most=MOST_PANELS, source=source)
-        sections.append(
-            Section(f"Fused against published, by {AREAS[area]}", "\n\n".join(words), figure=drawn)
-        )
-    return sections
+        parts.append(Section(f"{TITLE}, by {AREAS[area]}", "\n\n".join(words), figure=drawn))
+    return [Section(TITLE, text, table=shown, parts=tuple(parts))]
 
 
 def _together(benchmark: Benchmark) -> tuple[str, str]:

@@ -31,13 +31,14 @@ SMALL = 600
 """Areas of which a map still fits the event log; of more the small map is one of states."""
 _TEXT = (
     "Left: the estimate over all implicates. Right: its margin of error at 90 % in percent of it. Areas without an "
-    "estimate are hatched. The interactive page: fusion analyze {pair} -e \"{estimate}\" {by} --map map.html"
-)  # fmt: skip
+    "estimate are hatched."
+)
+_PAGE = 'The interactive page: fusion analyze {pair} -e "{estimate}" {by} --map map.html'
 
 
 @dataclass(frozen=True)
 class PairMaps:
-    """Sections of the report, and a small map for elsewhere."""
+    """Section of the report, if there is one, and a small map for elsewhere."""
 
     sections: list[Section] = field(default_factory=list)
     highlights: tuple[bytes, ...] = ()
@@ -76,18 +77,19 @@ def pair_maps(
     options: dict[str, Any] = {"implicates": implicates, **bounds}
     found = estimate_pair(pair, layout, chosen, by, **options)
     boundaries = boundaries_of(raw, concordance, by[-1])
-    sections, charts = [], []
+    parts, charts = [], []
     for text in chosen:
-        one = _one(found, text)
+        one = typical(found, text)
         charts.append(_chart(one, boundaries, words, source))
         level = one.table["level"].iloc[0]
         asked = text if pd.isna(level) else f"mean({one.table['variable'].iloc[0]} = '{level}')"
-        how = _TEXT.format(pair=pair, estimate=asked, by=" ".join(f"-b {name}" for name in by))
-        sections.append(Section(f"Map: {charts[-1].title}", how, figure=draw(charts[-1], width=8.4)))
+        how = _PAGE.format(pair=pair, estimate=asked, by=" ".join(f"-b {name}" for name in by))
+        parts.append(Section(charts[-1].title, how, figure=draw(charts[-1], width=8.4)))
     first = charts[0]
     if len(first.areas) > SMALL:
-        one = _one(estimate_pair(pair, layout, chosen[:1], ["state"], **options), chosen[0])
+        one = typical(estimate_pair(pair, layout, chosen[:1], ["state"], **options), chosen[0])
         first = _chart(one, boundaries_of(raw, concordance, "state"), words, source)
+    sections = [Section("Maps", _TEXT, parts=tuple(parts))]
     return PairMaps(sections, (draw(first, width=7.2, small=True),))
 
 
@@ -108,7 +110,7 @@ def area_columns(households: TableRef) -> list[str] | None:
     return ["state"] if len(places["state"].unique()) > 1 else None
 
 
-def _one(found: Estimates, text: str) -> Estimates:
+def typical(found: Estimates, text: str) -> Estimates:
     """Keep one level of a category: the yes, or what most answer."""
     rows = found.only(text)
     levels = rows.table["level"].dropna()

@@ -8,7 +8,6 @@ Belongs here: which figures and tables, in which order, and their words. Does no
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +30,14 @@ from fusion_pipeline.storage.tables import LEFT_OUT, TableRef
 from fusion_pipeline.validation import figures
 from fusion_pipeline.validation.comparable import BEYOND
 from fusion_pipeline.validation.distributions import compare_distributions
+from fusion_pipeline.validation.headlines import headlines, places
 from fusion_pipeline.validation.pair_external import external_sections
 from fusion_pipeline.validation.pair_maps import pair_maps
 from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "7"
+VERSION = "8"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -89,7 +89,9 @@ def write_pair_report(
     main = [v for v in HEADLINES if v in plan.variables] or list(plan.variables)
     texts = [f"mean({v})" if v in numeric else f"proportion({v})" for v in main]
     by = estimate_by(households)
-    by_place = estimate_pair(pair, layout, texts, [by], implicates=len(files), **bounds)
+    options: dict[str, Any] = {"implicates": len(files), **bounds}
+    overall = estimate_pair(pair, layout, texts, **options)
+    by_place = estimate_pair(pair, layout, texts, [by], **options)
     maps = pair_maps(
         pair,
         layout,
@@ -103,57 +105,53 @@ def write_pair_report(
         bounds=bounds,
     )
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
-    alike = similarity(harmonized.donor.read(), harmonized.recipient.read()).to_pandas()
+    alike = similarity(harmonized.donor.read(), harmonized.recipient.read())
 
     estimates = _estimate_figures(by_place.table, by, words, source)
-    sections = [
-        Section(
-            title,
-            margins_sentence(by_place),
-            figure=png,
-            table=table,
-        )
-        for title, png, table in estimates
-    ]
-    sections += maps.sections
-    sections += [
+    distributions = [
         Section(
             f"Distribution of {variable}",
-            f"{words[variable].description}. Weighted households, all implicates together, and the donor's own.",
+            f"{words[variable].description}.",
             figure=figures.distribution(
                 shapes[shapes["variable"] == variable], unit=words[variable].unit, source=source
             ),
-            table=None,
         )
         for variable in numeric
     ]
-    sections += [
+    shares = [
         Section(
             f"Shares of {variable}",
-            f"{words[variable].description}. Weighted households, all implicates together, and the donor's own.",
+            f"{words[variable].description}.",
             figure=figures.shares(marginals[marginals["variable"] == variable], source=source),
-            table=None,
         )
         for variable in categorical
     ]
-    sections += [
+    sections = [
+        Section(f"Estimates by {_place(by)}", margins_sentence(by_place), parts=estimates),
+        *maps.sections,
         Section(
             "Fused against donor",
             "Over all implicates, all donors, and comparable donors: those of the recipient's disclosed locations, "
             "weighted by their odds of being recipients given the harmonized predictors. z counts the difference "
             f"between fused and comparable donors in combined standard errors; "
             f"beyond {BEYOND:g} chance seldom explains it.",
-            figure=None,
+            figure=figures.differences(marginals, beyond=BEYOND, source=source),
             table=marginals,
         ),
         *external_sections(pair, layout, source),
+        *validation_sections(pair, layout.internal(pair)),
+        Section(
+            "Distributions",
+            "Weighted households, all implicates together, and the donor's own.",
+            parts=(*distributions, *shares),
+        ),
         Section(
             "Similarity of the harmonized predictors",
             "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
-            figure=figures.similarity(alike, source=source),
-            table=alike,
+            figure=figures.similarity(alike.to_pandas(), source=source),
+            table=alike.to_pandas(),
         ),
-        *validation_sections(pair, layout.internal(pair)),
+        Section("Order of fusion", f"{' → '.join(plan.variables)}."),
         left_out_section(pair, harmonized.donor, prepared.donor),
     ]
     summary = {
@@ -162,12 +160,19 @@ def write_pair_report(
         "Donor households": f"{prepared.donor.num_rows:,}",
         "Recipient households": f"{prepared.recipient.num_rows:,}",
         "Implicates": len(files),
-        "Fusion order": " → ".join(plan.variables),
     }
     path = layout.report(pair)
-    write_report(path, title=f"{pair}: what was fused, and how well", summary=summary, sections=sections)
+    write_report(
+        path,
+        title=f"{pair}: what was fused, and how well",
+        summary=summary,
+        sections=sections,
+        headlines=headlines(overall, texts, words=words, marginals=marginals, alike=alike),
+    )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    return PairReport(path, digest, (*maps.highlights, *(png for _, png, _ in estimates[:3])))
+    return PairReport(
+        path, digest, (*maps.highlights, *(part.figure for part in estimates[:3] if part.figure))
+    )
 
 
 def margins_sentence(found: Estimates) -> str:
@@ -213,8 +218,7 @@ def estimate_by(households: TableRef) -> str:
 
 def _estimate_figures(
     frame: pd.DataFrame, by: str, words: Mapping[str, Words], source: str
-) -> list[tuple[str, bytes, pd.DataFrame]]:
-    place = {"division": "Census division", "state": "state"}.get(by, "PUMA")
+) -> tuple[Section, ...]:
     parts = []
     for variable, rows in frame.groupby("variable", sort=False):
         about = words[str(variable)]
@@ -224,19 +228,21 @@ def _estimate_figures(
         for level in wanted:
             chosen = rows if level is None else rows[rows["level"] == level]
             answer = "" if level in (None, "Yes") else f": {level}"
-            title = f"{about.description}{answer}, by {place}"
+            title = f"{about.description}{answer}, by {_place(by)}"
             png = figures.estimates(chosen, [by], unit=about.unit, title=title, source=source)
-            parts.append((title, png, estimate_table(chosen, by, about.unit)))
-    return parts
+            parts.append(Section(title, figure=png, table=estimate_table(chosen, by, about.unit)))
+    return tuple(parts)
+
+
+def _place(by: str) -> str:
+    return {"division": "Census division", "state": "state"}.get(by, "PUMA")
 
 
 def estimate_table(rows: pd.DataFrame, by: str, unit: str) -> pd.DataFrame:
     """Return what a reader needs of estimates, rounded to two figures of the usual margin; shares in percent."""
     share = rows["estimand"].str.startswith("proportion").all()
     numbers = rows[["estimate", "margin", "standard_error"]] * (100 if share else 1)
-    usual = numbers["margin"].abs().median()
-    decimals = 1 - math.floor(math.log10(usual)) if usual > 0 else 3
-    table = numbers.round(decimals)
+    table = numbers.round(places(numbers["margin"].abs().median()))
     table.columns = [
         f"{name}, {'%' if share else unit or 'number'}" for name in ("estimate", "margin", "standard error")
     ]

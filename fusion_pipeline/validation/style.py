@@ -45,9 +45,11 @@ _SETTINGS = {
 
 
 TITLE_SIZE, SMALLEST_TITLE = 12, 8.5
-"""Points; a long title is set smaller, and cut when it is longer still."""
+"""Points; a long title is set smaller, goes on in a second line, and is cut when it is longer still."""
 TITLE_SIGNS = 9.5
 """Characters an inch of a title of the full size."""
+SECOND_LINE = 0.2
+"""Inches by which a title's second line moves down what is below it."""
 
 
 class Canvas:
@@ -60,7 +62,11 @@ class Canvas:
         self, title: str, subtitle: str, source: str, *, width: float = 7.2, height: float = 3.6
     ) -> None:
         self.title, self.subtitle, self.source = title, subtitle, source
-        self.width, self.height = width, height
+        fitting = TITLE_SIZE * width * TITLE_SIGNS / len(title or " ")
+        self._size = min(TITLE_SIZE, max(SMALLEST_TITLE, fitting))
+        self._heading = wrapped(title, int(TITLE_SIZE / self._size * width * TITLE_SIGNS)).split("\n")
+        self._lower = SECOND_LINE * (len(self._heading) - 1)
+        self.width, self.height = width, height + self._lower
 
     def __enter__(self) -> Canvas:
         import matplotlib as mpl
@@ -71,12 +77,9 @@ class Canvas:
         self._context.__enter__()
         self.figure: Figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
-        fitting = min(
-            TITLE_SIZE, max(SMALLEST_TITLE, TITLE_SIZE * self.width * TITLE_SIGNS / len(self.title or " "))
-        )
-        room = int(TITLE_SIZE / fitting * self.width * TITLE_SIGNS)
-        self._write(textwrap.shorten(self.title, room, placeholder=" …"), 0.24, size=fitting, weight="bold")
-        self._write(self.subtitle, 0.47, color=MUTED)
+        for line, text in enumerate(self._heading):
+            self._write(text, 0.24 + line * SECOND_LINE, size=self._size, weight="bold")
+        self._write(self.subtitle, 0.47 + self._lower, color=MUTED)
         self._write(self.source, self.height - 0.12, color=MUTED, size=7.5)
         return self
 
@@ -97,7 +100,7 @@ class Canvas:
             left / self.width,
             bottom / self.height,
             (self.width - left - right) / self.width,
-            (self.height - top - bottom) / self.height,
+            (self.height - self._lower - top - bottom) / self.height,
         )
         return self.figure.add_axes(box, **options)
 

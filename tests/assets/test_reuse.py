@@ -45,6 +45,10 @@ def again(place, *, force: bool = False) -> dict[str, str]:
     return story(event.step_materialization_data.materialization for event in events)
 
 
+def tables(outcome) -> list:
+    return [check for check in outcome.checks if check.check_name in ("schema", "values")]
+
+
 def files(place) -> list:
     return [place.layout.table(("survey", name), "RECS_2015") for name in ("households", "dictionary")]
 
@@ -71,9 +75,15 @@ def test_second_run_reuses_everything_and_shows_what_the_first_showed(made, inge
         assert new.metadata.get("dagster/row_count") == old.metadata.get("dagster/row_count")
         assert new.metadata["provenance"] == old.metadata["provenance"]
         assert new.metadata["source"].value == "public"
-    # The expectations of the tables are looked at whether or not these are new.
+    # What was found in the tables is told again, and says so.
     assert len(second.checks) == len(first.checks) > 0
     assert all(check.passed for check in second.checks)
+    for old, new in zip(tables(first), tables(second), strict=True):
+        assert (old.asset_key, old.check_name) == (new.asset_key, new.check_name)
+        told = {name: shown for name, shown in new.metadata.items() if name != "reused"}
+        assert told == {name: shown for name, shown in old.metadata.items() if name != "reused"}
+    assert [check.metadata["reused"].value for check in tables(first)] == [False] * 6
+    assert [check.metadata["reused"].value for check in tables(second)] == [True] * 6
 
 
 def test_changed_raw_file_makes_what_depends_on_it(made) -> None:

@@ -54,6 +54,30 @@ def test_every_asset_behind_the_pair_is_materialized_and_every_blocking_check_pa
     assert not [c for c in checks if not c.passed and c.severity == dg.AssetCheckSeverity.ERROR]
 
 
+@pytest.mark.parametrize(
+    ("asset", "check", "numbers", "worst"),
+    [
+        ("fusion/harmonized", "similarity", ["similarity_min", "similarity_mean"], "worst predictor"),
+        ("fusion/models", "common_support", ["overlap_min"], None),
+        ("fusion/microdata", "marginals", ["z_max"], None),
+        ("quality/external", "correlation", ["correlation_found", "correlation_beyond"], "worst benchmark"),
+        ("quality/external", "error", ["error_found", "error_beyond"], "worst benchmark"),
+        ("quality/external", "inside", ["inside_found", "inside_beyond"], "worst benchmark"),
+    ],
+)
+def test_checks_tell_numbers_whose_history_the_ui_draws(small_run, asset, check, numbers, worst) -> None:
+    [found] = [
+        evaluation.metadata
+        for outcome in small_run.outcomes.values()
+        for evaluation in outcome.checks
+        if (evaluation.asset_key.to_user_string(), evaluation.check_name) == (asset, check)
+    ]
+    for number in numbers:
+        assert isinstance(found[number], dg.FloatMetadataValue)
+        assert np.isfinite(found[number].value)
+    assert worst is None or found[worst].value
+
+
 def test_every_occupied_household_is_fused_in_every_implicate_and_none_else(small_run) -> None:
     households = (
         TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()
@@ -122,10 +146,25 @@ def test_report_is_one_file_without_outside_addresses(small_run) -> None:
     assert "true of populations, not of persons" in " ".join(text.split())
 
 
+def test_report_begins_with_headlines_and_says_no_heading_twice(small_run) -> None:
+    text = small_run.layout.report(PAIR).read_text()
+    headings = re.findall(r"<h[123]>([^<]+)</h[123]>", text)
+    assert len(headings) == len(set(headings))
+    first = text[: text.index("<nav>")]
+    electricity = re.search(
+        r"<dt>Total site electricity usage, 2015</dt><dd>([\d,]+) ± ([\d,]+) thousand Btu", first
+    )
+    found = estimate_pair(PAIR, small_run.layout, ["mean(btuel)"]).table.iloc[0]
+    shown, margin = (float(number.replace(",", "")) for number in electricity.groups())
+    assert shown == pytest.approx(found["estimate"], abs=margin / 10)
+    assert margin == pytest.approx(found["margin"], rel=0.05)
+
+
 def test_report_has_maps_and_the_asset_a_small_one(small_run) -> None:
     text = small_run.layout.report(PAIR).read_text()
     # 1,500 households are too few for a map by PUMA.
-    assert len(re.findall(r"<h2>Map: [^<]+, by state</h2>\n<p>[^<]+</p>\n<img ", text)) == 3
+    maps = text[text.index("<h2>Maps</h2>") : text.index("<h2>Fused against donor</h2>")]
+    assert len(re.findall(r'<img alt="[^"]+, by state" ', maps)) == 3
     made = [m for outcome in small_run.outcomes.values() for m in outcome.materialized]
     [report] = [m for m in made if m.asset_key.path == ["quality", "report"]]
     assert report.metadata["estimates"].value.count("data:image/png;base64,") == 4
@@ -260,6 +299,7 @@ def test_figures_of_another_world_or_of_other_surveys_are_left_out_by_name(small
     assert "simulated" in found.left_out["homes_with_gas"]
     assert "neither in mirror nor cache" in found.left_out["electricity_sales"]
     assert pair_external.findings(found.table) == {"correlation": [], "error": [], "inside": []}
+    assert pair_external.check_numbers(found.table) == {"correlation": {}, "error": {}, "inside": {}}
     assert pair_external.figure(found.table) is None
 
 
@@ -269,6 +309,15 @@ def test_expectations_that_are_not_met_are_named(beside, monkeypatch) -> None:
     monkeypatch.setattr(pair_external, "load_published", lambda: Published(benchmarks=declared))
     for lines in pair_external.findings(beside).values():
         assert any(line.startswith("electricity_price: ") for line in lines)
+    for check, numbers in pair_external.check_numbers(beside).items():
+        # The largest of the differences that are named, in the bad direction.
+        assert numbers[f"{check}_beyond"] > 0
+        named = [
+            line
+            for line in pair_external.findings(beside)[check]
+            if line.startswith(f"{numbers['worst benchmark']}: ")
+        ]
+        assert f"{numbers[f'{check}_found']:.2f}, " in named[0]
 
 
 def test_part_of_a_division_is_not_held_against_the_whole(small_run, tmp_path) -> None:

@@ -283,6 +283,14 @@ def test_progress_is_logged_for_every_label_that_is_fitted(donor, tmp_path, capl
     assert "training 9 models of 2 steps on 300 donors" in caplog.text
 
 
+def test_donors_who_stand_in_several_places_are_counted_once(donor, tmp_path, caplog):
+    rows = small(donor)
+    three = pd.concat([rows.assign(household=range(len(rows)))] * 3, ignore_index=True)
+    with caplog.at_level("INFO", logger="fusion_pipeline"):
+        train(three, y=["fuel"], x=["income"], groups="household", draws=3, out=tmp_path / "m", **QUICK)
+    assert "on 300 donors x 3 places" in caplog.text
+
+
 def test_the_report_has_loss_rounds_leaves_and_the_best_predictors_of_every_model(models):
     report = models.report()
     assert len(report) == sum(record.set == 0 for record in models.records)

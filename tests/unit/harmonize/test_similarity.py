@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion_pipeline.harmonize import similarity
+from fusion_pipeline.harmonize.similarity import similarity_numbers
 from fusion_pipeline.storage.tables import categorical
 
 
@@ -43,6 +44,13 @@ def test_missing_donors_are_counted_by_weight_and_not_compared():
 
 def test_all_zero_numbers_are_alike():
     assert score(table(numbers=[0, 0]), table(numbers=[0]))["similarity"] == 1
+
+
+def test_numbers_to_follow_are_of_all_predictors_and_name_the_worst():
+    ours, theirs = table([0, 0, 1, 2], [2, 2, 2, 2]), table([0, 1, 1, 1], [2, 2, 2, 2])
+    numbers = similarity_numbers(similarity(ours, theirs))
+    assert numbers == {"similarity_min": 0.5, "similarity_mean": 0.75, "worst predictor": "fuel__hfl"}
+    assert similarity_numbers(similarity(ours.select(["hid", "weight"]), theirs)) == {}
 
 
 def test_ids_weights_and_places_are_not_compared():

@@ -338,12 +338,15 @@ def job(tmp_path, monkeypatch):
         yield
 
 
-def test_quiet_run_shows_warnings_and_no_progress_whatever_the_instance_says(run, job) -> None:
+def test_run_shows_warnings_and_details_only_on_demand_whatever_the_instance_says(run, job) -> None:
     told = run("run", PAIR)
     assert told.exit_code == 0, told.output
     assert "a receipt is damaged" in told.output
     assert "households: 5,686 rows" not in told.output
-    assert "households: 5,686 rows" in CliRunner().invoke(main, ["run", PAIR]).output
+    calm = CliRunner().invoke(main, ["run", PAIR]).output
+    assert "a receipt is damaged" in calm
+    assert "households: 5,686 rows" not in calm
+    assert "households: 5,686 rows" in CliRunner().invoke(main, ["run", PAIR, "--verbose"]).output
 
 
 def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from hypothesis import given
@@ -14,42 +15,65 @@ from fusion_pipeline.registry import PATH, Implicates, load_registry
 REGISTRY = load_registry()
 
 
-def test_every_pair_is_reached_from_each_of_its_donors_and_its_acs_year_and_nothing_else() -> None:
-    for name, pair in REGISTRY.pairs.items():
-        for mapping, upstream, expected in (
-            (partitions.SURVEYS_TO_PAIR, partitions.SURVEY_YEARS, set(pair.donors) - set(REGISTRY.pools)),
-            (partitions.POOLS_TO_PAIR, partitions.POOLS, set(pair.donors) & set(REGISTRY.pools)),
-            (partitions.ACS_TO_PAIR, partitions.ACS_YEARS, {pair.recipient}),
-        ):
-            found = mapping.get_upstream_mapped_partitions_result_for_partitions(
-                partitions.PAIRS.subset_with_partition_keys([name]), partitions.PAIRS, upstream
-            )
-            assert set(found.partitions_subset.get_partition_keys()) == expected
+SURVEYS, POOLS = set(REGISTRY.surveys), set(REGISTRY.pools)
+# Mapping -> upstream, downstream, and what each downstream partition is made from, read off the registry.
+DRAWN = {
+    "SURVEYS_TO_PAIR": (partitions.SURVEY_YEARS, partitions.PAIRS, lambda pair: donors(pair) & SURVEYS),
+    "POOLS_TO_PAIR": (partitions.POOLS, partitions.PAIRS, lambda pair: donors(pair) & POOLS),
+    "ACS_TO_PAIR": (partitions.ACS_YEARS, partitions.PAIRS, lambda pair: {REGISTRY.pair(pair).recipient}),
+    "PUMAS_TO_PAIR": (
+        partitions.PUMAS,
+        partitions.PAIRS,
+        lambda pair: {REGISTRY.pumas_of(REGISTRY.pair(pair).recipient)},
+    ),
+    "PUMAS_TO_ACS": (partitions.PUMAS, partitions.ACS_YEARS, lambda year: {REGISTRY.pumas_of(year)}),
+    "YEARS_TO_POOL": (
+        partitions.SURVEY_YEARS,
+        partitions.POOLS,
+        lambda pool: set(REGISTRY.pools[pool].years),
+    ),
+    "SURVEYS_TO_POOL": (
+        partitions.SURVEY_YEARS,
+        partitions.POOLS,
+        lambda pool: {*REGISTRY.pools[pool].years, *REGISTRY.pools[pool].learns_from},
+    ),
+    "PAIR_TO_CHUNKS": (partitions.PAIRS, partitions.PAIR_CHUNKS, lambda cell: {cell.partition("|")[0]}),
+}
 
 
-def test_every_upstream_partition_reaches_exactly_the_pairs_that_use_it() -> None:
-    for mapping, upstream, uses in (
-        (partitions.SURVEYS_TO_PAIR, partitions.SURVEY_YEARS, lambda pair, key: key in pair.donors),
-        (partitions.ACS_TO_PAIR, partitions.ACS_YEARS, lambda pair, key: key == pair.recipient),
-    ):
-        for key in upstream.get_partition_keys():
-            found = mapping.get_downstream_partitions_for_partitions(
-                upstream.subset_with_partition_keys([key]), upstream, partitions.PAIRS
-            )
-            expected = {name for name, pair in REGISTRY.pairs.items() if uses(pair, key)}
-            assert set(found.get_partition_keys()) == expected
+def donors(pair: str) -> set[str]:
+    return set(REGISTRY.pair(pair).donors)
 
 
-def test_a_pool_depends_on_its_survey_years_and_on_those_it_learns_from() -> None:
+def test_every_mapping_of_the_graph_is_among_those_tested_here() -> None:
+    declared = {name for name, value in vars(partitions).items() if isinstance(value, dg.PartitionMapping)}
+    assert declared == set(DRAWN)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_downstream_partition_is_made_from_what_the_registry_says_and_nothing_else(name: str) -> None:
+    (upstream, downstream, made_from), mapping = DRAWN[name], getattr(partitions, name)
+    for key in downstream.get_partition_keys():
+        found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+            downstream.subset_with_partition_keys([key]), downstream, upstream
+        )
+        assert set(found.partitions_subset.get_partition_keys()) == made_from(key)
+        assert not found.required_but_nonexistent_subset.get_partition_keys()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_upstream_partition_reaches_exactly_what_is_made_from_it(name: str) -> None:
+    (upstream, downstream, made_from), mapping = DRAWN[name], getattr(partitions, name)
+    for key in upstream.get_partition_keys():
+        found = mapping.get_downstream_partitions_for_partitions(
+            upstream.subset_with_partition_keys([key]), upstream, downstream
+        )
+        expected = {made for made in downstream.get_partition_keys() if key in made_from(made)}
+        assert set(found.get_partition_keys()) == expected
+
+
+def test_a_pool_stands_for_its_survey_years_and_those_it_learns_from() -> None:
     for name, pool in REGISTRY.pools.items():
-        for mapping, expected in (
-            (partitions.YEARS_TO_POOL, set(pool.years)),
-            (partitions.SURVEYS_TO_POOL, {*pool.years, *pool.learns_from}),
-        ):
-            found = mapping.get_upstream_mapped_partitions_result_for_partitions(
-                partitions.POOLS.subset_with_partition_keys([name]), partitions.POOLS, partitions.SURVEY_YEARS
-            )
-            assert set(found.partitions_subset.get_partition_keys()) == expected
         assert REGISTRY.behind(name) == (*pool.years, *pool.learns_from)
     # Places are described for the middle of its years.
     assert REGISTRY.year("CEI_2015-2019") == 2017

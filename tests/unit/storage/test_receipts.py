@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import Recipe, read_receipt, why_made, write_receipt
+from resources.store import FusionStore
 
 RECIPE = Recipe("fusion/models", "A__B", "1", {"seed": 1, "locations": ["state"]})
 INPUT = "fusion/plan[A__B]"
@@ -44,6 +46,14 @@ def reason(layout: Layout, recipe: Recipe = RECIPE) -> str | None:
 
 def test_same_code_settings_inputs_and_bytes_are_reused(layout) -> None:
     assert reason(layout) is None
+
+
+def test_what_was_told_of_an_artefact_holds_only_while_its_bytes_are_as_they_were_written(layout) -> None:
+    store, models = FusionStore(root=str(layout.root)), dg.AssetKey(["fusion", "models"])
+    assert store.whole(models, "A__B").version == "m1"
+    (layout.model_set("A__B") / "manifest.json").write_text("manifest")
+    assert store.whole(models, "A__B") is None
+    assert store.whole(models, "A__C") is None
 
 
 @pytest.mark.parametrize(

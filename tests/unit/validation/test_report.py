@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.validation.figures import similarity
-from fusion_pipeline.validation.report import CAUTION, Section, write_report
+from fusion_pipeline.validation.report import CAUTION, LONG_TABLE, Section, write_report
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -130,7 +130,7 @@ def test_any_text_is_shown_as_it_is_and_never_as_markup(tmp_path_factory, text):
         "dt",
         "dd",
     ]
-    expected += ["p", "nav", "a", "main", "section", "h2"]
+    expected += ["p", "nav", "ol", "li", "a", "main", "section", "h2"]
     assert page.tags[: len(expected)] == expected
     assert {"script", "b", "img"}.isdisjoint(page.tags)
     assert page.cells[1] == text
@@ -146,10 +146,40 @@ def test_markup_in_names_is_escaped(tmp_path):
     _read(tmp_path / "r.html")
 
 
-def test_sections_of_one_title_have_one_link(tmp_path):
-    sections = [Section("Shares"), Section("Shares"), Section("Means")]
+def test_contents_link_to_every_section_and_to_no_part(tmp_path):
+    parts = (Section("Of one", "words"), Section("Of another", figure=_figure()))
+    sections = [Section("Shares", parts=parts), Section("Means")]
     write_report(tmp_path / "r.html", title="t", summary={}, sections=sections)
-    assert _read(tmp_path / "r.html").addresses == ["#s1", "#s3"]
+    page = _read(tmp_path / "r.html")
+    assert [a for a in page.addresses if a.startswith("#")] == ["#s1", "#s2"]
+    text = (tmp_path / "r.html").read_text()
+    assert all(f'<section id="s{number}">' in text for number in (1, 2))
+    # A figure bears its title.
+    assert page.tags.count("h3") == 1
+    assert "Of another" not in "".join(page.text)
+
+
+def test_two_sections_of_one_title_are_refused(tmp_path):
+    sections = [Section("Shares"), Section("Means"), Section("Shares")]
+    with pytest.raises(ValueError, match="called Shares"):
+        write_report(tmp_path / "r.html", title="t", summary={}, sections=sections)
+
+
+@pytest.mark.parametrize(
+    ("rows", "figure", "folds"), [(LONG_TABLE, None, 0), (LONG_TABLE + 1, None, 1), (2, _figure(), 1)]
+)
+def test_long_tables_and_those_beside_a_figure_fold_away(tmp_path, rows, figure, folds):
+    table = pd.DataFrame({"n": range(rows)})
+    write_report(tmp_path / "r.html", title="t", summary={}, sections=[Section("T", "", figure, table)])
+    page = _read(tmp_path / "r.html")
+    assert page.tags.count("details") == folds
+    assert len(page.cells) == 1 + rows
+
+
+def test_headlines_come_before_everything_else(tmp_path):
+    write_report(tmp_path / "r.html", **_content(), headlines={"Mean use": "30 ± 2"})
+    text = (tmp_path / "r.html").read_text()
+    assert text.index("Mean use") < text.index("implicates") < text.index("<nav>") < text.index("<main>")
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):

@@ -1,0 +1,205 @@
+"""The tables of a fusion pair: donor and recipient harmonized, put in their places, prepared to train and to predict.
+
+Belongs here: what has one table for the donors and one for the recipients. Does not belong here: what is fitted to them
+(`models.py`), what is drawn (`implicates.py`).
+"""
+
+import dagster as dg
+
+from assets import figures, pairs, recipes
+from assets.publishing import publish
+from assets.reuse import reusable
+from fusion_pipeline import harmonize, preparation
+from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.geography import puma_imputation
+from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity_numbers
+from fusion_pipeline.partitions import REGISTRY
+from fusion_pipeline.raw import from_table
+from fusion_pipeline.storage.artefacts import Artefact, PairTables
+from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.validation import figures as drawing
+from resources.compute import Compute
+
+
+@pairs.pair_asset(
+    "fusion",
+    "harmonized",
+    kinds={"yaml", "parquet"},
+    code_version=harmonize.VERSION,
+    ins={
+        "donors": pairs.from_donors("households"),
+        "donor_persons": pairs.from_donors("persons"),
+        "pools": pairs.from_pools("households"),
+        "pool_persons": pairs.from_pools("persons"),
+        "households": pairs.from_recipient("households"),
+        "persons": pairs.from_recipient("persons"),
+    },
+    check_specs=[
+        pairs.check(
+            "fusion",
+            "harmonized",
+            "similarity",
+            "Donor and recipient answer alike: similarity of every harmonized predictor >= 0.8.",
+        )
+    ],
+)
+@reusable(recipes.harmony)
+def fusion_harmonized(
+    context: dg.AssetExecutionContext,
+    donors: dict[str, TableRef],
+    donor_persons: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    pool_persons: dict[str, TableRef],
+    households: TableRef,
+    persons: TableRef,
+):  # Dagster takes no return annotation beside check_specs when there is a value
+    """Donor and recipient with the same predictors in the same categories."""
+    pair = REGISTRY.pair(context.partition_key)
+    donors, donor_persons = donors | pools, donor_persons | pool_persons
+    harmonies = harmonize.pair_harmonies(pair, REGISTRY)
+    result = harmonize.harmonize_pair(
+        donors, households, persons, harmonies, donor_persons=donor_persons, locations=pair.locations
+    )
+    found = harmonize.similarity(result.donor, result.recipient)
+    numbers, alike = similarity_numbers(found), found.to_pandas()
+    first = pair.donors[0]
+    kept = harmonize.information_kept(donors[first], harmonies[first])
+    alike["information kept"] = alike["predictor"].map(kept)
+    low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
+    similarity_figure = drawing.similarity(
+        alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
+    )
+    return publish(
+        context,
+        {"donor": result.donor, "recipient": result.recipient},
+        inputs=[*donors.values(), *donor_persons.values(), households, persons],
+        metadata={
+            "harmonized predictors": len(alike),
+            **numbers,
+            "skipped harmonies": figures.reasons(result.skipped),
+            "similarity": figures.image(similarity_figure),
+        },
+        left_out={"harmony": result.skipped},
+        checks=[
+            dg.AssetCheckResult(
+                check_name="similarity",
+                passed=not low,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "below 0.8": ", ".join(low) or "none",
+                    **numbers,
+                    "predictors": figures.frame_table(alike),
+                    "similarity": figures.image(similarity_figure),
+                },
+            )
+        ],
+    )
+
+
+@pairs.pair_asset(
+    "fusion",
+    "located",
+    kinds={"parquet"},
+    code_version=f"{puma_imputation.VERSION}.{preparation.VERSION}.{spatial.VERSION}",
+    ins={
+        "harmonized": dg.AssetIn(["fusion", "harmonized"]),
+        "concordance": pairs.from_pumas("concordance"),
+        "recipient_raw": pairs.from_recipient("raw"),
+        "donors": pairs.from_donors("households"),
+        "pools": pairs.from_pools("households"),
+        "summaries": pairs.SUMMARIES,
+        "datasets": pairs.DATASETS,
+    },
+)
+@reusable(recipes.located, seeded=True)
+def fusion_located(
+    context: dg.AssetExecutionContext,
+    compute: Compute,
+    harmonized: PairTables,
+    concordance: TableRef,
+    recipient_raw: TableRef,
+    donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
+) -> dg.MaterializeResult[Artefact]:
+    """Donors with imputed PUMAs inside their disclosed location; recipients with the same location columns."""
+    pair, donors = REGISTRY.pair(context.partition_key), donors | pools
+    donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
+    states = sorted({state for file in from_table(recipient_raw.read()) for state in file.states})
+    fused = preparation.pair_variables(pair, donors, donor)
+    known = spatial.place_predictors(
+        summaries.read(), datasets, REGISTRY.windows, REGISTRY.year(pair.recipient)
+    )
+    located = puma_imputation.impute_puma(
+        donor,
+        recipient,
+        places,
+        locations=pair.locations,
+        predictors=[name for name in donor.column_names if "__" in name],
+        seed=compute.seed,
+        covered_states=states,
+        draws=pair.location_draws or puma_imputation.draws_for(donor.num_rows),
+        evidence=puma_imputation.Evidence(fused.table, known.table),
+    )
+    recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=compute.seed)
+    return publish(
+        context,
+        {"donor": located.table, "recipient": recipient, "draws": located.draws},
+        inputs=[harmonized, concordance, recipient_raw, *donors.values(), summaries, *datasets.values()],
+        metadata={"PUMA imputation": dg.MetadataValue.json(located.report)},
+    )
+
+
+@pairs.pair_asset(
+    "fusion",
+    "prepared",
+    kinds={"parquet"},
+    code_version=f"{preparation.VERSION}.{spatial.VERSION}",
+    ins={
+        "located": dg.AssetIn(["fusion", "located"]),
+        "donors": pairs.from_donors("households"),
+        "pools": pairs.from_pools("households"),
+        "summaries": pairs.SUMMARIES,
+        "datasets": pairs.DATASETS,
+    },
+)
+@reusable(recipes.prepared)
+def fusion_prepared(
+    context: dg.AssetExecutionContext,
+    located: PairTables,
+    donors: dict[str, TableRef],
+    pools: dict[str, TableRef],
+    summaries: TableRef,
+    datasets: dict[str, TableRef],
+) -> dg.MaterializeResult[Artefact]:
+    """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
+    pair, donors = REGISTRY.pair(context.partition_key), donors | pools
+    acs, windows = summaries.read(), REGISTRY.windows
+    years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
+    of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
+    of_survey = {key: of_year[years[key]].table for key in pair.donors}
+    donor = spatial.attach_by_survey(located.donor.read(), of_survey)
+    recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
+    kept, dropped = spatial.usable_predictors(donor, recipient)
+    names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
+    fused = preparation.pair_variables(pair, donors, donor)
+    training_table = donor.select(["survey", "hid", "weight", *names])
+    for name in fused.table.column_names:
+        training_table = training_table.append_column(name, fused.table[name])
+    assert located.draws is not None
+    draws = spatial.attach_by_survey(located.draws.read(), of_survey).select(["survey", "hid", "draw", *kept])
+    return publish(
+        context,
+        {"donor": training_table, "recipient": recipient.select(["year", "hid", *names]), "draws": draws},
+        inputs=[located, summaries, *datasets.values(), *donors.values()],
+        metadata={
+            "predictors": len(names),
+            "vintages of spatial datasets": dg.MetadataValue.json(
+                {str(year): of.vintages for year, of in of_year.items()}
+            ),
+            "dropped spatial predictors": figures.reasons(dropped),
+            "skipped fusion variables": figures.reasons(fused.skipped),
+        },
+        left_out={"fusion variable": fused.skipped, "spatial predictor": dropped},
+    )

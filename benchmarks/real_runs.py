@@ -1,0 +1,221 @@
+"""Run fusion pairs on real public-use files, whole, and write what went in, came out and was left out.
+
+Run: python benchmarks/real_runs.py [--shared ../shared] [--pairs NHTS_2022__ACS_2024 ...] [--out data/real_runs]
+
+Writes docs/real_runs.md, and the estimates by PUMA as CSV into --out. What --out holds of an earlier run is reused, as
+any rerun of the graph reuses it; times are those of the making.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+from measure import calibrate
+
+from fusion_pipeline.errors import FusionError
+from fusion_pipeline.estimating import estimate_pair
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.running import run_pair
+from fusion_pipeline.settings import Settings, load_settings
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import TableRef
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGE = PROJECT / "docs" / "real_runs.md"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that a survey's publisher gives of its own households."""
+
+    what: str
+    figure: float
+    source: str
+    variable: str | None = None
+    """Of which it is the weighted mean; the weights' sum without one."""
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """A pair, what is estimated of it, and what its donors must reproduce."""
+
+    estimates: tuple[str, ...]
+    published: tuple[Published, ...] = ()
+
+
+RUNS = {
+    "RECS_2015__ACS_2013": RealRun(
+        ("mean(btuel)", "mean(dollarel)", "mean(btung)", "mean(insec)", "mean(noac)"),
+        (Published("households", 118_208_250, "RECS 2015, Table HC1.1: 118.2 million"),),
+    ),
+    "RECS_2015__ACS_2015": RealRun(("mean(btuel)", "mean(dollarel)", "mean(btung)", "mean(noac)")),
+    "NHTS_2017__ACS_2017": RealRun(
+        ("proportion(price)", "proportion(place)", "proportion(ptrans)"),
+        (
+            Published("households", 118_208_251, "NHTS 2017 codebook v1.1, WTHHFIN"),
+            Published(
+                "vehicles a household", 1.88, "Summary of Travel Trends: 2017 NHTS, Table 1", "hhvehcnt"
+            ),
+        ),
+    ),
+    "NHTS_2022__ACS_2024": RealRun(
+        ("mean(hhvehcnt)", "mean(annmiles)", "mean(newest)", "mean(plugin)", "mean(hybrids)"),
+        (Published("households", 127_544_707, "NHTS 2022 codebook, WTHHFIN"),),
+    ),
+}
+
+
+def main() -> None:
+    """Run the pairs and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=PROJECT.parent / "shared")
+    parser.add_argument("--pairs", nargs="+", default=list(RUNS), choices=RUNS)
+    parser.add_argument("--out", type=Path, default=PROJECT / "data" / "real_runs")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    parts = [
+        "# Real runs\n\nWhole public-use files, as far as they are at hand, through the graph: written by "
+        f"`python benchmarks/real_runs.py`, {given.threads} thread(s); the calibration loop of docs/benchmarks.md took "
+        f"{calibrate():.2f} CPU s. What a pair's files lack is skipped by name, and listed."
+    ]
+    settings = load_settings(
+        data=given.out, raw=given.shared / "data", offline=True, seed=1, threads=given.threads
+    )
+    for pair in given.pairs:
+        parts.append(f"## {pair}\n\n{_section(pair, RUNS[pair], settings, given.out)}")
+        PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _section(pair: str, wanted: RealRun, settings: Settings, out: Path) -> str:
+    made: list[dg.AssetMaterialization] = []
+    instance = dg.DagsterInstance.ephemeral()
+    try:
+        for _, outcome in run_pair(pair, settings, instance):
+            made += outcome.materialized if outcome is not None else []
+    except FusionError as error:
+        return f"Not carried to the end: {error}"
+    layout = Layout(settings.root)
+    parts = [_counts(pair, made, layout), _left_out(made), _published(pair, wanted, layout), _steps(made)]
+    by_state = estimate_pair(pair, layout, wanted.estimates, ["state"])
+    parts.append(f"### Estimates by state\n\n{by_state.to_markdown().strip()}")
+    by_puma = estimate_pair(pair, layout, wanted.estimates, ["state", "puma"])
+    by_puma.write(out / f"{pair}_by_puma.csv")
+    parts.append(f"### Estimates by PUMA\n\n{_spread(by_puma.table)}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _value(made: list[dg.AssetMaterialization], asset: str, name: str) -> Any:
+    """Read the metadata of an asset's last materialization."""
+    key = dg.AssetKey.from_user_string(asset)
+    found = [m.metadata[name].value for m in made if m.asset_key == key and name in m.metadata]
+    return found[-1] if found else None
+
+
+def _counts(pair: str, made: list[dg.AssetMaterialization], layout: Layout) -> str:
+    entry = load_registry().pair(pair)
+    households = TableRef(layout.table(("acs", "households"), entry.recipient))
+    implicates = sorted(layout.implicates(pair).rglob("*.parquet"))
+    fused = TableRef(implicates[0]).num_rows
+    weight = households.read(["weight"])["weight"].to_numpy().sum()
+    places = households.read(["state", "puma"]).group_by(["state", "puma"]).aggregate([]).num_rows
+    rows = [
+        ("donor records read", _value(made, "survey/households", "rows read")),
+        ("donors", _value(made, "survey/households", "rows kept")),
+        ("ACS housing records read", _value(made, "acs/households", "rows read")),
+        ("occupied households kept", _value(made, "acs/households", "rows kept")),
+        ("left out of the ACS", _value(made, "acs/households", "dropped")),
+        ("households fused in every implicate", fused),
+        ("implicates", len(implicates)),
+        ("weighted households", round(float(weight))),
+        ("PUMAs", places),
+    ]
+    return _markdown(["rows", ""], [(name, _number(value)) for name, value in rows if value is not None])
+
+
+def _left_out(made: list[dg.AssetMaterialization]) -> str:
+    parts = []
+    for asset, name in (
+        ("fusion/prepared", "skipped fusion variables"),
+        ("fusion/harmonized", "skipped harmonies"),
+        ("fusion/prepared", "dropped spatial predictors"),
+    ):
+        text = str(_value(made, asset, name) or "").strip()
+        if "|" in text:
+            parts.append(f"<details><summary>{name}</summary>\n\n{text}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _published(pair: str, wanted: RealRun, layout: Layout) -> str:
+    rows = []
+    [donor] = load_registry().pair(pair).donors
+    table = TableRef(layout.table(("survey", "households"), donor))
+    for figure in wanted.published:
+        weight = table.read(["weight"])["weight"].to_numpy()
+        found = weight.sum()
+        if figure.variable:
+            found = np.average(table.read([figure.variable])[figure.variable].to_numpy(), weights=weight)
+        rows.append((figure.what, _number(figure.figure), _number(float(found)), figure.source))
+    return "### What the publisher tells\n\n" + _markdown(
+        ["donors'", "published", "ours", "source"], rows
+    ) if rows else ""  # fmt: skip
+
+
+def _steps(made: list[dg.AssetMaterialization]) -> str:
+    found: dict[str, list[float]] = {}
+    for one in made:
+        name = one.asset_key.to_user_string()
+        seconds, cpu, peak = (
+            float(one.metadata[m].value) for m in ("seconds", "CPU seconds", "peak memory MB")
+        )
+        before = found.setdefault(name, [0.0, 0.0, 0.0])
+        found[name] = [before[0] + seconds, before[1] + cpu, max(before[2], peak)]
+    rows = [
+        (name, f"{seconds:,.0f}", f"{cpu:,.0f}", f"{peak:,.0f}")
+        for name, (seconds, cpu, peak) in found.items()
+        if cpu >= 1
+    ]
+    total = np.array(list(found.values()))
+    rows.append(
+        ("**all**", f"{total[:, 0].sum():,.0f}", f"{total[:, 1].sum():,.0f}", f"{total[:, 2].max():,.0f}")
+    )
+    return "### Time and memory\n\n" + _markdown(
+        ["step (of a second or more)", "seconds", "CPU s", "peak MB"], rows
+    )
+
+
+def _spread(table: Any) -> str:
+    """Tell how areas differ: the whole table is in the CSV."""
+    levels = table["level"].fillna("") if "level" in table else ""
+    rows = []
+    for (estimand, level), part in table.assign(level=levels).groupby(["estimand", "level"], sort=False):
+        values, margins = part["estimate"], part["margin"]
+        quantiles = values.quantile([0.05, 0.5, 0.95])
+        rows.append(
+            (estimand, level, len(part), *(f"{v:,.3g}" for v in quantiles), f"{margins.median():,.3g}")
+        )
+    return _markdown(["estimand", "level", "PUMAs", "5 %", "median", "95 %", "median margin (90 %)"], rows)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if value == round(value) or value >= 1000 else f"{value:.3f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {count:,}" for name, count in value.items()) or "none"
+    return str(value)
+
+
+def _markdown(head: list[str], rows: list[tuple]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
