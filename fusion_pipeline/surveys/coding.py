@@ -22,6 +22,9 @@ from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.variables import Span, Variable, canonical, is_whole
 
 MISSING, UNKNOWN = -1, -2
+_STORED = Span(low=-(2.0**53), high=2.0**53)
+"""Whole numbers beyond are not told apart by 64-bit floats; no survey has any."""
+_INTEGERS = ((pa.int8(), 127), (pa.int16(), 32_767), (pa.int32(), 2_147_483_647))
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _REMEDIES = {
     "has no meaning in the codebook": "Add it to the codebook, or check that this is the right vintage.",
@@ -152,7 +155,7 @@ class _LevelCoder:
         return self._seen[text]
 
     def _span(self, code: str) -> int:
-        if not code.lstrip("-").isdigit():
+        if not is_whole(code):
             return UNKNOWN
         number = np.array(float(code))
         return next((position for span, position in self._spans if within(number, span)), UNKNOWN)
@@ -186,7 +189,7 @@ class _PlaceCoder:
             code = canonical(text)
             if code in self._missing:
                 self._seen[text] = MISSING
-            elif code.isdigit() and len(code) <= self._width:
+            elif is_whole(code) and not code.startswith("-") and len(code) <= self._width:
                 self._seen[text] = self._place(code.zfill(self._width))
             else:
                 self._seen[text] = UNKNOWN
@@ -227,8 +230,9 @@ class _NumberCoder:
             blank = np.zeros_like(blank)
         _report(raw, texts, bad, "is not a number", problems)
         _report(raw, texts, blank, "is blank, which the codebook does not allow", problems)
-        if self._variable.range is not None:
-            _report(raw, texts, ordinary & ~within(values, self._variable.range), "is out of range", problems)
+        span = self._variable.range or _STORED
+        beyond = ~within(values, span) | ~within(values, _STORED)
+        _report(raw, texts, ordinary & beyond, "is out of range", problems)
         if self._variable.type == "integer":
             broken = ordinary & (values != np.rint(values))
             _report(raw, texts, broken, "is not a whole number", problems)
@@ -250,7 +254,7 @@ class _NumberCoder:
             return pa.int64()
         # A factor of ten is more than any adjustment for inflation within a survey.
         bound = max(abs(span.low), abs(span.high), *map(abs, self._finite())) * (10 if adjusted else 1)
-        return next((t for t, top in ((pa.int8(), 127), (pa.int16(), 32767)) if bound <= top), pa.int32())
+        return next((kind for kind, top in _INTEGERS if bound <= top), pa.int64())
 
     def _worded(self, texts: pa.Array) -> np.ndarray:
         words = [_equal(texts, code) for code in self._words]

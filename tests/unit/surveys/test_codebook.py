@@ -4,7 +4,7 @@ import pytest
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.surveys.codebook import FOLDER, load_codebook
-from fusion_pipeline.surveys.variables import Span, canonical
+from fusion_pipeline.surveys.variables import Span, canonical, is_whole
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 SMALL = """
@@ -70,6 +70,14 @@ def test_codes_are_compared_as_numbers_where_they_are_whole_numbers():
     assert {canonical(code) for code in ("1", "01", " 1 ", "1.0", "+1")} == {"1"}
     assert canonical("1A") == "1A"
     assert canonical("1.5") == "1.5"
+    assert canonical("-0") == "0"
+    assert canonical("-01.") == "-1"
+
+
+def test_long_codes_are_told_apart_to_the_last_digit_and_only_plain_digits_are_numbers():
+    long = "9" * 400
+    assert canonical(long) != canonical(long[:-1] + "8")
+    assert canonical("²") == "²" and not is_whole("²") and not is_whole("٣")
 
 
 def test_a_range_is_written_as_it_is_read():
