@@ -84,6 +84,10 @@ class Coder(Protocol):
 
     def column(self, values: np.ndarray) -> pa.Array: ...
 
+    def unasked(self) -> np.ndarray | None:
+        """Rows with a valid skip in place of a number, eight in a byte; None if the variable knows no such rows."""
+        ...
+
 
 def make_coder(variable: Variable, codebook: Codebook) -> Coder:
     """Return the coder for a variable."""
@@ -148,6 +152,9 @@ class _LevelCoder:
     def column(self, values: np.ndarray) -> pa.Array:
         return categorical(values, self._variable.labels, ordered=self._variable.type == "ordered")
 
+    def unasked(self) -> None:
+        return None  # a skip is a level of its own
+
     def _look_up(self, text: str) -> int:
         if text not in self._seen:
             code = canonical(text)
@@ -184,6 +191,9 @@ class _PlaceCoder:
         order = np.array([*(position.get(place, MISSING) for place in self._places), MISSING])
         return categorical(order[values], levels)
 
+    def unasked(self) -> None:
+        return None  # a place always applies
+
     def _look_up(self, text: str) -> int:
         if text not in self._seen:
             code = canonical(text)
@@ -209,6 +219,7 @@ class _NumberCoder:
         self._replaced = {code: float(value) for code, value in variable.values.items()}
         self._replaced |= dict.fromkeys(missing, np.nan)
         self._replaced |= {code: float(variable.not_applicable or 0) for code in skips}
+        self._skips, self._unasked = frozenset(skips), list[tuple[np.ndarray, int]]()
         self._words = {code: value for code, value in self._replaced.items() if code and not is_whole(code)}
         self._replaced = {code: value for code, value in self._replaced.items() if code not in self._words}
 
@@ -220,12 +231,15 @@ class _NumberCoder:
         blank = np.isnan(values) & ~bad & ~worded
         ordinary = ~bad & ~blank & ~worded
         numbers, values = values, values.copy()
-        for code, value in self._words.items():
-            values[_equal(distinct, code)] = value
-        for code, value in self._replaced.items():
-            coded = numbers == float(code) if code else blank
+        unasked = np.zeros(len(values), dtype=bool)
+        for code, value in (*self._words.items(), *self._replaced.items()):
+            coded = (
+                _equal(distinct, code) if code in self._words else numbers == float(code) if code else blank
+            )
             ordinary &= ~coded
             values[coded] = value
+            if code in self._skips:
+                unasked |= coded
         if "" in self._replaced:
             blank = np.zeros_like(blank)
         _report(raw, texts, bad, "is not a number", problems)
@@ -237,6 +251,8 @@ class _NumberCoder:
             broken = ordinary & (values != np.rint(values))
             _report(raw, texts, broken, "is not a whole number", problems)
         rows = _indices(texts)
+        if self._skips:
+            self._unasked.append((np.packbits(unasked[rows]), len(rows)))
         if factor is None:
             return values[rows]
         adjusted = np.where(ordinary[rows], values[rows] * factor, values[rows])
@@ -247,6 +263,10 @@ class _NumberCoder:
         if self._variable.type == "number":
             return pa.array(values, mask=missing)
         return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing).cast(self._integer())
+
+    def unasked(self) -> np.ndarray | None:
+        blocks = [np.unpackbits(packed, count=rows).astype(bool) for packed, rows in self._unasked]
+        return np.packbits(np.concatenate(blocks)) if blocks else None
 
     def _integer(self) -> pa.DataType:
         span, adjusted = self._variable.range, self._variable.adjust is not None
