@@ -38,9 +38,11 @@ def test_recs_variance_factor_is_that_of_fay_replication_with_half_perturbation(
     assert (replicates.columns[0], replicates.columns[-1]) == ("BRRWT1", "BRRWT96")
 
 
-def test_acs_variance_factor_is_that_of_successive_differences():
-    replicates = load_codebook("acs_2015").households.replicates
-    assert (replicates.scale, replicates.count) == (4 / 80, 80)
+@pytest.mark.parametrize(("kind", "weight"), [("households", "WGTP"), ("persons", "PWGTP")])
+def test_acs_variance_factor_is_that_of_successive_differences(kind, weight):
+    entry = load_codebook("acs_2015").respondent(kind)
+    assert (entry.replicates.scale, entry.replicates.count) == (4 / 80, 80)
+    assert entry.replicates.columns[-1] == f"{weight}80"
 
 
 def test_2013_differs_from_2015_only_where_its_file_says_so():
