@@ -6,6 +6,7 @@ of the single surveys.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -216,8 +217,8 @@ def orphan(data: st.DataObject, of: World, role: str) -> None:
     at = table.position(of.key_column(role))
     changed, known = table, {row[at] for row in table.rows}
     for row in rows:
-        # The first digit alone is changed: keys with letters keep theirs.
-        keys = [f"{digit}{table.rows[row][at][1:]}" for digit in "123456789"]
+        # A digit more in front: keys with letters or quotes keep theirs.
+        keys = [re.sub(r"\d", rf"{digit}\g<0>", table.rows[row][at], count=1) for digit in "123456789"]
         changed = changed.with_cell(row, of.key_column(role), next(key for key in keys if key not in known))
     try:
         found = ingested(of, {role: changed})
