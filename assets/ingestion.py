@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 
 from assets import recipes
@@ -23,6 +24,7 @@ from fusion_pipeline.surveys import imputing, ingest
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.ingest import IngestReport, RawPart
 from fusion_pipeline.surveys.relating import Relation
+from fusion_pipeline.surveys.universes import outside_universe
 from resources.compute import Compute
 from resources.raw_files import RawFiles
 
@@ -119,6 +121,7 @@ def microdata_assets(
             checks=[check_related(report.relations)],
             descriptions=describe(load_codebook(vintage.codebook), "households"),
             imputed=imputed,
+            outside=outside_universe(report.unasked, table),
         )
 
     @dg.asset(
@@ -151,6 +154,8 @@ def microdata_assets(
         table, relation = ingest.match_records(
             everyone, households.read(columns), codebook.persons, "persons"
         )
+        inside = np.isin(everyone["hid"].to_numpy(), households.read(["hid"])["hid"].to_numpy())
+        outside = outside_universe(report.unasked, table, inside)
         table, imputed = _impute(table, vintage, "persons", compute)
         return publish(
             context,
@@ -160,6 +165,7 @@ def microdata_assets(
             checks=[check_related({"persons": relation})],
             descriptions=describe(codebook, "persons"),
             imputed=imputed,
+            outside=outside,
         )
 
     return Microdata(raw, households, persons)

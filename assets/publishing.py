@@ -14,7 +14,7 @@ import dagster as dg
 import pyarrow as pa
 
 from fusion_pipeline.storage.artefacts import Artefact, PairTables
-from fusion_pipeline.storage.tables import IMPUTED, LEFT_OUT, TableRef
+from fusion_pipeline.storage.tables import IMPUTED, LEFT_OUT, OUTSIDE, TableRef
 
 Input = TableRef | PairTables
 
@@ -32,18 +32,22 @@ def publish(
     descriptions: Mapping[str, str] | None = None,
     left_out: Mapping[str, Mapping[str, str]] | None = None,
     imputed: Mapping[str, int] | None = None,
+    outside: Mapping[str, tuple[int, float]] | None = None,
 ) -> dg.MaterializeResult[Artefact]:
     """Return an asset's tables with their data version, provenance, row counts and column schemas.
 
     `volatile` columns are no part of the version; files `beside` it are made again with it when they are lost;
     `descriptions` explain columns in the UI; `left_out` (kind -> name -> why) travels with the tables to the report,
-    and how many answers were `imputed` in each column to the dictionary.
+    and how many answers were `imputed` in each column, and how many records (and their weight) are `outside` its
+    universe, to the dictionary.
     """
     origins = provenance(context, inputs, versions)
     if left_out is not None:
         origins[LEFT_OUT] = {kind: dict(reasons) for kind, reasons in left_out.items()}
     if imputed is not None:
         origins[IMPUTED] = dict(imputed)
+    if outside is not None:
+        origins[OUTSIDE] = {name: list(counts) for name, counts in outside.items()}
     artefact = Artefact(tables, origins, volatile, beside)
     shown = {"": tables} if isinstance(tables, pa.Table) else dict(tables)
     described: dict[str, Any] = {}

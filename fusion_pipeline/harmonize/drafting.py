@@ -7,78 +7,82 @@ into a harmony file. Does not belong here: what a harmony file may say (`documen
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from fusion_pipeline.harmonize.alikeness import Candidate, alikeness, overlap, rarity, words
 from fusion_pipeline.surveys.codebook import Codebook
+from fusion_pipeline.surveys.predicting import Predicted
+from fusion_pipeline.surveys.variables import Derived
 
 # Below this, two variables have hardly anything in common.
-THRESHOLD = 0.4
-_WORD = re.compile(r"[a-z]{3,}|\d+")
+THRESHOLD = 0.2
+_RUNNERS_UP = 2
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A variable of a codebook, as far as it matters here."""
+class Proposal:
+    """A pair of variables that may measure the same."""
 
-    name: str
-    level: str
-    description: str
-    labels: tuple[str, ...]
-    ordered: bool
+    score: float
+    donor: Candidate
+    recipient: Candidate
+    others: tuple[Candidate, ...]
+    """Recipient variables that are next most alike."""
 
 
 def draft(donor: Codebook, recipient: Codebook) -> str:
     """Propose a harmony file's entries.
 
-    Every donor variable is set beside the recipient variable that is most alike by name, words of the description and
-    levels (each in 0..1, weights 1:2:2); a pair below 0.4 is not proposed. Levels go with the most similar level of
-    the other side, which makes groups; levels left over are marked `?` and have to be placed by hand.
+    Every pair has the variables that are most alike (`proposals`). Levels go with the most similar level of the other
+    side, which makes groups; levels left over are marked `?` and have to be placed by hand.
 
     Returns
     -------
-    YAML text, most similar pairs first, each with its score.
+    YAML text, most similar pairs first, each with its score and the next best.
     """
-    theirs = list(_candidates(recipient))
-    pairs = []
-    for mine in _candidates(donor):
-        other = max(theirs, key=lambda candidate: alikeness(mine, candidate))
-        if (score := alikeness(mine, other)) >= THRESHOLD:
-            pairs.append((score, mine, other))
-    pairs.sort(key=lambda item: (-item[0], item[1].name))
     head = (
         f"# Proposed by `fusion harmony draft`. Check every group, replace every ?, choose aggregators.\n"
         f"donor: {donor.survey}\nrecipient: {recipient.survey}\n"
         f"sets:\n  current:\n    {donor.vintage}: {recipient.vintage}\n\nharmonies:\n"
     )
-    return head + "\n".join(_entry(*item) for item in pairs)
+    return head + "\n".join(_entry(proposal) for proposal in proposals(donor, recipient))
 
 
-def alikeness(mine: Candidate, other: Candidate) -> float:
-    """How alike two variables are, 0 to 1."""
-    names = SequenceMatcher(None, mine.name, other.name).ratio()
-    words = _overlap(mine.description, other.description)
-    if bool(mine.labels) != bool(other.labels):
-        return (names + 2 * words) / 5
-    levels = 1.0
-    if mine.labels:
-        levels = sum(max(_similar(a, b) for b in other.labels) for a in mine.labels) / len(mine.labels)
-    # Two numbers have no levels to compare: their words count in place of them.
-    return (names + 2 * words + 2 * (levels if mine.labels else words)) / 5
+def proposals(donor: Codebook, recipient: Codebook) -> list[Proposal]:
+    """Set every donor variable beside the recipient variable most alike; below 0.2 none is proposed."""
+    mine, theirs = list(_candidates(donor)), list(_candidates(recipient))
+    weights = rarity([*mine, *theirs])
+    found = []
+    for own in mine:
+        ranked = sorted(theirs, key=lambda other: (-alikeness(own, other, weights), other.name))
+        if (score := alikeness(own, ranked[0], weights)) >= THRESHOLD:
+            found.append(Proposal(score, own, ranked[0], tuple(ranked[1 : 1 + _RUNNERS_UP])))
+    return sorted(found, key=lambda proposal: (-proposal.score, proposal.donor.name))
 
 
 def _candidates(codebook: Codebook) -> Iterator[Candidate]:
     for level, entry in (("household", codebook.households), ("person", codebook.persons)):
-        for name, variable in (entry.variables if entry else {}).items():
+        if entry is None:
+            continue
+        for name, variable in entry.variables.items():
             if variable.type != "place":
+                ends = None if variable.range is None else (variable.range.low, variable.range.high)
                 ordered = variable.type == "ordered"
-                yield Candidate(name, level, variable.description, tuple(variable.labels), ordered)
+                yield Candidate(name, level, variable.description, variable.labels, ordered, ends)
+        others: dict[str, Derived | Predicted] = {**entry.derived, **entry.predicted}
+        for name, made in others.items():
+            yield Candidate(name, level, made.description, tuple(made.labels), made.type == "ordered")
 
 
-def _entry(score: float, mine: Candidate, other: Candidate) -> str:
-    lines = [f"  # {score:.2f}: {mine.description} | {other.description}", f"  {mine.name}__{other.name}:"]
+def _entry(proposal: Proposal) -> str:
+    mine, other = proposal.donor, proposal.recipient
+    lines = [
+        f"  # {proposal.score:.2f}: {mine.description} | {other.description}",
+        *(f"  #   or {one.name}: {one.description}" for one in proposal.others),
+        f"  {mine.name}__{other.name}:",
+    ]
     if mine.labels:
         lines.append(f"    ordered: {json.dumps(mine.ordered and other.ordered)}")
     lines += [f"    donor: {_side(mine)}", f"    recipient: {_side(other)}"]
@@ -103,9 +107,5 @@ def _quote(text: str) -> str:
 
 def _similar(a: str, b: str) -> float:
     letters = SequenceMatcher(None, a.casefold(), b.casefold()).ratio()
-    return max(letters, _overlap(a, b))
-
-
-def _overlap(a: str, b: str) -> float:
-    ours, theirs = (set(_WORD.findall(text.casefold())) for text in (a, b))
-    return len(ours & theirs) / len(ours | theirs) if ours | theirs else 0.0
+    ours, theirs = frozenset(words(a)), frozenset(words(b))
+    return max(letters, overlap(ours, theirs, dict.fromkeys(ours | theirs, 1.0)))

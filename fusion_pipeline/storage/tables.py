@@ -29,7 +29,7 @@ from fusion_pipeline.storage.atomic import atomic_file
 PROVENANCE = b"fusion_pipeline"
 LEFT_OUT = "left out"
 """Part of a provenance: kind -> name -> why the table lacks what was declared, such as a harmony."""
-IMPUTED = "imputed"
+IMPUTED, OUTSIDE = "imputed", "outside"
 """Part of a provenance: name -> missing answers that were filled in the column."""
 _LEVELS, _ORDERED = b"levels", b"ordered"
 

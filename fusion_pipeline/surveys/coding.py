@@ -22,6 +22,9 @@ from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.variables import Span, Variable, canonical, is_whole
 
 MISSING, UNKNOWN = -1, -2
+_STORED = Span(low=-(2.0**53), high=2.0**53)
+"""Whole numbers beyond are not told apart by 64-bit floats; no survey has any."""
+_INTEGERS = ((pa.int8(), 127), (pa.int16(), 32_767), (pa.int32(), 2_147_483_647))
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _REMEDIES = {
     "has no meaning in the codebook": "Add it to the codebook, or check that this is the right vintage.",
@@ -80,6 +83,10 @@ class Coder(Protocol):
     ) -> np.ndarray: ...
 
     def column(self, values: np.ndarray) -> pa.Array: ...
+
+    def unasked(self) -> np.ndarray | None:
+        """Rows with a valid skip in place of a number, eight in a byte; None if the variable knows no such rows."""
+        ...
 
 
 def make_coder(variable: Variable, codebook: Codebook) -> Coder:
@@ -145,6 +152,9 @@ class _LevelCoder:
     def column(self, values: np.ndarray) -> pa.Array:
         return categorical(values, self._variable.labels, ordered=self._variable.type == "ordered")
 
+    def unasked(self) -> None:
+        return None  # a skip is a level of its own
+
     def _look_up(self, text: str) -> int:
         if text not in self._seen:
             code = canonical(text)
@@ -152,7 +162,7 @@ class _LevelCoder:
         return self._seen[text]
 
     def _span(self, code: str) -> int:
-        if not code.lstrip("-").isdigit():
+        if not is_whole(code):
             return UNKNOWN
         number = np.array(float(code))
         return next((position for span, position in self._spans if within(number, span)), UNKNOWN)
@@ -181,12 +191,15 @@ class _PlaceCoder:
         order = np.array([*(position.get(place, MISSING) for place in self._places), MISSING])
         return categorical(order[values], levels)
 
+    def unasked(self) -> None:
+        return None  # a place always applies
+
     def _look_up(self, text: str) -> int:
         if text not in self._seen:
             code = canonical(text)
             if code in self._missing:
                 self._seen[text] = MISSING
-            elif code.isdigit() and len(code) <= self._width:
+            elif is_whole(code) and not code.startswith("-") and len(code) <= self._width:
                 self._seen[text] = self._place(code.zfill(self._width))
             else:
                 self._seen[text] = UNKNOWN
@@ -206,6 +219,7 @@ class _NumberCoder:
         self._replaced = {code: float(value) for code, value in variable.values.items()}
         self._replaced |= dict.fromkeys(missing, np.nan)
         self._replaced |= {code: float(variable.not_applicable or 0) for code in skips}
+        self._skips, self._unasked = frozenset(skips), list[tuple[np.ndarray, int]]()
         self._words = {code: value for code, value in self._replaced.items() if code and not is_whole(code)}
         self._replaced = {code: value for code, value in self._replaced.items() if code not in self._words}
 
@@ -217,22 +231,28 @@ class _NumberCoder:
         blank = np.isnan(values) & ~bad & ~worded
         ordinary = ~bad & ~blank & ~worded
         numbers, values = values, values.copy()
-        for code, value in self._words.items():
-            values[_equal(distinct, code)] = value
-        for code, value in self._replaced.items():
-            coded = numbers == float(code) if code else blank
+        unasked = np.zeros(len(values), dtype=bool)
+        for code, value in (*self._words.items(), *self._replaced.items()):
+            coded = (
+                _equal(distinct, code) if code in self._words else numbers == float(code) if code else blank
+            )
             ordinary &= ~coded
             values[coded] = value
+            if code in self._skips:
+                unasked |= coded
         if "" in self._replaced:
             blank = np.zeros_like(blank)
         _report(raw, texts, bad, "is not a number", problems)
         _report(raw, texts, blank, "is blank, which the codebook does not allow", problems)
-        if self._variable.range is not None:
-            _report(raw, texts, ordinary & ~within(values, self._variable.range), "is out of range", problems)
+        span = self._variable.range or _STORED
+        beyond = ~within(values, span) | ~within(values, _STORED)
+        _report(raw, texts, ordinary & beyond, "is out of range", problems)
         if self._variable.type == "integer":
             broken = ordinary & (values != np.rint(values))
             _report(raw, texts, broken, "is not a whole number", problems)
         rows = _indices(texts)
+        if self._skips:
+            self._unasked.append((np.packbits(unasked[rows]), len(rows)))
         if factor is None:
             return values[rows]
         adjusted = np.where(ordinary[rows], values[rows] * factor, values[rows])
@@ -244,13 +264,17 @@ class _NumberCoder:
             return pa.array(values, mask=missing)
         return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing).cast(self._integer())
 
+    def unasked(self) -> np.ndarray | None:
+        blocks = [np.unpackbits(packed, count=rows).astype(bool) for packed, rows in self._unasked]
+        return np.packbits(np.concatenate(blocks)) if blocks else None
+
     def _integer(self) -> pa.DataType:
         span, adjusted = self._variable.range, self._variable.adjust is not None
         if span is None or span.low is None or span.high is None:
             return pa.int64()
         # A factor of ten is more than any adjustment for inflation within a survey.
         bound = max(abs(span.low), abs(span.high), *map(abs, self._finite())) * (10 if adjusted else 1)
-        return next((t for t, top in ((pa.int8(), 127), (pa.int16(), 32767)) if bound <= top), pa.int32())
+        return next((kind for kind, top in _INTEGERS if bound <= top), pa.int64())
 
     def _worded(self, texts: pa.Array) -> np.ndarray:
         words = [_equal(texts, code) for code in self._words]

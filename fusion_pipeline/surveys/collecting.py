@@ -85,6 +85,11 @@ class Collector:
         """Say which records are reference persons, where the codebook says how to know them."""
         return self._take("leads")
 
+    def unasked(self) -> dict[str, np.ndarray]:
+        """Rows to which the question of a number was not put, eight in a byte, by variable."""
+        found = {name: coder.unasked() for name, coder in self._coders.items()}
+        return {name: rows for name, rows in found.items() if rows is not None}
+
     def table(self) -> pa.Table:
         """Assemble the columns, letting go of each one's blocks in turn."""
         columns = {key: pa.array(self._take(key)) for key in self._entry.id.columns}

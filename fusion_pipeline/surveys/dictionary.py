@@ -5,14 +5,16 @@ Belongs here: describing a table in the words of its codebook, with what the tab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
-from fusion_pipeline.storage.tables import IMPUTED, TableRef, levels_of
+from fusion_pipeline.storage.tables import IMPUTED, OUTSIDE, TableRef, levels_of
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.variables import Variable
 
-VERSION = "3"
+VERSION = "4"
 SCHEMA = pa.schema(
     [
         ("record", pa.string()),
@@ -26,6 +28,7 @@ SCHEMA = pa.schema(
         ("n", pa.int64()),
         ("n_missing", pa.int64()),
         ("n_imputed", pa.int64()),
+        ("n_outside", pa.int64()),
         ("weighted_mean", pa.float64()),
         ("mode", pa.string()),
         ("mode_share", pa.float64()),
@@ -47,11 +50,13 @@ def dictionary(table: pa.Table | TableRef, codebook: Codebook, respondent: str) 
     One row a column, in the table's order, with the columns of `SCHEMA`: `record` is the kind of record that the
     variable describes (households, persons); `values` lists the levels in order
     or the range of the numbers; `n` counts answers, `n_imputed` those of them that were drawn because the
-    record had none (null where nobody counted, as for sums over interviews); numbers have a `weighted_mean`,
-    categorical variables the most frequent level (`mode`) and its weighted share of the answers.
+    record had none, `n_outside` those that stand for a question that was not put, such as a rent of 0 (both null
+    where nobody counted, as for sums over interviews); numbers have a `weighted_mean` over the others, the variable's
+    universe, categorical variables the most frequent level (`mode`) and its weighted share of the answers.
     """
     columns = table.columns if isinstance(table, TableRef) else table.column_names
     imputed = table.provenance.get(IMPUTED) if isinstance(table, TableRef) else None
+    outside = table.provenance.get(OUTSIDE) if isinstance(table, TableRef) else None
     weight = _column(table, "weight").to_numpy()
     names = [name for name in columns if not name.startswith("rep_")]
     rows = [
@@ -59,8 +64,9 @@ def dictionary(table: pa.Table | TableRef, codebook: Codebook, respondent: str) 
             "record": respondent,
             "variable": name,
             **_about(name, codebook, respondent),
-            **_shown(_column(table, name), weight),
+            **_shown(_column(table, name), weight, _skip(name, codebook, respondent, outside or {})),
             "n_imputed": None if imputed is None else imputed.get(name, 0),
+            "n_outside": None if outside is None else outside.get(name, (0, 0.0))[0],
         }
         for name in names
     ]
@@ -100,7 +106,17 @@ def _skipped(variable: Variable, codebook: Codebook) -> str | None:
     return f"Not put to all: {' or '.join(codes)} in {variable.raw} counts as {variable.not_applicable}"
 
 
-def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
+def _skip(
+    name: str, codebook: Codebook, kind: str, outside: Mapping[str, tuple[int, float]]
+) -> tuple[float, float]:
+    """Weight of the records to which the question was not put, and the number that stands for it."""
+    variable = codebook.respondent(kind).variables.get(name)
+    if variable is None or variable.not_applicable is None or name not in outside:
+        return 0.0, 0.0
+    return outside[name][1], float(variable.not_applicable)
+
+
+def _shown(column: pa.ChunkedArray, weight: np.ndarray, skip: tuple[float, float]) -> dict[str, object]:
     answered = column.is_valid().to_numpy()
     counts = {"n": int(answered.sum()), "n_missing": column.null_count}
     if not answered.any():
@@ -118,9 +134,12 @@ def _shown(column: pa.ChunkedArray, weight: np.ndarray) -> dict[str, object]:
         return {**counts, "values": " | ".join(shown), "mode": levels[top], "mode_share": float(shares[top])}
     numbers = column.drop_null().to_numpy()
     digits = "d" if pa.types.is_integer(column.type) else ".10g"
-    mean = float(np.average(numbers.astype(np.float64), weights=weight[answered]))
-    return {
-        **counts,
-        "values": f"{numbers.min():{digits}} to {numbers.max():{digits}}",
-        "weighted_mean": mean,
-    }
+    weights = weight[answered]
+    unasked, number = skip
+    asked = weights.sum() - unasked
+    summary: dict[str, object] = {**counts, "values": f"{numbers.min():{digits}} to {numbers.max():{digits}}"}
+    # Of a question that was put to nobody, rounding may leave a trace of weight.
+    if asked <= 1e-9 * weights.sum():
+        return summary
+    total = np.dot(weights, numbers.astype(np.float64)) - unasked * number
+    return {**summary, "weighted_mean": float(total / asked)}

@@ -19,7 +19,7 @@ from fusion_pipeline.storage.atomic import atomic_file
 from fusion_pipeline.surveys.dictionary_harmonies import Words, harmony_sections
 from fusion_pipeline.text import as_text
 
-VERSION = "2"
+VERSION = "3"
 _LEVELS_SHOWN = 12
 """Levels beyond these fold away."""
 
@@ -167,7 +167,8 @@ def _summary(row: Mapping[str, object]) -> str:
         text = ""
     missing = f'<span class="raw">{as_text(row["n_missing"])} missing</span>' if row["n_missing"] else ""
     drawn = f'<span class="raw">{as_text(row["n_imputed"])} imputed</span>' if row["n_imputed"] else ""
-    return text + missing + drawn
+    asked = f'<span class="raw">{as_text(row["n_outside"])} not asked</span>' if row["n_outside"] else ""
+    return text + asked + missing + drawn
 
 
 def _folded(levels: Sequence[str]) -> str:

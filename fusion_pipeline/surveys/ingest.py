@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -34,7 +35,7 @@ from fusion_pipeline.surveys.summaries import summarize
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]
 
-VERSION = "2"
+VERSION = "3"
 log = logging.getLogger(__name__)
 
 _NAMED = 3
@@ -59,6 +60,8 @@ class IngestReport:
     """Variables left out, and the absent raw column or file each needs."""
     relations: Mapping[str, Relation] = field(default_factory=dict)
     """How the other records that were read hang together with the households, by kind."""
+    unasked: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    """Rows of the table to which the question of a number was not put, eight in a byte; see `universes.py`."""
 
 
 def ingest(
@@ -136,6 +139,7 @@ def ingest_with_report(
         missing={name: table[name].null_count for name in table.column_names if table[name].null_count},
         left_out=left_out,
         relations=relations,
+        unasked=collector.unasked(),
     )
     _log(report, f"{codebook.survey} {codebook.vintage} {respondent}")
     return table, report

@@ -18,7 +18,7 @@ from fusion_pipeline.surveys.derive import check_expression
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 OTHERWISE = "otherwise"
-_WHOLE = re.compile(r"^[+-]?\d+(\.0*)?$")
+_WHOLE = re.compile(r"([+-]?)(\d+)(\.0*)?", re.ASCII)
 
 
 class Entry(BaseModel):
@@ -253,9 +253,12 @@ class Summary(Entry):
 def canonical(code: str) -> str:
     """Write whole numbers one way (`01`, `1.0` and ` 1` are `1`); other text is only stripped."""
     code = code.strip()
-    return str(int(float(code))) if is_whole(code) else code
+    if (whole := _WHOLE.fullmatch(code)) is None:
+        return code
+    digits = whole[2].lstrip("0") or "0"
+    return f"-{digits}" if whole[1] == "-" and digits != "0" else digits
 
 
 def is_whole(code: str) -> bool:
     """Say whether a code is a whole number."""
-    return bool(_WHOLE.match(code.strip()))
+    return _WHOLE.fullmatch(code.strip()) is not None

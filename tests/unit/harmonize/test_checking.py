@@ -6,12 +6,13 @@ from click.testing import CliRunner
 
 from fusion_pipeline.cli import main
 from fusion_pipeline.harmonize import checking
+from fusion_pipeline.harmonize.alikeness import Candidate, alikeness, rarity
 from fusion_pipeline.harmonize.checking import check
 from fusion_pipeline.harmonize.definitions import Survey
 from fusion_pipeline.harmonize.documents import Document, Pair
-from fusion_pipeline.harmonize.drafting import draft
+from fusion_pipeline.harmonize.drafting import draft, proposals
 from fusion_pipeline.harmonize.loading import load_harmonies, resolve
-from fusion_pipeline.surveys.codebook import Codebook
+from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 
 HARMONIES = """
 donor: A
@@ -159,6 +160,29 @@ def test_a_survey_without_codebook_is_told_not_passed_over() -> None:
     harmony = load_harmonies("CEI", "2015-2019", "2019")
     unknown = harmony.model_copy(update={"donor": Survey(survey="CEI", vintage="1980")})
     assert [f.what for f in check(unknown) if not f.fatal] == ["CEI 1980 has no codebook."]
+
+
+@pytest.mark.parametrize(
+    ("donor", "vintage", "year", "share"), [("RECS", "2015", "2015", 0.6), ("AHS", "2019", "2019", 0.6)]
+)
+def test_a_draft_would_have_proposed_most_published_pairs(donor, vintage, year, share) -> None:
+    entries = load_harmonies(donor, vintage, year).entries.values()
+    drafted = proposals(load_codebook(f"{donor.lower()}_{vintage}"), load_codebook(f"acs_{year}"))
+    found = {(p.donor.name, p.recipient.name) for p in drafted}
+    assert len(found & {(e.donor.var, e.recipient.var) for e in entries}) >= share * len(entries)
+
+
+def test_rare_words_tell_more_than_words_of_every_question() -> None:
+    fridge, rooms, refr = (
+        Candidate(name, "household", says, (), False)
+        for name, says in (
+            ("a", "Number of refrigerators used"),
+            ("b", "Number of rooms used"),
+            ("c", "Refrigerator"),
+        )
+    )
+    weights = rarity([fridge, rooms, refr])
+    assert alikeness(fridge, refr, weights) > alikeness(fridge, rooms, weights)
 
 
 def test_a_draft_pairs_what_is_alike_and_marks_what_has_no_counterpart() -> None:

@@ -44,6 +44,7 @@ def test_codebook_of_a_vintage_reads_its_simulated_files_without_unexplained_los
     assert households.num_rows == 40 * years
     assert report.rows_read == report.rows_kept + sum(report.dropped.values())
     assert members.num_rows == pc.sum(households["np"]).as_py()
+    assert all(sum(n.startswith("rep_") for n in table.column_names) == 80 for table in (households, members))
     assert set(report.missing) <= {"rentval", "propval", "puma10", "puma00"}
     assert not about_persons.missing and not report.left_out
     assert households["weight"].to_numpy().sum() == pytest.approx(places.households[PUMA], abs=2 * years)

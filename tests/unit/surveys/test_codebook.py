@@ -4,7 +4,7 @@ import pytest
 
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.surveys.codebook import FOLDER, load_codebook
-from fusion_pipeline.surveys.variables import Span, canonical
+from fusion_pipeline.surveys.variables import Span, canonical, is_whole
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 SMALL = """
@@ -38,9 +38,11 @@ def test_recs_variance_factor_is_that_of_fay_replication_with_half_perturbation(
     assert (replicates.columns[0], replicates.columns[-1]) == ("BRRWT1", "BRRWT96")
 
 
-def test_acs_variance_factor_is_that_of_successive_differences():
-    replicates = load_codebook("acs_2015").households.replicates
-    assert (replicates.scale, replicates.count) == (4 / 80, 80)
+@pytest.mark.parametrize(("kind", "weight"), [("households", "WGTP"), ("persons", "PWGTP")])
+def test_acs_variance_factor_is_that_of_successive_differences(kind, weight):
+    entry = load_codebook("acs_2015").respondent(kind)
+    assert (entry.replicates.scale, entry.replicates.count) == (4 / 80, 80)
+    assert entry.replicates.columns[-1] == f"{weight}80"
 
 
 def test_2013_differs_from_2015_only_where_its_file_says_so():
@@ -70,6 +72,14 @@ def test_codes_are_compared_as_numbers_where_they_are_whole_numbers():
     assert {canonical(code) for code in ("1", "01", " 1 ", "1.0", "+1")} == {"1"}
     assert canonical("1A") == "1A"
     assert canonical("1.5") == "1.5"
+    assert canonical("-0") == "0"
+    assert canonical("-01.") == "-1"
+
+
+def test_long_codes_are_told_apart_to_the_last_digit_and_only_plain_digits_are_numbers():
+    long = "9" * 400
+    assert canonical(long) != canonical(long[:-1] + "8")
+    assert canonical("²") == "²" and not is_whole("²") and not is_whole("٣")
 
 
 def test_a_range_is_written_as_it_is_read():

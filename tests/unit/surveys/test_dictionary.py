@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from fusion_pipeline.harmonize import load_harmonies
-from fusion_pipeline.storage.tables import IMPUTED, TableRef, write_table
+from fusion_pipeline.storage.tables import IMPUTED, OUTSIDE, TableRef, write_table
 from fusion_pipeline.surveys.dictionary import dictionary
 from fusion_pipeline.surveys.dictionary_page import page_of
-from fusion_pipeline.surveys.ingest import ingest
+from fusion_pipeline.surveys.ingest import ingest, ingest_with_report
+from fusion_pipeline.surveys.universes import outside_universe
 
 
 @pytest.fixture
@@ -109,3 +112,34 @@ def test_the_mean_of_a_weight_is_not_shown(toy, toy_file):
 def test_the_page_names_the_files_and_with_them_their_version(toy, toy_file):
     table = dictionary(ingest([toy_file({})], toy, "households"), toy, "households")
     assert "Codebook. Files: public_v4.csv." in page_of("Toy", "Codebook", table, files=["public_v4.csv"])
+
+
+def test_the_mean_is_of_those_to_whom_the_question_was_put(toy, toy_file, tmp_path):
+    rents = (
+        {"RENT": "500", "ADJ": "1000000"},
+        {"RENT": "", "wt": "70"},
+        {"RENT": "-2"},
+        {"RENT": "1", "wt": "30"},
+    )
+    ingested, report = ingest_with_report([toy_file(*rents)], toy, "households")
+    outside = outside_universe(report.unasked, ingested)
+    assert outside == {"rent": (2, 80.0)}
+    write_table(tmp_path / "households.parquet", ingested, {OUTSIDE: outside})
+    described = dictionary(TableRef(tmp_path / "households.parquet"), toy, "households")
+    row = next(r for r in described.to_pylist() if r["variable"] == "rent")
+    # Code 1 is an answer of 0 dollars, and counts; a skip is 0 too, and does not.
+    assert row["weighted_mean"] == pytest.approx((10 * 500 + 30 * 0) / 40)
+    assert (row["n"], row["n_outside"]) == (4, 2)
+    assert "2 not asked" in page_of("Toy", "", described)
+    # Of rows that were dropped after ingestion nothing counts.
+    kept = np.array([True, False, True, True])
+    assert outside_universe(report.unasked, ingested.filter(pa.array(kept)), kept) == {"rent": (1, 10.0)}
+
+
+def test_a_question_that_was_put_to_nobody_has_no_mean(toy, toy_file, tmp_path):
+    ingested, report = ingest_with_report([toy_file({"RENT": ""}, {"RENT": ""})], toy, "households")
+    origins = {OUTSIDE: outside_universe(report.unasked, ingested)}
+    write_table(tmp_path / "households.parquet", ingested, origins)
+    described = dictionary(TableRef(tmp_path / "households.parquet"), toy, "households")
+    row = next(r for r in described.to_pylist() if r["variable"] == "rent")
+    assert (row["n_outside"], row["weighted_mean"]) == (2, None)

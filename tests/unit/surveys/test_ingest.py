@@ -130,6 +130,9 @@ def test_files_are_read_one_after_the_other(toy, toy_file):
     [
         ({"FUEL": "12"}, "column FUEL: '12' in 1 rows has no meaning"),
         ({"FUEL": "gas"}, "column FUEL: 'gas' in 1 rows has no meaning"),
+        ({"FUEL": "²"}, "column FUEL: '²' in 1 rows has no meaning"),
+        ({"PUMA": "²"}, "column PUMA: '²' in 1 rows has no meaning"),
+        ({"AREA": "1e30"}, "column AREA: '1e30' in 1 rows is out of range"),
         ({"LATE": ""}, "column LATE: '' in 1 rows is blank"),
         ({"LATE": "-2"}, "column LATE: '-2' in 1 rows has no meaning"),
         ({"ROOMS": "four"}, "column ROOMS: 'four' in 1 rows is not a number"),
