@@ -3,16 +3,19 @@
 Kills in the middle of training are in `test_killed_run.py`; each way a write can fail in `tests/unit/storage/`.
 """
 
+import hashlib
 import os
 import re
 import resource
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from fusion_pipeline.running import run_pair
 from tests.conftest import PAIR, Run, materialize
+from tests.disks import on_small_disk, pages
 from tests.serving import DagsterUI, make_home, program, serve, wait_until
 
 pytestmark = pytest.mark.slow
@@ -24,8 +27,17 @@ def pair(tmp_path_factory) -> Run:
     return materialize(tmp_path_factory.mktemp("failures"), threads=1)
 
 
-def fuse(run: Run, **limits) -> subprocess.Popen:
-    """Draw implicates 6-10 in a process of its own that shares nothing but the data folder."""
+def fuse(run: Run, disk: int | None = None, **limits) -> subprocess.Popen:
+    """Draw implicates 6-10 in a process of its own that shares nothing but the data folder.
+
+    With a `disk` of so many bytes the implicates lie on one that only this process sees, and what stands there when it
+    has ended is written to `seen.txt`: checksum and name.
+    """
+    command = [str(program("fusion")), "fuse", "--unrecorded", "--pair", PAIR, "--implicates", "6-10"]
+    if disk is not None:
+        folder = run.layout.implicates(PAIR)
+        after = f'"$@"; code=$?; cd "{folder}"; find . -type f | sort | xargs sha256sum > "{seen(run)}"; exit $code'
+        command = on_small_disk(folder, disk, "sh", "-c", after, "sh", *command)
     settings = {
         "FUSION_DATA": str(run.settings.data),
         "FUSION_SOURCE": "simulated",
@@ -35,13 +47,17 @@ def fuse(run: Run, **limits) -> subprocess.Popen:
     }
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FUSION_", "DAGSTER_"))}
     return subprocess.Popen(
-        [program("fusion"), "fuse", "--unrecorded", "--pair", PAIR, "--implicates", "6-10"],
+        command,
         env={**kept, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         **limits,
     )
+
+
+def seen(run: Run) -> Path:
+    return run.settings.data / "seen.txt"
 
 
 def lose(run: Run) -> dict[int, bytes]:
@@ -58,13 +74,43 @@ def drawn(run: Run) -> dict[int, bytes]:
     return {m: run.layout.implicate(PAIR, m).read_bytes() for m in range(6, 11)}
 
 
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def litter(run: Run) -> list[str]:
     return [str(path) for path in run.layout.root.rglob(".*") if path.suffix in (".tmp", ".old")]
 
 
-def test_disk_that_fills_up_is_named_and_the_next_run_goes_on(pair) -> None:
+def test_full_disk_stops_a_chunk_with_its_cause_and_keeps_what_was_finished(pair) -> None:
     before = lose(pair)
-    # No file of this process may grow beyond 8 KB: the disk is full as soon as it writes an implicate.
+    stays = [path for path in sorted(pair.layout.implicates(PAIR).rglob("*")) if path.is_file()]
+    taken = sum(pages(path.stat().st_size) for path in stays)
+    # Room for one implicate and a half, whose row blocks lie there until it is whole.
+    room = taken + pages(40_000) + len(before[6]) + len(before[7]) // 2
+    full = fuse(pair, disk=room)
+    output, progress = full.communicate(timeout=600)
+    assert full.returncode == 1, progress
+    assert "StorageError" in output
+    assert "No space left on device" in " ".join(output.split())
+    assert "what stood there before is untouched" in " ".join(output.split())
+    there = dict(reversed(line.split(maxsplit=1)) for line in seen(pair).read_text().splitlines())
+    folder = pair.layout.implicates(PAIR)
+    kept = {str(f"./{path.relative_to(folder)}"): digest(path.read_bytes()) for path in stays}
+    new = {f"./{pair.layout.implicate(PAIR, m).relative_to(folder)}": digest(b) for m, b in before.items()}
+    assert kept.items() <= there.items()
+    finished = {name for name in there.keys() - kept.keys() if "/." not in name}
+    assert finished < new.keys()
+    assert all(there[name] == new[name] for name in finished)
+    following = fuse(pair)
+    _, progress = following.communicate(timeout=600)
+    assert following.returncode == 0, progress
+    assert drawn(pair) == before
+
+
+def test_file_that_may_not_grow_is_named_and_the_next_run_goes_on(pair) -> None:
+    before = lose(pair)
+    # No file of this process may grow beyond 8 KB: as on a full disk, as soon as it writes an implicate.
     full = fuse(pair, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
     output, progress = full.communicate(timeout=600)
     assert full.returncode == 1, progress
