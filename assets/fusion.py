@@ -3,7 +3,7 @@
 import dagster as dg
 import pyarrow as pa
 
-from assets import figures, recipes
+from assets import figures, lineage, recipes
 from assets.publishing import column_schema, provenance, publish
 from assets.reuse import forced, reusable, tried_before
 from fusion_pipeline import harmonize, preparation
@@ -116,6 +116,7 @@ def fusion_harmonized(
         {"donor": result.donor, "recipient": result.recipient},
         inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
+            **lineage.of_harmonized(pair, REGISTRY, harmonies, result.predictors),
             "harmonized predictors": len(alike),
             "skipped harmonies": figures.reasons(result.skipped),
             "similarity": figures.image(similarity_figure),
@@ -128,6 +129,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    "how many": len(low),
                     "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),
                 },
@@ -354,7 +356,11 @@ def fusion_models(
                 check_name="common_support",
                 passed=not poor,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"poor": ", ".join(poor) or "none", "support": figures.frame_table(support)},
+                metadata={
+                    "poor": ", ".join(poor) or "none",
+                    "how many": len(poor),
+                    "support": figures.frame_table(support),
+                },
             )
         ],
     )
@@ -512,6 +518,7 @@ def fusion_microdata(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "beyond": ", ".join(far) or "none",
+                    "how many": len(far),
                     "comparable donors": marginals.donors.words,
                     "marginals": figures.frame_table(marginals.table),
                     "z": figures.image(drawing.differences(marginals.table, beyond=BEYOND, source=pair)),

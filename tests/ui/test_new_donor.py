@@ -94,7 +94,7 @@ def ask_for(page: Page, group: str, partition: str) -> Locator:
     if confirm.is_visible():
         confirm.click()
     choice.first.click()
-    page.get_by_role("menuitem", name=partition, exact=True).click()
+    page.get_by_role("menuitem", name=partition).click()
     page.keyboard.press("Escape")
     return dialog
 
