@@ -244,6 +244,16 @@ def load_codebook(name: str, folder: Path = FOLDER) -> Codebook:
     RegistryError
         Naming the file and the entry that contradicts the schema.
     """
+    # The project's own never change while a process lives, and every step asks for several.
+    return _own(name) if folder == FOLDER else _validated(name, folder)
+
+
+@cache
+def _own(name: str) -> Codebook:
+    return _validated(name, FOLDER)
+
+
+def _validated(name: str, folder: Path) -> Codebook:
     content = _load(name, folder, ())
     _open_code_lists(content, f"codebooks/{name}.yaml")
     try:

@@ -13,11 +13,11 @@ from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import chunk_runs, run_all, run_pair
 from fusion_pipeline.storage.tables import TableRef
-from tests.conftest import PAIR, Run, materialize
+from tests.conftest import PAIR, Run
 from tests.lineage import downstream, of_pair
-from tests.serving import DagsterUI, make_home, serve, wait_until
+from tests.serving import DagsterUI, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
 
 CHUNKS = {("fusion/implicates", f"{PAIR}|{chunk}") for chunk in IMPLICATES.chunks}
 OF_RECS = downstream(("survey/raw", "RECS_2015")) & of_pair()
@@ -30,12 +30,6 @@ LAUNCH = """mutation Launch($parameters: LaunchBackfillParams!) {
   }
 }"""
 STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Run:
-    """A pair that is complete; every test leaves it complete."""
-    return materialize(tmp_path_factory.mktemp("backfills"), threads=1)
 
 
 def made(outcomes) -> set[tuple[str, str | None]]:
@@ -90,48 +84,40 @@ def _edit_zip(path: Path) -> Path:
     return path
 
 
-def test_nothing_changed_and_nothing_is_made(pair) -> None:
-    assert again(pair) == set()
+def test_nothing_changed_and_nothing_is_made(complete_pair) -> None:
+    assert again(complete_pair) == set()
 
 
-def test_change_of_recs_makes_what_depends_on_it_and_nothing_else(pair) -> None:
-    edit(pair.layout, "surveys", "RECS_2015")
-    assert again(pair) == OF_RECS
+def test_change_of_recs_makes_what_depends_on_it_and_nothing_else(complete_pair) -> None:
+    edit(complete_pair.layout, "surveys", "RECS_2015")
+    assert again(complete_pair) == OF_RECS
 
 
-def test_change_of_an_acs_year_makes_what_depends_on_it_and_nothing_else(pair) -> None:
-    edit(pair.layout, "recipients", "2015")
-    assert again(pair) == OF_ACS
+def test_change_of_an_acs_year_makes_what_depends_on_it_and_nothing_else(complete_pair) -> None:
+    edit(complete_pair.layout, "recipients", "2015")
+    assert again(complete_pair) == OF_ACS
 
 
-def test_lost_chunk_is_made_alone_with_the_same_bytes(pair) -> None:
-    file = pair.layout.implicate(PAIR, 7)
+def test_lost_chunk_is_made_alone_with_the_same_bytes(complete_pair) -> None:
+    file = complete_pair.layout.implicate(PAIR, 7)
     before = file.read_bytes()
     file.unlink()
     # What is made from the chunk stays: the chunk came out as it was.
-    assert again(pair) == {("fusion/implicates", f"{PAIR}|06-10")}
+    assert again(complete_pair) == {("fusion/implicates", f"{PAIR}|06-10")}
     assert file.read_bytes() == before
 
 
-def test_range_of_chunks_is_drawn_by_itself_and_the_pair_then_reuses_it(pair) -> None:
+def test_range_of_chunks_is_drawn_by_itself_and_the_pair_then_reuses_it(complete_pair) -> None:
     for m in range(1, 6):
-        pair.layout.implicate(PAIR, m).unlink()
+        complete_pair.layout.implicate(PAIR, m).unlink()
     with dg.DagsterInstance.ephemeral() as elsewhere:
-        alone = made(run_all(chunk_runs(PAIR, "01-05"), pair.settings, elsewhere))
+        alone = made(run_all(chunk_runs(PAIR, "01-05"), complete_pair.settings, elsewhere))
     assert alone == {("fusion/implicates", f"{PAIR}|01-05")}
-    assert again(pair) == set()
+    assert again(complete_pair) == set()
 
 
-def test_force_makes_everything_again(pair) -> None:
-    assert again(pair, force=True) == of_pair()
-
-
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory):
-    """A running instance of its own, on a pair that the command line made."""
-    home = make_home(tmp_path_factory.mktemp("running"))
-    with serve(home, home / "dagster_dev.log") as running:
-        yield running
+def test_force_makes_everything_again(complete_pair) -> None:
+    assert again(complete_pair, force=True) == of_pair()
 
 
 def backfill(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> dict[tuple[str, str], bool]:

@@ -14,17 +14,11 @@ from pathlib import Path
 import pytest
 
 from fusion_pipeline.running import run_pair
-from tests.conftest import PAIR, Run, materialize
+from tests.conftest import PAIR, Run
 from tests.disks import on_small_disk, pages
-from tests.serving import DagsterUI, make_home, program, serve, wait_until
+from tests.serving import DagsterUI, program, wait_until
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Run:
-    """A pair that is complete; every test leaves it complete."""
-    return materialize(tmp_path_factory.mktemp("failures"), threads=1)
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
 
 
 def fuse(run: Run, disk: int | None = None, **limits) -> subprocess.Popen:
@@ -82,84 +76,77 @@ def litter(run: Run) -> list[str]:
     return [str(path) for path in run.layout.root.rglob(".*") if path.suffix in (".tmp", ".old")]
 
 
-def test_full_disk_stops_a_chunk_with_its_cause_and_keeps_what_was_finished(pair) -> None:
-    before = lose(pair)
-    stays = [path for path in sorted(pair.layout.implicates(PAIR).rglob("*")) if path.is_file()]
+def test_full_disk_stops_a_chunk_with_its_cause_and_keeps_what_was_finished(complete_pair) -> None:
+    before = lose(complete_pair)
+    stays = [path for path in sorted(complete_pair.layout.implicates(PAIR).rglob("*")) if path.is_file()]
     taken = sum(pages(path.stat().st_size) for path in stays)
     # Room for one implicate and a half, whose row blocks lie there until it is whole.
     room = taken + pages(40_000) + len(before[6]) + len(before[7]) // 2
-    full = fuse(pair, disk=room)
+    full = fuse(complete_pair, disk=room)
     output, progress = full.communicate(timeout=600)
     assert full.returncode == 1, progress
     assert "StorageError" in output
     assert "No space left on device" in " ".join(output.split())
     assert "what stood there before is untouched" in " ".join(output.split())
-    there = dict(reversed(line.split(maxsplit=1)) for line in seen(pair).read_text().splitlines())
-    folder = pair.layout.implicates(PAIR)
+    there = dict(reversed(line.split(maxsplit=1)) for line in seen(complete_pair).read_text().splitlines())
+    folder = complete_pair.layout.implicates(PAIR)
     kept = {str(f"./{path.relative_to(folder)}"): digest(path.read_bytes()) for path in stays}
-    new = {f"./{pair.layout.implicate(PAIR, m).relative_to(folder)}": digest(b) for m, b in before.items()}
+    new = {
+        f"./{complete_pair.layout.implicate(PAIR, m).relative_to(folder)}": digest(b)
+        for m, b in before.items()
+    }
     assert kept.items() <= there.items()
     finished = {name for name in there.keys() - kept.keys() if "/." not in name}
     assert finished < new.keys()
     assert all(there[name] == new[name] for name in finished)
-    following = fuse(pair)
+    following = fuse(complete_pair)
     _, progress = following.communicate(timeout=600)
     assert following.returncode == 0, progress
-    assert drawn(pair) == before
+    assert drawn(complete_pair) == before
 
 
-def test_file_that_may_not_grow_is_named_and_the_next_run_goes_on(pair) -> None:
-    before = lose(pair)
+def test_file_that_may_not_grow_is_named_and_the_next_run_goes_on(complete_pair) -> None:
+    before = lose(complete_pair)
     # No file of this process may grow beyond 8 KB: as on a full disk, as soon as it writes an implicate.
-    full = fuse(pair, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
+    full = fuse(complete_pair, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
     output, progress = full.communicate(timeout=600)
     assert full.returncode == 1, progress
     assert "StorageError" in output
     assert "what stood there before is untouched" in output
-    assert not any(pair.layout.implicate(PAIR, m).exists() for m in range(6, 11))
-    following = fuse(pair)
+    assert not any(complete_pair.layout.implicate(PAIR, m).exists() for m in range(6, 11))
+    following = fuse(complete_pair)
     _, progress = following.communicate(timeout=600)
     assert following.returncode == 0, progress
-    assert drawn(pair) == before
-    assert not litter(pair)
+    assert drawn(complete_pair) == before
+    assert not litter(complete_pair)
 
 
-def test_two_writers_of_the_same_partition_leave_one_whole_artefact(pair) -> None:
-    before = lose(pair)
-    writers = [fuse(pair), fuse(pair)]
+def test_two_writers_of_the_same_partition_leave_one_whole_artefact(complete_pair) -> None:
+    before = lose(complete_pair)
+    writers = [fuse(complete_pair), fuse(complete_pair)]
     for writer in writers:
         _, progress = writer.communicate(timeout=300)
         assert writer.returncode == 0, progress
-    assert drawn(pair) == before
-    assert not litter(pair)
+    assert drawn(complete_pair) == before
+    assert not litter(complete_pair)
 
 
-def test_damaged_table_is_made_again_before_anything_reads_it(pair) -> None:
-    table = pair.layout.tables(("fusion", "located"), PAIR) / "donor.parquet"
+def test_damaged_table_is_made_again_before_anything_reads_it(complete_pair) -> None:
+    table = complete_pair.layout.tables(("fusion", "located"), PAIR) / "donor.parquet"
     before = table.read_bytes()
     table.write_bytes(before[: len(before) // 2])
-    outcomes = dict(run_pair(PAIR, pair.settings, pair.instance))
+    outcomes = dict(run_pair(PAIR, complete_pair.settings, complete_pair.instance))
     made = [m for o in outcomes.values() if o for m in o.materialized if not m.metadata["reused"].value]
     assert [m.asset_key.path[-1] for m in made] == ["located"]
     assert "is not as it was written" in made[0].metadata["made because"].value
     assert table.read_bytes() == before
 
 
-def test_clock_that_jumps_makes_nothing_again(pair) -> None:
-    for path in pair.layout.root.rglob("*.parquet"):
+def test_clock_that_jumps_makes_nothing_again(complete_pair) -> None:
+    for path in complete_pair.layout.root.rglob("*.parquet"):
         os.utime(path, (0, 4_000_000_000))
-    outcomes = dict(run_pair(PAIR, pair.settings, pair.instance))
+    outcomes = dict(run_pair(PAIR, complete_pair.settings, complete_pair.instance))
     assert all(len(o.reused) == len(o.materialized) for o in outcomes.values() if o)
-
-
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory):
-    """A running instance of its own, on a pair that the command line made."""
-    home = make_home(tmp_path_factory.mktemp("running"))
-    file = home / "dagster.yaml"
-    file.write_text(file.read_text().replace("poll_interval_seconds: 20", "poll_interval_seconds: 3"))
-    with serve(home, home / "dagster_dev.log") as running:
-        yield running
 
 
 LAUNCH = """mutation Launch($parameters: ExecutionParams!) {

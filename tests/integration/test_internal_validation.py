@@ -6,15 +6,15 @@ from fusion_pipeline.running import JobRun, run_all
 from fusion_pipeline.storage.receipts import read_receipt
 from fusion_pipeline.validation.internal import Validation
 from fusion_pipeline.validation.subset_scores import EVERYTHING
-from tests.conftest import PAIR, materialize
+from tests.conftest import PAIR
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(complete_pair):
     """The pair, validated after its report was made, whose text before is kept."""
-    made = materialize(tmp_path_factory.mktemp("validated"))
+    made = complete_pair
     before = made.layout.report(PAIR).read_text()
     runs = [JobRun("validate_pair", PAIR), JobRun("publish_pair", PAIR)]
     outcomes = [outcome for _, outcome in run_all(runs, made.settings, made.instance) if outcome is not None]

@@ -159,3 +159,21 @@ def test_a_file_is_read_in_groups_of_columns_and_only_where_it_has_expectations(
     }
     assert max(len(columns) for columns in asked) == 2
     assert "income" not in {name for columns in asked for name in columns}
+
+
+@pytest.mark.parametrize("count", [2, expectations.ALIKE + 2])
+@pytest.mark.parametrize("fault", [None, 30.0, np.nan])
+def test_columns_of_one_specification_are_judged_as_each_by_itself(count, fault) -> None:
+    columns = {f"rep_{r}": [1.0, 2.0, 3.0] for r in range(count)}
+    if fault is not None:
+        columns["rep_1"] = [1.0, fault, 3.0]
+    spec = TableSpec(tuple(ColumnSpec(name, minimum=0, maximum=20) for name in columns))
+    found = {f.expectation: (f.passed, f.detail) for f in validate(pa.table(columns), spec)}
+    for name in columns:
+        of_null, of_range = (
+            f"expect_column_values_to_{what} {name}" for what in ("not_be_null", "be_between")
+        )
+        bad = name == "rep_1" and fault is not None
+        missing = bad and np.isnan(fault)
+        assert found[of_null] == (not missing, f"{int(missing)} of 3 values")
+        assert found[of_range][0] == (not bad or missing)

@@ -1,0 +1,31 @@
+"""A complete pair, and a running instance on another, for the slow tests that leave them complete."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Run, materialize
+from tests.serving import DagsterUI, make_home, serve
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the slow tests of a file in one process, unless a group of files is to share what is made for them."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.fixture(scope="session")
+def complete_pair(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A pair that is complete; every test leaves it complete."""
+    return materialize(tmp_path_factory.mktemp("complete"), threads=1)
+
+
+@pytest.fixture(scope="session")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUI]:
+    """A running instance of its own, on a pair that the command line made; every test leaves it complete."""
+    home = make_home(tmp_path_factory.mktemp("running"))
+    file = home / "dagster.yaml"
+    file.write_text(file.read_text().replace("poll_interval_seconds: 20", "poll_interval_seconds: 3"))
+    with serve(home, home / "dagster_dev.log") as running:
+        yield running
