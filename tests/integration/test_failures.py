@@ -24,14 +24,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
 def fuse(run: Run, disk: int | None = None, **limits) -> subprocess.Popen:
     """Draw implicates 6-10 in a process of its own that shares nothing but the data folder.
 
-    With a `disk` of so many bytes the implicates lie on one that only this process sees, and what stands there when it
-    has ended is written to `seen.txt`: checksum and name.
+    With a `disk` of so many bytes the implicates lie on one that only this process sees. When it has ended, there is
+    room again and it is done a second time; what stands there after either is listed, see `listed`.
     """
     command = [str(program("fusion")), "fuse", "--unrecorded", "--pair", PAIR, "--implicates", "6-10"]
     if disk is not None:
         folder = run.layout.implicates(PAIR)
-        after = f'"$@"; code=$?; cd "{folder}"; find . -type f | sort | xargs sha256sum > "{seen(run)}"; exit $code'
-        command = on_small_disk(folder, disk, "sh", "-c", after, "sh", *command)
+        script = (
+            'list() { find . -type f | sort | xargs sha256sum > "$1"; }; here=$0; lists=$1; shift; cd "$here";'
+            ' "$@"; code=$?; list "$lists/first"; mount -o remount,size=64m "$here";'
+            ' "$@" > "$lists/output" 2>&1; list "$lists/second"; exit $code'
+        )
+        command = on_small_disk(folder, disk, "sh", "-c", script, folder, run.settings.data, *command)
     settings = {
         "FUSION_DATA": str(run.settings.data),
         "FUSION_SOURCE": "simulated",
@@ -50,8 +54,10 @@ def fuse(run: Run, disk: int | None = None, **limits) -> subprocess.Popen:
     )
 
 
-def seen(run: Run) -> Path:
-    return run.settings.data / "seen.txt"
+def listed(run: Run, when: str) -> dict[str, str]:
+    """File -> SHA-256 of what lay on the small disk after the `first` and the `second` time."""
+    lines = (run.settings.data / when).read_text().splitlines()
+    return {name.removeprefix("./"): digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def lose(run: Run) -> dict[int, bytes]:
@@ -68,41 +74,38 @@ def drawn(run: Run) -> dict[int, bytes]:
     return {m: run.layout.implicate(PAIR, m).read_bytes() for m in range(6, 11)}
 
 
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def litter(run: Run) -> list[str]:
     return [str(path) for path in run.layout.root.rglob(".*") if path.suffix in (".tmp", ".old")]
 
 
-def test_full_disk_stops_a_chunk_with_its_cause_and_keeps_what_was_finished(complete_pair) -> None:
-    before = lose(complete_pair)
-    stays = [path for path in sorted(complete_pair.layout.implicates(PAIR).rglob("*")) if path.is_file()]
-    taken = sum(pages(path.stat().st_size) for path in stays)
-    # Room for one implicate and a half, whose row blocks lie there until it is whole.
-    room = taken + pages(40_000) + len(before[6]) + len(before[7]) // 2
-    full = fuse(complete_pair, disk=room)
-    output, progress = full.communicate(timeout=600)
-    assert full.returncode == 1, progress
-    assert "StorageError" in output
-    assert "No space left on device" in " ".join(output.split())
-    assert "what stood there before is untouched" in " ".join(output.split())
-    there = dict(reversed(line.split(maxsplit=1)) for line in seen(complete_pair).read_text().splitlines())
+def test_full_disk_stops_a_chunk_with_its_cause_and_it_goes_on_when_there_is_room(complete_pair) -> None:
     folder = complete_pair.layout.implicates(PAIR)
-    kept = {str(f"./{path.relative_to(folder)}"): digest(path.read_bytes()) for path in stays}
-    new = {
-        f"./{complete_pair.layout.implicate(PAIR, m).relative_to(folder)}": digest(b)
-        for m, b in before.items()
-    }
-    assert kept.items() <= there.items()
-    finished = {name for name in there.keys() - kept.keys() if "/." not in name}
-    assert finished < new.keys()
-    assert all(there[name] == new[name] for name in finished)
-    following = fuse(complete_pair)
-    _, progress = following.communicate(timeout=600)
-    assert following.returncode == 0, progress
-    assert drawn(complete_pair) == before
+    whole = {str(file.relative_to(folder)): digest(file) for file in folder.rglob("part-*")}
+    before = lose(complete_pair)
+    try:
+        stays = {name: digest(file) for name in whole if (file := folder / name).exists()}
+        taken = sum(pages((folder / name).stat().st_size) for name in stays)
+        # Room for some of the row blocks of five implicates.
+        full = fuse(complete_pair, disk=taken + pages(2 * len(before[6])))
+        output, progress = full.communicate(timeout=600)
+    finally:
+        for m, content in before.items():
+            complete_pair.layout.implicate(PAIR, m).write_bytes(content)
+    told = " ".join(output.split())
+    assert full.returncode == 1, progress
+    assert told.startswith(f"StorageError {folder}"), told
+    assert "No space left on device" in told
+    assert "what stood there before is untouched" in told
+    first, second = listed(complete_pair, "first"), listed(complete_pair, "second")
+    assert len(stays) == 5
+    assert {name: sha for name, sha in first.items() if name.startswith("implicate=")} == stays
+    assert {name: sha for name, sha in second.items() if name.startswith("implicate=")} == whole
+    assert not [name for name in (*first, *second) if name.endswith((".tmp", ".old"))]
+    assert "row blocks are there already" in (complete_pair.settings.data / "output").read_text()
 
 
 def test_file_that_may_not_grow_is_named_and_the_next_run_goes_on(complete_pair) -> None:
