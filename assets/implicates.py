@@ -173,6 +173,7 @@ def fusion_microdata(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "beyond": ", ".join(far) or "none",
+                    "how many": len(far),
                     "z_max": float(marginals.table["z"].abs().max()),
                     "comparable donors": marginals.donors.words,
                     "marginals": figures.frame_table(marginals.table),

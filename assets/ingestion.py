@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets import recipes
+from assets import lineage, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline.fusion import imputation
@@ -110,6 +110,7 @@ def microdata_assets(
         context: dg.AssetExecutionContext, compute: Compute, raw: TableRef
     ):  # Dagster takes no return annotation beside check_specs when there is a value
         vintage = vintages[context.partition_key]
+        codebook = load_codebook(vintage.codebook)
         files = from_table(raw.read())
         table, report = _ingest(files, vintage, "households")
         table, imputed = _impute(table, vintage, "households", compute)
@@ -117,9 +118,9 @@ def microdata_assets(
             context,
             table,
             inputs=[raw],
-            metadata=_account(report, imputed),
+            metadata={**_account(report, imputed), **lineage.of_microdata(prefix, codebook, "households")},
             checks=[check_related(report.relations)],
-            descriptions=describe(load_codebook(vintage.codebook), "households"),
+            descriptions=describe(codebook, "households"),
             imputed=imputed,
             outside=outside_universe(report.unasked, table),
         )
@@ -161,7 +162,11 @@ def microdata_assets(
             context,
             table,
             inputs=[raw, households],
-            metadata={**_account(report, imputed), "persons and households": relation.sentence("persons")},
+            metadata={
+                **_account(report, imputed),
+                **lineage.of_microdata(prefix, codebook, "persons"),
+                "persons and households": relation.sentence("persons"),
+            },
             checks=[check_related({"persons": relation})],
             descriptions=describe(codebook, "persons"),
             imputed=imputed,

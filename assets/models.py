@@ -121,6 +121,7 @@ def fusion_models(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "poor": ", ".join(poor) or "none",
+                    "how many": len(poor),
                     "overlap_min": float(support["overlap"].min()),
                     "support": figures.frame_table(support),
                 },

@@ -6,7 +6,7 @@ Belongs here: what has one table for the donors and one for the recipients. Does
 
 import dagster as dg
 
-from assets import figures, pairs, recipes
+from assets import figures, lineage, pairs, recipes
 from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline import harmonize, preparation
@@ -74,6 +74,7 @@ def fusion_harmonized(
         {"donor": result.donor, "recipient": result.recipient},
         inputs=[*donors.values(), *donor_persons.values(), households, persons],
         metadata={
+            **lineage.of_harmonized(pair, REGISTRY, harmonies, result.predictors),
             "harmonized predictors": len(alike),
             **numbers,
             "skipped harmonies": figures.reasons(result.skipped),
@@ -87,6 +88,7 @@ def fusion_harmonized(
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
                     "below 0.8": ", ".join(low) or "none",
+                    "how many": len(low),
                     **numbers,
                     "predictors": figures.frame_table(alike),
                     "similarity": figures.image(similarity_figure),

@@ -332,3 +332,15 @@ def test_part_of_a_division_is_not_held_against_the_whole(small_run, tmp_path) -
     assert set(part["division"]["area"]) == set(areas("division")) - {"South Atlantic"}
     assert part["nation"].empty
     assert len(part["state"]) == 50
+
+
+def test_columns_that_the_ui_shows_of_a_pair_are_those_with_lineage(small_run) -> None:
+    [made] = [
+        m
+        for outcome in small_run.outcomes.values()
+        for m in outcome.materialized
+        if m.asset_key.to_user_string() == "fusion/harmonized"
+    ]
+    shown = {column.name for column in made.metadata["dagster/column_schema"].value.columns}
+    assert shown == set(made.metadata["dagster/column_lineage"].value.deps_by_column)
+    assert len(shown) == made.metadata["harmonized predictors"].value

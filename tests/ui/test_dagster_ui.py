@@ -70,23 +70,21 @@ def test_graph_of_a_pair_alone_is_green(browser, one_pair, assets) -> None:
     page.close()
 
 
-def test_lineage_of_group_fusion_shows_its_assets_and_their_neighbours(page: Page, assets) -> None:
+@pytest.mark.parametrize("group", GROUPS)
+def test_lineage_of_a_group_shows_its_assets_and_their_neighbours(page: Page, assets, group: str) -> None:
     page.set_viewport_size({"width": 2400, "height": 2000})
-    page.goto(f"/locations/{LOCATION}/asset-groups/fusion/lineage")
-    of_group = {name for group, name in assets if group == "fusion"}
-    # So large, boxes of the group tell their state below the name.
-    tells = re.compile(f"({'|'.join(sorted(of_group))})(Latest event.*)?")
+    page.goto(f"/locations/{LOCATION}/asset-groups/{group}/lineage")
+    of_group = [name for of, name in assets if of == group]
+    expected = sorted([*of_group, *(asset.split("/")[-1] for asset in neighbours(group))])
 
-    def inside(drawn: list) -> set[str]:
-        return {found[1] for box in drawn if (found := tells.fullmatch(box[0]))}
+    def shown(drawn: list[Box]) -> list[str]:
+        # Boxes of the group tell their state below the name where they are drawn large; links to what lies outside
+        # of it may carry an icon before the name.
+        return sorted(re.sub("^open_in_new|Latest event.*", "", box[0]) for box in drawn)
 
-    boxes = _drawn(page.locator("svg foreignObject"), lambda drawn: inside(drawn) == of_group)
-    others = {box[0] for box in boxes if not tells.fullmatch(box[0])}
-    # Links to what lies outside of the group carry an icon before the name.
-    assert {re.sub("^open_in_new", "", name) for name in others} == {
-        asset.split("/")[-1] for asset in neighbours("fusion")
-    }
-    page.screenshot(path=PICTURES / "group_fusion.png")
+    boxes = _drawn(page.locator("svg foreignObject"), lambda drawn: shown(drawn) == expected)
+    assert shown(boxes) == expected
+    page.screenshot(path=PICTURES / f"group_{group}.png")
 
 
 def test_model_set_of_a_pair_is_materialized_with_its_report_and_importance(page: Page, dagster_ui) -> None:
@@ -107,8 +105,11 @@ def test_model_set_of_a_pair_is_materialized_with_its_report_and_importance(page
     page.screenshot(path=PICTURES / "models_importance.png")
 
 
-def test_similarity_check_of_a_pair_shows_its_figure(page: Page, dagster_ui) -> None:
+def test_failed_check_of_a_pair_names_what_failed_and_shows_its_figure(page: Page, dagster_ui) -> None:
     page.goto("/assets/fusion/harmonized?view=checks&checkDetail=similarity")
+    # So few donors differ from the recipients by chance alone; the pair was made nevertheless: a warning.
+    expect(page.get_by_text("Failed", exact=True).last).to_be_visible()
+    expect(_metadata(page, "below 0.8")).to_have_text(re.compile(r"^\w+__\w+"))
     expect(page.get_by_text(re.compile("similarity of every harmonized predictor"))).to_be_visible()
     expect(page.get_by_text(dagster_ui.pair, exact=True)).to_be_visible()
     _metadata(page, "similarity").get_by_text("[Show Markdown]").click()

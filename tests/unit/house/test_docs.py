@@ -65,3 +65,15 @@ def test_tests_behind_the_rows_of_backfills_exist_where_the_table_says() -> None
         named = re.findall(r"`(test_\w+)`", row)
         assert named, row
         assert [name for name in named if f"def {name}(" not in file.read_text()] == []
+
+
+def test_every_row_of_what_goes_wrong_names_tests_that_are_there() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text().split("| what happens |")[1].split("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`([\w/]*(?:tests/|test_)[\w/]*(?:\.py|/)?)`", row.split("|")[3])
+        assert named, row
+        for name in named:
+            there = (ROOT / name).exists() or (ROOT / "tests" / "integration" / name).is_file()
+            assert there, f"{name} of {row}"

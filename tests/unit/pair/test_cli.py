@@ -1,10 +1,12 @@
 """The command line: what it prints, what it writes, and how it says that something is wrong."""
 
+import json
 import logging
 import subprocess
 import sys
 from io import StringIO
 
+import click
 import dagster as dg
 import numpy as np
 import pandas as pd
@@ -414,3 +416,15 @@ def test_downscale_needs_a_file_of_tables(run, fused, tmp_path) -> None:
     result = run("downscale", PAIR, "-t", str(tmp_path / "none.csv"), "-b", "tract", "-e", "mean(btuel)")
     assert result.exit_code == 1
     assert "is no .csv or .parquet file" in result.output
+
+
+def test_progress_is_lines_of_json_where_asked_for(monkeypatch) -> None:
+    def speak() -> None:
+        logging.getLogger("fusion_pipeline.fusion").info("fitted %d models", 3)
+
+    monkeypatch.setitem(main.commands, "speak", click.Command("speak", callback=speak))
+    result = CliRunner().invoke(main, ["--log-json", "speak"])
+    [line] = result.stderr.splitlines()
+    told = json.loads(line)
+    assert told["message"] == "fitted 3 models"
+    assert told["logger"] == "fusion_pipeline.fusion"
