@@ -79,6 +79,7 @@ def test_provenance_lists_the_versions_of_the_inputs_in_metadata_and_file(ingest
         "code_version": f"{ingest.VERSION}.{imputing.VERSION}.{imputation.VERSION}",
         "inputs": {"survey/raw[RECS_2015]": version["survey/raw"]},
         "imputed": {},
+        "outside": {},
         "settings": {**recipes.imputed("RECS_2015"), "seed": 1},
     }
     for name, upstream in (("households", ["raw"]), ("dictionary", ["households", "persons"])):
