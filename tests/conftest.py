@@ -17,6 +17,22 @@ ROOT = Path(__file__).parents[1]
 PAIR = "RECS_2015__ACS_2015"
 
 
+SHARING = ("test_backfills.py", "test_failures.py", "test_internal_validation.py")
+"""Files whose tests use the same complete pair and running instance: one process makes these for all."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give a file of tests to one process at a time, and files that share what is dear to make to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "sharing" if file.endswith(SHARING) else file
+
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with real public-use files."""

@@ -8,13 +8,6 @@ from tests.conftest import Run, materialize
 from tests.serving import DagsterUI, make_home, serve
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the slow tests of a file in one process, unless a group of files is to share what is made for them."""
-    for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 @pytest.fixture(scope="session")
 def complete_pair(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A pair that is complete; every test leaves it complete."""

@@ -17,7 +17,7 @@ from tests.conftest import PAIR, Run
 from tests.lineage import downstream, of_pair
 from tests.serving import DagsterUI, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
+pytestmark = pytest.mark.slow
 
 CHUNKS = {("fusion/implicates", f"{PAIR}|{chunk}") for chunk in IMPLICATES.chunks}
 OF_RECS = downstream(("survey/raw", "RECS_2015")) & of_pair()

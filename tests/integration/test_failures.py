@@ -18,7 +18,7 @@ from tests.conftest import PAIR, Run
 from tests.disks import on_small_disk, pages
 from tests.serving import DagsterUI, program, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
+pytestmark = pytest.mark.slow
 
 
 def fuse(run: Run, disk: int | None = None, **limits) -> subprocess.Popen:

@@ -8,7 +8,7 @@ from fusion_pipeline.validation.internal import Validation
 from fusion_pipeline.validation.subset_scores import EVERYTHING
 from tests.conftest import PAIR
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("complete")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
