@@ -2,9 +2,10 @@
 
 The files are made here, as wide as the official ones (240 columns of households and 290 of persons, with 80 replicate
 weights each): answers that the codebook allows, blanks where it knows a skip, columns that it does not read, and
-households of one to seven persons who live in them. A block of records is made once and repeated with new keys. Measured
-is what the assets do (`surveys/microdata.py`, digest, Parquet): reading, derived variables, imputation, matching persons
-to households, writing. Run `python benchmarks/ingest.py [--households N]`; the rows printed are Markdown.
+households of one to seven persons who live in them. A block of records is made once and repeated with new keys.
+Measured is what the assets do (`surveys/microdata.py`, digest, Parquet): reading, derived variables, imputation,
+matching persons to households, writing. Run `python benchmarks/ingest.py [--households N]`; the rows printed are
+Markdown.
 """
 
 from __future__ import annotations
