@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.harmonize.definitions import Harmony, Side
@@ -78,7 +79,7 @@ def _answers(table: pa.Table, side: Side, place: Place) -> Array:
     columns = {name: table[name] for name in side.columns}
     numbers = recode(columns, side.model_copy(update={"bins": None}), place).copy()
     known = ~np.isnan(numbers)
-    if len(np.unique(numbers[known])) > PARTS:
+    if len(pd.unique(numbers[known])) > PARTS:
         edges = np.quantile(numbers[known], np.linspace(0, 1, PARTS + 1)[1:-1])
         numbers[known] = np.searchsorted(edges, numbers[known], side="right")
     return numbers
@@ -88,7 +89,7 @@ def _entropy(values: Array, weight: Array) -> float:
     known = ~np.isnan(values)
     if not known.any():
         return 0.0
-    _, group = np.unique(values[known], return_inverse=True)
+    group, _ = pd.factorize(values[known])
     share = np.bincount(group, weights=weight[known])
     share = share[share > 0] / share.sum()
     return float(-(share * np.log(share)).sum())
