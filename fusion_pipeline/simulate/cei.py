@@ -27,7 +27,12 @@ from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
 from fusion_pipeline.simulate.place import Places
-from fusion_pipeline.simulate.population import HEAT_FUELS, Households, draw_households
+from fusion_pipeline.simulate.population import (
+    HEAT_FUELS,
+    MOST_SECURITY,
+    Households,
+    draw_households,
+)
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.spending import QUARTERS, draw_spending
 from fusion_pipeline.simulate.text import ZipMembers
@@ -214,6 +219,7 @@ def _unit_columns(
         "FSMPFRXM": of_unit["own"],
         "FRRETIRM": of_unit["security"],
         "RETSURVM": of_unit["pension"],
+        "INTRDVXM": of_unit["interest"],
         "FSSIXM": of_unit["supplement"],
         "WELFAREM": of_unit["assistance"],
         "OTHREGXM": of_unit["other"],
@@ -373,11 +379,13 @@ def _incomes(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
     works = people.hours > 0
     own, idle = works & (chance < 0.1), ~works & ~old
     pension = np.where(old & ~works, np.round(0.4 * income), 0)
+    security = np.minimum(income - pension, MOST_SECURITY) * (old & ~works)
     kinds = {
         "salary": income * (works & ~own),
         "own": income * own,
         "pension": pension,
-        "security": np.minimum(income - pension, 50_000) * (old & ~works),
+        "security": security,
+        "interest": (income - pension - security) * (old & ~works),
         "supplement": np.minimum(income, 30_000) * (idle & (chance < 0.3)),
         "assistance": np.minimum(income, 30_000) * (idle & (chance >= 0.3) & (chance < 0.4)),
         "other": income * (idle & (chance >= 0.4)),
