@@ -24,7 +24,7 @@ from fusion_pipeline.harmonize.tables import (
     harmonize_recipient,
 )
 
-VERSION = "3"
+VERSION = "4"
 
 __all__ = [
     "DONOR_KEYS",
