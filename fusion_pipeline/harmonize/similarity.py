@@ -42,8 +42,8 @@ def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> 
     -----
     Categorical: 1 - TV with TV = 1/2 sum |p_donor - p_recipient|. Numeric, over 1,000 weighted quantiles q:
     1 - sum w |q_d - q_r| / sum w (|q_d| + |q_r|) / 2 with w = exp(-(p - 0.5)^2 / (2 0.15^2)). Both as in
-    fusionData, but that numbers whose quantiles differ by more than their mean size (which the formula makes negative, down
-    to -1) have nothing in common: 0. Pairs below 0.8 deserve a look.
+    fusionData, but for numbers whose quantiles differ by more than their mean size: the formula gives them less than
+    0, down to -1, and here they have nothing in common. Pairs below 0.8 deserve a look.
     """
     names = [
         c
