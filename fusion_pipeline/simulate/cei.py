@@ -235,6 +235,15 @@ def _unit_columns(
     columns["NEWID"] = newid
     year, month = _interviewed(quarter)
     columns["QINTRVYR"], columns["QINTRVMO"] = year, month
+    factor = _indices()[year].to_numpy() / _base()
+    dollars = [
+        variable.raw
+        for variable in load_codebook("cei_2015").households.variables.values()
+        if variable.adjust
+    ]
+    for raw in set(dollars) & columns.keys():
+        amount = pd.to_numeric(columns[raw], errors="coerce") * factor
+        columns[raw] = np.where(np.isnan(amount), "", np.char.mod("%.0f", amount))
     unanswered = rng.random(unit.size) < UNANSWERED
     blank = columns["CNTRALAC"] == ""
     columns["CNTRALAC"] = np.where(unanswered, "", columns["CNTRALAC"])
@@ -417,7 +426,13 @@ def _prices() -> dict[tuple[int, int], float]:
 
 @cache
 def _base() -> float:
-    return float(pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#").set_index("year")["index"][YEARS[1]])
+    return float(_indices()[YEARS[1]])
+
+
+@cache
+def _indices() -> pd.Series:
+    """Consumer price index by year."""
+    return pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#").set_index("year")["index"]
 
 
 @cache
