@@ -53,8 +53,7 @@ class Finding:
 
 def codebook_of(survey: Survey) -> Codebook | None:
     """Codebook of a survey vintage, if there is one."""
-    key = f"{survey.survey}_{survey.vintage}".lower()
-    return load_codebook(key) if (CODEBOOKS / f"{key}.yaml").is_file() else None
+    return load_codebook(survey.codebook) if (CODEBOOKS / f"{survey.codebook}.yaml").is_file() else None
 
 
 def check(harmony: Harmony) -> list[Finding]:

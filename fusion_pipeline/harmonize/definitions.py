@@ -149,6 +149,11 @@ class Survey(_Model):
         """Such as `RECS 2015`."""
         return f"{self.survey} {self.vintage}"
 
+    @property
+    def codebook(self) -> str:
+        """Name of its codebook, such as `recs_2015`."""
+        return f"{self.survey}_{self.vintage}".lower()
+
 
 class KnownDefect(_Model):
     """Something wrong in published definitions that are kept as they were, and why nothing is done about it."""
