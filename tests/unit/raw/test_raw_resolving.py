@@ -284,3 +284,9 @@ def test_a_split_alternative_gives_the_parts_that_are_there_with_their_states(tm
     assert [(f.states, f.absent) for f in found] == [(("04",), ("VEH",)), (("10",), ("VEH",))]
     whole = _put(tmp_path / "mirror/recs_2015/recs.csv")
     assert [f.path for f in resolve_all("households", file, **options)] == [whole]
+
+
+def test_a_partial_file_lacks_what_is_read_and_is_not_listed_or_matched_by_a_pattern() -> None:
+    partial = Alternative(path="part.csv", only=("DOEID", "BRRWT*"))
+    assert partial.lacks(["doeid", "BRRWT1", "BRRWT96", "NWEIGHT", "XBRRWT"]) == ("NWEIGHT", "XBRRWT")
+    assert Alternative(path="part.csv", absent=("HHSEX",)).lacks(["DOEID"]) == ("HHSEX",)
