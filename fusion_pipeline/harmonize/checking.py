@@ -25,7 +25,7 @@ from fusion_pipeline.harmonize.definitions import (
 from fusion_pipeline.surveys.codebook import FOLDER as CODEBOOKS
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.derive import check_expression
-from fusion_pipeline.surveys.variables import Derived, Span, Summary, Variable
+from fusion_pipeline.surveys.variables import Span, Variable
 
 Role = Literal["donor", "recipient"]
 
@@ -124,7 +124,7 @@ def _described(codebook: Codebook, level: str) -> dict[str, Described]:
     return found
 
 
-def _range(variable: Variable | Derived | Summary) -> Span | None:
+def _range(variable: object) -> Span | None:
     if not isinstance(variable, Variable) or variable.range is None or variable.adjust is not None:
         return None
     skip = () if variable.not_applicable is None else (float(variable.not_applicable),)
