@@ -55,7 +55,7 @@ class Side(_Model):
     @model_validator(mode="after")
     def _consistent(self) -> Side:
         if not self.columns:
-            raise ValueError(f"{self.var}: expr {self.expr!r} names no variable")
+            raise ValueError(f"{self.var}: {(self.count or self.expr)!r} names no variable")
         if self.level == "person" and self.agg is None:
             raise ValueError(
                 f"{self.var} is a person variable without an aggregator; add agg: reference, sum, min, max, mean,"

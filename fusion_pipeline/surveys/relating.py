@@ -87,7 +87,8 @@ def match_records(
         raise IngestError(
             f"{kind}, hid {_some(lonely)}", f"{lonely.size:,} of {keys.size:,} households have {have}.", _SAME
         )
-    kept = records.filter(pa.array(inside))
+    # A filter copies, and the persons of a nation take gigabytes.
+    kept = records if inside.all() else records.filter(pa.array(inside))
     position = positions(kept["hid"].to_numpy(), keys)
     if "weight" not in kept.column_names:
         after = kept.column_names.index("year") + 1
