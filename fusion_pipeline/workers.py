@@ -23,8 +23,8 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from fusion_pipeline.storage.atomic import is_alive
 
 PROCESS = "fusion_pipeline/process"
-"""Run tag: run, host, process and when that began. Neither a later attempt, which inherits the tags, nor a later process
-of the same number is taken for it."""
+"""Run tag: run, host, process and when that began. Neither a later attempt, which inherits the tags, nor a later
+process of the same number is taken for it."""
 _log = logging.getLogger(__name__)
 
 

@@ -76,16 +76,19 @@ def match_records(
     inside = np.isin(hid, keys)
     if entry.outside == "refuse" and not inside.all():
         raise IngestError(
-            f"{kind}, hid {_some(hid[~inside])}",
-            f"{int((~inside).sum()):,} of {hid.size:,} {kind} belong to no household of the household file.",
+            f"{kind}, key hid",
+            f"{int((~inside).sum()):,} of {hid.size:,} {kind} belong to no household of the household file "
+            f"({some_rows(~inside)}).",
             _SAME,
         )
     first = records["pid"].to_numpy() == 1 if entry.expect == "reference person" else np.ones(hid.size, bool)
-    lonely = keys[~np.isin(keys, hid[first])]
-    if entry.expect and lonely.size:
+    lonely = ~np.isin(keys, hid[first])
+    if entry.expect and lonely.any():
         have = "no reference person (pid 1)" if entry.expect == "reference person" else f"no {kind}"
         raise IngestError(
-            f"{kind}, hid {_some(lonely)}", f"{lonely.size:,} of {keys.size:,} households have {have}.", _SAME
+            f"{kind}, key hid",
+            f"{int(lonely.sum()):,} of {keys.size:,} households have {have} ({some_rows(lonely)}).",
+            _SAME,
         )
     kept = records.filter(pa.array(inside))
     position = positions(kept["hid"].to_numpy(), keys)
@@ -123,8 +126,9 @@ def reference_first(persons: pa.Table, leads: np.ndarray) -> pa.Table:
     heads, counts = np.unique(hid[leads], return_counts=True)
     if (counts > 1).any():
         raise IngestError(
-            f"persons, hid {_some(heads[counts > 1])}",
-            f"{int((counts > 1).sum()):,} households have more than one reference person.",
+            "persons, key hid",
+            f"{int((counts > 1).sum()):,} households have more than one reference person "
+            f"({some_rows(leads & np.isin(hid, heads[counts > 1]))}).",
             "Correct the file, or `id.first` in the codebook.",
         )
     order = np.lexsort((pid, ~leads, hid))
@@ -171,14 +175,15 @@ def attach_replicates(
     unique, counts = np.unique(hid, return_counts=True)
     if (counts > 1).any():
         raise IngestError(
-            f"{where}, hid {_some(unique[counts > 1])}",
-            f"{int((counts > 1).sum()):,} households occur more than once among the {role}.",
+            f"{where}, key hid",
+            f"{int((counts > 1).sum()):,} households occur more than once among the {role} "
+            f"({some_rows(np.isin(hid, unique[counts > 1]))}).",
             "Check that no file is read twice.",
         )
-    if (lonely := keys[~np.isin(keys, hid)]).size:
+    if (lonely := ~np.isin(keys, hid)).any():
         raise IngestError(
-            f"{where}, hid {_some(lonely)}",
-            f"{lonely.size:,} of {keys.size:,} households have no {role}.",
+            f"{where}, key hid",
+            f"{int(lonely.sum()):,} of {keys.size:,} households have no {role} ({some_rows(lonely)}).",
             _SAME,
         )
     weights = np.concatenate(blocks)[positions(keys, hid)]
@@ -196,5 +201,7 @@ def positions(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return order[np.searchsorted(keys, wanted, sorter=order)]
 
 
-def _some(keys: np.ndarray) -> str:
-    return ", ".join(map(str, np.unique(keys)[:5]))
+def some_rows(which: np.ndarray) -> str:
+    """Name the first of some rows by their number among those kept: messages hold no household's key; which (n,)."""
+    rows = np.flatnonzero(which) + 1
+    return f"of the rows kept: {', '.join(f'{row:,}' for row in rows[:5])}{', ...' if rows.size > 5 else ''}"

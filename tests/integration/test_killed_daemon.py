@@ -1,4 +1,4 @@
-"""The daemon is killed: what runs goes on, what waits runs once there is one again. All is killed: the queue goes on."""
+"""The daemon is killed: what runs goes on, what waits runs once there is one again. All is killed: it goes on."""
 
 import os
 import shutil
