@@ -41,7 +41,7 @@ def noting(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
         raise ValueError(f"executor {executor.name} cannot be created")
     return dg.ExecutorDefinition(
         name=executor.name,
-        config_schema=executor.config_schema,
+        config_schema=executor.config_schema,  # type: ignore[arg-type]
         requirements=executor.get_requirements,
         executor_creation_fn=lambda context: _Noting(create(context)),
         description=executor.description,

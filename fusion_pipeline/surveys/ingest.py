@@ -28,9 +28,9 @@ from fusion_pipeline.surveys.relating import (
     attach_replicates,
     match_records,
     reference_first,
-    some_rows,
 )
 from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.rows import some_rows
 from fusion_pipeline.surveys.summaries import summarize
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]

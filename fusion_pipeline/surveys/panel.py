@@ -21,6 +21,7 @@ from pydantic import Field
 
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.surveys.annualizing import fill_quarters
+from fusion_pipeline.surveys.rows import some_rows
 from fusion_pipeline.surveys.variables import Entry, Name
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from fusion_pipeline.surveys.coding import Problems, parse_numbers
 from fusion_pipeline.surveys.collecting import parse_keys
 from fusion_pipeline.surveys.reading import RawPart, read_blocks
 from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.rows import some_rows
 
 log = logging.getLogger(__name__)
 
@@ -199,9 +200,3 @@ def positions(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Row of each wanted key among unique keys, all of which are there."""
     order = np.argsort(keys, kind="stable")
     return order[np.searchsorted(keys, wanted, sorter=order)]
-
-
-def some_rows(which: np.ndarray) -> str:
-    """Name the first of some rows by their number among those kept: messages hold no household's key; which (n,)."""
-    rows = np.flatnonzero(which) + 1
-    return f"of the rows kept: {', '.join(f'{row:,}' for row in rows[:5])}{', ...' if rows.size > 5 else ''}"
