@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
-import numpy as np
-import pyarrow as pa
 
 from assets import lineage, recipes
 from assets.publishing import publish
@@ -22,16 +20,16 @@ from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.surveys import imputing, ingest
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
-from fusion_pipeline.surveys.ingest import IngestReport, RawPart
+from fusion_pipeline.surveys.ingest import RawPart
+from fusion_pipeline.surveys.microdata import Microdata, make_households, make_persons
 from fusion_pipeline.surveys.relating import Relation
-from fusion_pipeline.surveys.universes import outside_universe
 from resources.compute import Compute
 from resources.raw_files import RawFiles
 
 RELATED = "related_records"
 
 
-class Microdata(NamedTuple):
+class Assets(NamedTuple):
     """The assets of one group of survey-years."""
 
     raw: dg.AssetsDefinition
@@ -53,7 +51,7 @@ def microdata_assets(
     partitions: dg.PartitionsDefinition,
     vintages: Mapping[str, SurveyVintage],
     descriptions: Descriptions,
-) -> Microdata:
+) -> Assets:
     """Make the assets `<prefix>/raw`, `<prefix>/households` and `<prefix>/persons`.
 
     Parameters
@@ -111,18 +109,19 @@ def microdata_assets(
     ):  # Dagster takes no return annotation beside check_specs when there is a value
         vintage = vintages[context.partition_key]
         codebook = load_codebook(vintage.codebook)
-        files = from_table(raw.read())
-        table, report = _ingest(files, vintage, "households")
-        table, imputed = _impute(table, vintage, "households", compute)
+        parts = _parts(from_table(raw.read()))
+        made = make_households(
+            parts.pop("households"), parts, codebook, **_imputing(vintage, "households", compute)
+        )
         return publish(
             context,
-            table,
+            made.table,
             inputs=[raw],
-            metadata={**_account(report, imputed), **lineage.of_microdata(prefix, codebook, "households")},
-            checks=[check_related(report.relations)],
+            metadata={**_account(made), **lineage.of_microdata(prefix, codebook, "households")},
+            checks=[check_related(made.report.relations)],
             descriptions=describe(codebook, "households"),
-            imputed=imputed,
-            outside=outside_universe(report.unasked, table),
+            imputed=made.imputed,
+            outside=made.outside,
         )
 
     @dg.asset(
@@ -138,8 +137,8 @@ def microdata_assets(
     ):  # as above
         vintage = vintages[context.partition_key]
         codebook = load_codebook(vintage.codebook)
-        files = from_table(raw.read())
-        if codebook.persons is None or not any(file.role == "persons" for file in files):
+        parts = _parts([file for file in from_table(raw.read()) if file.role == "persons"])
+        if codebook.persons is None or "persons" not in parts:
             # Downstream joins find a table with the keys and no rows.
             why = {"persons": "The survey has no person file, or it is not at hand."}
             return publish(
@@ -149,31 +148,24 @@ def microdata_assets(
                 metadata=why,
                 checks=[check_related({})],
             )
-        everyone, report = _ingest(files, vintage, "persons")
-        counted_by = codebook.persons.counted_by
-        columns = ["hid", "weight", *([counted_by] if counted_by in households.columns else [])]
-        table, relation = ingest.match_records(
-            everyone, households.read(columns), codebook.persons, "persons"
-        )
-        inside = np.isin(everyone["hid"].to_numpy(), households.read(["hid"])["hid"].to_numpy())
-        outside = outside_universe(report.unasked, table, inside)
-        table, imputed = _impute(table, vintage, "persons", compute)
+        made = make_persons(parts["persons"], households, codebook, **_imputing(vintage, "persons", compute))
+        assert made.relation is not None
         return publish(
             context,
-            table,
+            made.table,
             inputs=[raw, households],
             metadata={
-                **_account(report, imputed),
+                **_account(made),
                 **lineage.of_microdata(prefix, codebook, "persons"),
-                "persons and households": relation.sentence("persons"),
+                "persons and households": made.relation.sentence("persons"),
             },
-            checks=[check_related({"persons": relation})],
+            checks=[check_related({"persons": made.relation})],
             descriptions=describe(codebook, "persons"),
-            imputed=imputed,
-            outside=outside,
+            imputed=made.imputed,
+            outside=made.outside,
         )
 
-    return Microdata(raw, households, persons)
+    return Assets(raw, households, persons)
 
 
 def describe(codebook: Codebook, kind: str) -> dict[str, str]:
@@ -181,29 +173,17 @@ def describe(codebook: Codebook, kind: str) -> dict[str, str]:
     return {name: variable.description for name, variable in codebook.respondent(kind).everything.items()}
 
 
-def _ingest(files: list[ResolvedFile], vintage: SurveyVintage, kind: str) -> tuple[pa.Table, IngestReport]:
-    """Ingest the recorded raw files of one kind of record; households also learn from the others."""
+def _parts(files: list[ResolvedFile]) -> dict[str, list[RawPart]]:
+    """Recorded raw files by role."""
     parts: dict[str, list[RawPart]] = {}
     for file in files:
-        if kind in ("households", file.role):
-            parts.setdefault(file.role, []).append(_part(file))
-    return ingest.ingest_with_report(parts.pop(kind), load_codebook(vintage.codebook), kind, parts)
+        parts.setdefault(file.role, []).append(RawPart(verify(file), file.absent, file.member, file.excerpt))
+    return parts
 
 
-def _part(file: ResolvedFile) -> RawPart:
-    return RawPart(verify(file), file.absent, file.member, file.excerpt)
-
-
-def _impute(
-    table: pa.Table, vintage: SurveyVintage, kind: str, compute: Compute
-) -> tuple[pa.Table, dict[str, int]]:
-    return imputing.impute_missing(
-        table,
-        load_codebook(vintage.codebook).respondent(kind),
-        seed=compute.seed,
-        threads=compute.threads,
-        stream_name=f"impute/{vintage.folder}/{kind}",
-    )
+def _imputing(vintage: SurveyVintage, kind: str, compute: Compute) -> dict[str, Any]:
+    name = f"impute/{vintage.folder}/{kind}"
+    return {"seed": compute.seed, "threads": compute.threads, "stream_name": name}
 
 
 def check_related(relations: Mapping[str, Relation]) -> dg.AssetCheckResult:
@@ -218,13 +198,14 @@ def check_related(relations: Mapping[str, Relation]) -> dg.AssetCheckResult:
     )
 
 
-def _account(report: IngestReport, imputed: Mapping[str, int]) -> dict[str, Any]:
+def _account(made: Microdata) -> dict[str, Any]:
+    report = made.report
     return {
         "rows read": report.rows_read,
         "rows kept": report.rows_kept,
         "dropped": dg.MetadataValue.json(dict(report.dropped)),
         "missing answers": dg.MetadataValue.json(dict(report.missing)),
-        "imputed answers": dg.MetadataValue.json(dict(imputed)),
+        "imputed answers": dg.MetadataValue.json(dict(made.imputed)),
         "variables left out": dg.MetadataValue.json(dict(report.left_out)),
         "other files": dg.MetadataValue.json({k: r.sentence(k) for k, r in report.relations.items()}),
     }

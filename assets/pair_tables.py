@@ -4,6 +4,8 @@ Belongs here: what has one table for the donors and one for the recipients. Does
 (`models.py`), what is drawn (`implicates.py`).
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from assets import figures, lineage, pairs, recipes
@@ -12,6 +14,7 @@ from assets.reuse import reusable
 from fusion_pipeline import harmonize, preparation
 from fusion_pipeline.geography import predictors as spatial
 from fusion_pipeline.geography import puma_imputation
+from fusion_pipeline.harmonize.pairs import HarmonizedPair
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity_numbers
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.raw import from_table
@@ -62,13 +65,18 @@ def fusion_harmonized(
     )
     found = harmonize.similarity(result.donor, result.recipient)
     numbers, alike = similarity_numbers(found), found.to_pandas()
-    first = pair.donors[0]
-    kept = harmonize.information_kept(donors[first], harmonies[first])
-    alike["information kept"] = alike["predictor"].map(kept)
+    kept = _information_kept(pair.donors[0], donors, donor_persons, households, persons, harmonies, result)
+    for role, shares in kept.items():
+        alike[f"information kept, {role}"] = alike["predictor"].map(shares)
     low = alike.loc[alike["similarity"] < SIMILARITY_THRESHOLD, "predictor"].tolist()
     similarity_figure = drawing.similarity(
         alike, threshold=SIMILARITY_THRESHOLD, source=context.partition_key
     )
+    groups = {name: entry.names for name, entry in harmonies[pair.donors[0]].entries.items()}
+    panels = harmonize.side_by_side(
+        result.donor, result.recipient, harmonize.least_alike(alike, SIMILARITY_THRESHOLD), groups
+    )
+    distributions = drawing.side_by_side(panels, source=context.partition_key)
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient},
@@ -91,11 +99,30 @@ def fusion_harmonized(
                     "how many": len(low),
                     **numbers,
                     "predictors": figures.frame_table(alike),
+                    "distributions": figures.image(*distributions),
                     "similarity": figures.image(similarity_figure),
                 },
             )
         ],
     )
+
+
+def _information_kept(
+    survey: str,
+    donors: Mapping[str, TableRef],
+    donor_persons: Mapping[str, TableRef],
+    households: TableRef,
+    persons: TableRef,
+    harmonies: Mapping[str, harmonize.Harmony],
+    result: HarmonizedPair,
+) -> dict[str, dict[str, float]]:
+    """Measure on both sides what harmonies keep; of a pooled donor, on one survey-year."""
+    of_pair = harmonies[survey]
+    of_pair = of_pair.model_copy(update={"entries": {n: of_pair.entries[n] for n in result.predictors}})
+    return {
+        "donor": harmonize.information_kept(donors[survey], donor_persons.get(survey), of_pair, "donor"),
+        "recipient": harmonize.information_kept(households, persons, of_pair, "recipient"),
+    }
 
 
 @pairs.pair_asset(

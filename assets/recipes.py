@@ -83,10 +83,11 @@ def plan(pair: str) -> dict[str, Any]:
 
 
 def harmony(pair: str) -> dict[str, Any]:
-    """Name the harmonies of a fusion pair and its disclosed locations."""
+    """Name the harmonies of a fusion pair, the tables that they look things up in, and its disclosed locations."""
     entry = REGISTRY.pair(pair)
     content = tuple(pair_harmonies(entry, REGISTRY).values())
-    return {"harmony": _digest(content), "locations": list(entry.locations)}
+    tables = {path.stem: sha256(path) for path in sorted(_lookups(*content))}
+    return {"harmony": _digest(content), "tables": tables, "locations": list(entry.locations)}
 
 
 def page(survey_year: str) -> dict[str, Any]:
@@ -167,12 +168,17 @@ def external(pair: str) -> dict[str, Any]:
 
 def _looked_up(content: Codebook) -> dict[str, str]:
     """Digest the look-up and allocation tables that a codebook names; they are read when it is applied."""
-    named = re.findall(r"lookup\(\s*[\\]?[\"'](\w+)", content.model_dump_json())
-    paths = {derive.LOOKUPS / f"{name}.csv" for name in named}
+    paths = _lookups(content)
     for entry in content.kinds.values():
         shares = [summary.share for summary in entry.summaries.values() if summary.share]
         paths |= {allocating.CODES / f"{share.table}.csv" for share in shares}
     return {path.stem: sha256(path) for path in sorted(paths)}
+
+
+def _lookups(*contents: BaseModel) -> set[Path]:
+    """Look-up tables that expressions name."""
+    text = "".join(content.model_dump_json() for content in contents)
+    return {derive.LOOKUPS / f"{name}.csv" for name in re.findall(r"lookup\(\s*[\\]?[\"'](\w+)", text)}
 
 
 def report(pair: str) -> dict[str, Any]:

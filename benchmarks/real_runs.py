@@ -20,11 +20,13 @@ from measure import calibrate
 
 from fusion_pipeline.errors import FusionError
 from fusion_pipeline.estimating import estimate_pair
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import run_pair
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.summary import summarize
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "real_runs.md"
@@ -32,13 +34,17 @@ PAGE = PROJECT / "docs" / "real_runs.md"
 
 @dataclass(frozen=True)
 class Published:
-    """A figure that a survey's publisher gives of its own households."""
+    """A total that a survey's publisher gives of its own households, and what adds up to it."""
 
     what: str
     figure: float
     source: str
-    variable: str | None = None
-    """Of which it is the weighted mean; the weights' sum without one."""
+    column: str | None = None
+    """Whose weighted sum it is; the weights' own without one."""
+    other_than: str | None = None
+    """A level: the sum is of all who have another."""
+    unit: float = 1.0
+    """What the publisher rounds to."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +55,36 @@ class RealRun:
     published: tuple[Published, ...] = ()
 
 
-RUNS = {
-    "RECS_2015__ACS_2013": RealRun(
-        ("mean(btuel)", "mean(dollarel)", "mean(btung)", "mean(insec)", "mean(noac)"),
-        (Published("households", 118_208_250, "RECS 2015, Table HC1.1: 118.2 million"),),
+ENERGY = ("mean(btuel)", "mean(dollarel)", "mean(btung)", "proportion(cooltype)")
+RECS = (
+    Published("households", 118.2e6, "RECS 2015, Table HC1.1", unit=1e5),
+    Published(
+        "households with air conditioning", 102.8e6, "RECS 2015, Table HC7.1",
+        "cooltype", "No air conditioning", 1e5,
     ),
-    "RECS_2015__ACS_2015": RealRun(("mean(btuel)", "mean(dollarel)", "mean(btung)", "mean(noac)")),
+)  # fmt: skip
+NHTS_2017 = "NHTS 2017 codebook v1.1, weighted frequencies of "
+NHTS_2022 = "NHTS 2022 codebook, weighted frequencies of "
+RUNS = {
+    "RECS_2015__ACS_2013": RealRun((*ENERGY, "proportion(scalee)"), RECS),
+    "RECS_2015__ACS_2015": RealRun(ENERGY, RECS),
     "NHTS_2017__ACS_2017": RealRun(
-        ("proportion(price)", "proportion(place)", "proportion(ptrans)"),
+        ("proportion(price)", "proportion(place)", "proportion(ptrans)", "proportion(travel)"),
         (
-            Published("households", 118_208_251, "NHTS 2017 codebook v1.1, WTHHFIN"),
-            Published(
-                "vehicles a household", 1.88, "Summary of Travel Trends: 2017 NHTS, Table 1", "hhvehcnt"
-            ),
+            Published("households", 118_208_251, NHTS_2017 + "HHSIZE"),
+            Published("persons in households", 290_114_394, NHTS_2017 + "HHSIZE", "hhsize"),
+            Published("vehicles", 222_578_947, NHTS_2017 + "HHVEHCNT", "hhvehcnt"),
         ),
     ),
     "NHTS_2022__ACS_2024": RealRun(
         ("mean(hhvehcnt)", "mean(annmiles)", "mean(newest)", "mean(plugin)", "mean(hybrids)"),
-        (Published("households", 127_544_707, "NHTS 2022 codebook, WTHHFIN"),),
+        (
+            Published("households", 127_544_707, NHTS_2022 + "HHSIZE"),
+            Published("persons in households", 314_420_713, NHTS_2022 + "HHSIZE", "hhsize"),
+            Published("vehicles", 231_225_765, NHTS_2022 + "HHVEHCNT", "hhvehcnt"),
+        ),
     ),
+    "AHS_2019__ACS_2017": RealRun(("proportion(ratinghs)",)),
 }
 
 
@@ -89,24 +106,33 @@ def main() -> None:
     settings = load_settings(
         data=given.out, raw=given.shared / "data", offline=True, seed=1, threads=given.threads
     )
-    for pair in given.pairs:
-        parts.append(f"## {pair}\n\n{_section(pair, RUNS[pair], settings, given.out)}")
-        PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (given.out / "instance").mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(given.out / "instance")) as instance:
+        for pair in given.pairs:
+            parts.append(f"## {pair}\n\n{_section(pair, RUNS[pair], settings, instance, given.out)}")
+            PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _section(pair: str, wanted: RealRun, settings: Settings, out: Path) -> str:
+def _section(pair: str, wanted: RealRun, settings: Settings, instance: dg.DagsterInstance, out: Path) -> str:
     made: list[dg.AssetMaterialization] = []
-    instance = dg.DagsterInstance.ephemeral()
     try:
         for _, outcome in run_pair(pair, settings, instance):
             made += outcome.materialized if outcome is not None else []
-    except FusionError as error:
-        return f"Not carried to the end: {error}"
+    except (FusionError, dg.DagsterExecutionStepExecutionError) as error:
+        cause = error.__cause__ or error
+        left_out = _left_out(made)
+        return "\n\n".join(part for part in (f"Not carried to the end: {cause}", left_out) if part)
     layout = Layout(settings.root)
-    parts = [_counts(pair, made, layout), _left_out(made), _published(pair, wanted, layout), _steps(made)]
+    parts = [
+        _counts(pair, made, layout),
+        _left_out(made),
+        _published(pair, wanted, layout),
+        _steps(pair, instance),
+    ]
     by_state = estimate_pair(pair, layout, wanted.estimates, ["state"])
     parts.append(f"### Estimates by state\n\n{by_state.to_markdown().strip()}")
-    by_puma = estimate_pair(pair, layout, wanted.estimates, ["state", "puma"])
+    puma = puma_column(_households(pair, layout).columns, pair)
+    by_puma = estimate_pair(pair, layout, wanted.estimates, ["state", puma])
     by_puma.write(out / f"{pair}_by_puma.csv")
     parts.append(f"### Estimates by PUMA\n\n{_spread(by_puma.table)}")
     return "\n\n".join(part for part in parts if part)
@@ -119,13 +145,16 @@ def _value(made: list[dg.AssetMaterialization], asset: str, name: str) -> Any:
     return found[-1] if found else None
 
 
+def _households(pair: str, layout: Layout) -> TableRef:
+    return TableRef(layout.table(("acs", "households"), load_registry().pair(pair).recipient))
+
+
 def _counts(pair: str, made: list[dg.AssetMaterialization], layout: Layout) -> str:
-    entry = load_registry().pair(pair)
-    households = TableRef(layout.table(("acs", "households"), entry.recipient))
+    households = _households(pair, layout)
+    places = households.read(["state", puma_column(households.columns, pair)])
     implicates = sorted(layout.implicates(pair).rglob("*.parquet"))
     fused = TableRef(implicates[0]).num_rows
     weight = households.read(["weight"])["weight"].to_numpy().sum()
-    places = households.read(["state", "puma"]).group_by(["state", "puma"]).aggregate([]).num_rows
     rows = [
         ("donor records read", _value(made, "survey/households", "rows read")),
         ("donors", _value(made, "survey/households", "rows kept")),
@@ -135,7 +164,7 @@ def _counts(pair: str, made: list[dg.AssetMaterialization], layout: Layout) -> s
         ("households fused in every implicate", fused),
         ("implicates", len(implicates)),
         ("weighted households", round(float(weight))),
-        ("PUMAs", places),
+        ("PUMAs", places.group_by(places.column_names).aggregate([]).num_rows),
     ]
     return _markdown(["rows", ""], [(name, _number(value)) for name, value in rows if value is not None])
 
@@ -159,36 +188,29 @@ def _published(pair: str, wanted: RealRun, layout: Layout) -> str:
     table = TableRef(layout.table(("survey", "households"), donor))
     for figure in wanted.published:
         weight = table.read(["weight"])["weight"].to_numpy()
-        found = weight.sum()
-        if figure.variable:
-            found = np.average(table.read([figure.variable])[figure.variable].to_numpy(), weights=weight)
-        rows.append((figure.what, _number(figure.figure), _number(float(found)), figure.source))
-    return "### What the publisher tells\n\n" + _markdown(
-        ["donors'", "published", "ours", "source"], rows
-    ) if rows else ""  # fmt: skip
+        counted = np.ones(len(weight))
+        if figure.column:
+            values = table.to_pandas([figure.column])[figure.column]
+            counted = (values if figure.other_than is None else values != figure.other_than).to_numpy(float)
+        found = float(weight @ counted)
+        same = "yes" if abs(found - figure.figure) <= figure.unit / 2 + 0.5 else "**no**"
+        rows.append((figure.what, _number(figure.figure), _number(found), same, figure.source))
+    if not rows:
+        return ""
+    head = ["donors'", "published", "ours", "the same, as rounded", "source"]
+    return "### What the publisher tells\n\n" + _markdown(head, rows)
 
 
-def _steps(made: list[dg.AssetMaterialization]) -> str:
-    found: dict[str, list[float]] = {}
-    for one in made:
-        name = one.asset_key.to_user_string()
-        seconds, cpu, peak = (
-            float(one.metadata[m].value) for m in ("seconds", "CPU seconds", "peak memory MB")
-        )
-        before = found.setdefault(name, [0.0, 0.0, 0.0])
-        found[name] = [before[0] + seconds, before[1] + cpu, max(before[2], peak)]
-    rows = [
-        (name, f"{seconds:,.0f}", f"{cpu:,.0f}", f"{peak:,.0f}")
-        for name, (seconds, cpu, peak) in found.items()
-        if cpu >= 1
-    ]
-    total = np.array(list(found.values()))
-    rows.append(
-        ("**all**", f"{total[:, 0].sum():,.0f}", f"{total[:, 1].sum():,.0f}", f"{total[:, 2].max():,.0f}")
-    )
-    return "### Time and memory\n\n" + _markdown(
-        ["step (of a second or more)", "seconds", "CPU s", "peak MB"], rows
-    )
+def _steps(pair: str, instance: dg.DagsterInstance) -> str:
+    """Tell what the steps took when they were made, which may have been in an earlier run."""
+    steps = summarize(pair, instance).dropna(subset=["seconds"])
+    by_asset = steps.groupby("asset", sort=False)
+    taken = by_asset.agg({"seconds": "sum", "CPU seconds": "sum", "peak memory MB": "max"})
+    rows = [(name, *(f"{v:,.0f}" for v in row)) for name, row in taken.iterrows() if row["CPU seconds"] >= 1]
+    whole = (taken["seconds"].sum(), taken["CPU seconds"].sum(), taken["peak memory MB"].max())
+    rows.append(("**all**", *(f"{value:,.0f}" for value in whole)))
+    head = ["step (of a CPU second or more)", "seconds", "CPU s", "peak MB"]
+    return "### Time and memory\n\n" + _markdown(head, rows)
 
 
 def _spread(table: Any) -> str:

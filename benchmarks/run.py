@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 SECTIONS = {
     "Simulating the surveys": ["simulate.py"],
-    "Ingesting the ACS": ["ingest.py", "--households", "300000"],
+    "Ingesting the ACS": ["ingest.py"],
     "Harmonizing, and imputing donor PUMAs": ["harmonize.py"],
     "Screening and training": ["train.py"],
     "Fusing": ["fuse.py"],

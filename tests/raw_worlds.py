@@ -83,11 +83,15 @@ class Ingested:
     members: Relation | None
 
 
+def codebook_of(key: str) -> Codebook:
+    """Codebook of a vintage."""
+    return load_codebook(REGISTRY.survey_year(key).codebook)
+
+
 @cache
 def world(key: str) -> World:
     """Make the raw files of a vintage, once in a session."""
-    vintage = REGISTRY.survey_year(key)
-    codebook = load_codebook(vintage.codebook)
+    vintage, codebook = REGISTRY.survey_year(key), codebook_of(key)
     whole = _recipient(key) if key in RECIPIENTS else _donor(vintage)
     whole = {role: table for role, table in whole.items() if role in codebook.roles}
     found = World(key, codebook, whole)

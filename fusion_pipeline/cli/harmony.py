@@ -6,10 +6,10 @@ import sys
 
 import click
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fusion_pipeline.cli.root import console
-from fusion_pipeline.errors import HarmonyError
+from fusion_pipeline.errors import HarmonyError, RegistryError
 
 
 @click.group()
@@ -28,15 +28,27 @@ def harmony() -> None:
 def check(survey: str | None, everything: bool) -> None:
     """Validate the harmonies of SURVEY, or of all, for every pair of vintages.
 
-    A side without a codebook is not compared; `known` are defects of published definitions that the files list.
+    A side without a codebook is not compared; `known` are defects of published definitions that the files list. A file
+    that does not load is an error beside those of the others.
     """
     from fusion_pipeline.harmonize.checking import check as find
     from fusion_pipeline.harmonize.checking import codebook_of
-    from fusion_pipeline.harmonize.loading import all_harmonies
+    from fusion_pipeline.harmonize.definitions import Harmony
+    from fusion_pipeline.harmonize.loading import all_harmonies, surveys_with_harmonies
 
     fatal = 0
-    table = Table("pair", "set", "harmonies", "errors", "known", "left out", "codebooks", box=None)
-    for pair in all_harmonies(survey):
+    # Narrow enough for 80 columns, a pipe's; names are folded before they are cut.
+    name = Column("pair", overflow="fold", no_wrap=True)
+    headings = ("set", "harmonies", "errors", "known", "left out", "codebooks")
+    table = Table(name, *headings, box=None, collapse_padding=True, pad_edge=False)
+    pairs: list[Harmony] = []
+    for each in [survey] if survey else surveys_with_harmonies():
+        try:
+            pairs += all_harmonies(each)
+        except RegistryError as error:
+            fatal += 1
+            console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+    for pair in pairs:
         found = find(pair)
         wrong = [finding for finding in found if finding.fatal]
         known = [finding for finding in found if finding.known]

@@ -2,7 +2,7 @@
 
 Belongs here: how harmonies are written (`documents.py`, `vintages.py`), read (`loading.py`) and are (`definitions.py`),
 applying them to a survey's tables (`tables.py`, with `recoding.py` and `aggregation.py`) and to a pair's
-(`pairs.py`), comparing the two sides (`similarity.py`),
+(`pairs.py`), comparing the two sides (`similarity.py`, `side_by_side.py`),
 what recoding loses (`information.py`), holding them against codebooks (`checking.py`).
 Does not belong here: the harmonies themselves (`fusion_pipeline/harmonies/`).
 
@@ -14,6 +14,7 @@ from fusion_pipeline.harmonize.definitions import Entry, Harmony, Side
 from fusion_pipeline.harmonize.information import information_kept
 from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.pairs import harmonize_pair, pair_harmonies
+from fusion_pipeline.harmonize.side_by_side import least_alike, side_by_side
 from fusion_pipeline.harmonize.similarity import SIMILARITY_THRESHOLD, similarity
 from fusion_pipeline.harmonize.tables import (
     DONOR_KEYS,
@@ -24,7 +25,7 @@ from fusion_pipeline.harmonize.tables import (
     harmonize_recipient,
 )
 
-VERSION = "3"
+VERSION = "4"
 
 __all__ = [
     "DONOR_KEYS",
@@ -40,7 +41,9 @@ __all__ = [
     "harmonize_pair",
     "harmonize_recipient",
     "information_kept",
+    "least_alike",
     "load_harmonies",
     "pair_harmonies",
+    "side_by_side",
     "similarity",
 ]

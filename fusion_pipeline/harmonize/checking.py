@@ -7,10 +7,11 @@ Does not belong here: rules that a harmony keeps by itself (`definitions.py`, `d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fusion_pipeline.harmonize.definitions import (
     Entry,
@@ -24,6 +25,7 @@ from fusion_pipeline.harmonize.definitions import (
 from fusion_pipeline.surveys.codebook import FOLDER as CODEBOOKS
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.derive import check_expression
+from fusion_pipeline.surveys.variables import Derived, Span, Summary, Variable
 
 Role = Literal["donor", "recipient"]
 
@@ -53,8 +55,7 @@ class Finding:
 
 def codebook_of(survey: Survey) -> Codebook | None:
     """Codebook of a survey vintage, if there is one."""
-    key = f"{survey.survey}_{survey.vintage}".lower()
-    return load_codebook(key) if (CODEBOOKS / f"{key}.yaml").is_file() else None
+    return load_codebook(survey.codebook) if (CODEBOOKS / f"{survey.codebook}.yaml").is_file() else None
 
 
 def check(harmony: Harmony) -> list[Finding]:
@@ -79,7 +80,7 @@ def check(harmony: Harmony) -> list[Finding]:
                 Finding(f"{harmony.name}, {role}", f"{name} has no codebook.", "Nothing was compared.", False)
             )
             continue
-        variables = {level: _levels(codebook, level) for level in ("household", "person")}
+        variables = {level: _described(codebook, level) for level in ("household", "person")}
         for name, entry in harmony.entries.items():
             side: Side = getattr(entry, role)
             place = f"{harmony.name} / {name}, {role}"
@@ -103,21 +104,40 @@ def check(harmony: Harmony) -> list[Finding]:
     return found
 
 
-Levels = Mapping[str, tuple[tuple[str, ...], bool]]
-"""Variable -> its levels, none for a number, and whether they are ordered."""
+class Described(NamedTuple):
+    """What a codebook says of a variable."""
+
+    levels: tuple[str, ...] = ()
+    """None for a number."""
+    ordered: bool = False
+    range: Span | None = None
+    """Of a number as it is stored, what stands for a skip included; None if the codebook tells none."""
 
 
-def _levels(codebook: Codebook, level: str) -> dict[str, tuple[tuple[str, ...], bool]]:
+def _described(codebook: Codebook, level: str) -> dict[str, Described]:
     entry = codebook.households if level == "household" else codebook.persons
     if entry is None:
         return {}
-    found: dict[str, tuple[tuple[str, ...], bool]] = {"hid": ((), False), "pid": ((), False)}
+    found = {name: Described() for name in ("hid", "pid", "year")}
     for name, variable in entry.everything.items():
-        found[name] = (tuple(variable.labels), variable.type == "ordered")
+        found[name] = Described(tuple(variable.labels), variable.type == "ordered", _range(variable))
     return found
 
 
-def _check_side(entry: Entry, side: Side, variables: Levels, place: str, file: str) -> Iterator[Finding]:
+def _range(variable: Variable | Derived | Summary) -> Span | None:
+    if not isinstance(variable, Variable) or variable.range is None or variable.adjust is not None:
+        return None
+    skip = () if variable.not_applicable is None else (float(variable.not_applicable),)
+    low, high = variable.range.low, variable.range.high
+    return Span(
+        low=low if low is None else min((low, *skip, *variable.values.values())),
+        high=high if high is None else max((high, *skip, *variable.values.values())),
+    )
+
+
+def _check_side(
+    entry: Entry, side: Side, variables: Mapping[str, Described], place: str, file: str
+) -> Iterator[Finding]:
     edit = f"Correct {file}."
     if absent := [name for name in side.columns if name not in variables]:
         yield Finding(
@@ -129,16 +149,16 @@ def _check_side(entry: Entry, side: Side, variables: Levels, place: str, file: s
         return
     if expression := side.count or side.expr:
         try:
-            check_expression(expression, {name: levels for name, (levels, _) in variables.items()})
+            check_expression(expression, {name: variable.levels for name, variable in variables.items()})
         except ValueError as error:
             yield Finding(place, f"{expression!r} cannot be evaluated: {error}.", edit)
         if side.count:
             return
-    levels, ordered = variables[side.var]
+    levels, ordered, span = variables[side.var]
     if side.map is None:
         if levels and not side.expr:
             yield Finding(place, f"{side.var} has levels, but the harmony takes numbers.", "Map its levels.")
-        yield from _check_intervals(entry, side, place, edit)
+        yield from _check_intervals(entry, side, None if side.expr else span, place, edit)
         return
     if not levels:
         yield Finding(
@@ -161,8 +181,15 @@ def _check_side(entry: Entry, side: Side, variables: Levels, place: str, file: s
         yield from _check_order(entry, [(min(p), max(p)) for p in positions if p], place, edit)
 
 
-def _check_intervals(entry: Entry, side: Side, place: str, edit: str) -> Iterator[Finding]:
+def _check_intervals(entry: Entry, side: Side, span: Span | None, place: str, edit: str) -> Iterator[Finding]:
     edges = bin_edges(side.bins or {})
+    if edges and span is not None:
+        low, high = edges[0][0], edges[-1][1]
+        # A range without an end is open there.
+        if low > (-math.inf if span.low is None else span.low):
+            yield Finding(place, f"numbers below {low:g} are in no group; the codebook has {span}.", edit)
+        if high <= (math.inf if span.high is None else span.high) and high < math.inf:
+            yield Finding(place, f"numbers from {high:g} are in no group; the codebook has {span}.", edit)
     for (_, high, first), (low, _, second) in pairwise(edges):
         if high < low:
             names = (entry.names[first - 1], entry.names[second - 1])

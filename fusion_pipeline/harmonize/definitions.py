@@ -55,7 +55,7 @@ class Side(_Model):
     @model_validator(mode="after")
     def _consistent(self) -> Side:
         if not self.columns:
-            raise ValueError(f"{self.var}: expr {self.expr!r} names no variable")
+            raise ValueError(f"{self.var}: {(self.count or self.expr)!r} names no variable")
         if self.level == "person" and self.agg is None:
             raise ValueError(
                 f"{self.var} is a person variable without an aggregator; add agg: reference, sum, min, max, mean,"
@@ -148,6 +148,11 @@ class Survey(_Model):
     def label(self) -> str:
         """Such as `RECS 2015`."""
         return f"{self.survey} {self.vintage}"
+
+    @property
+    def codebook(self) -> str:
+        """Name of its codebook, such as `recs_2015`."""
+        return f"{self.survey}_{self.vintage}".lower()
 
 
 class KnownDefect(_Model):

@@ -14,6 +14,8 @@ import pyarrow as pa
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize.definitions import Side, bin_edges
 from fusion_pipeline.storage.tables import codes_of, levels_of
+from fusion_pipeline.surveys.codebook import FOLDER as CODEBOOKS
+from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.derive import check_expression, evaluate
 
 Array = np.ndarray
@@ -28,10 +30,22 @@ class Place:
         Pair, harmony and `donor` or `recipient`.
     file : str
         The harmony file.
+    codebook : str, optional
+        Of the side's survey, for the codes behind its levels.
     """
 
-    def __init__(self, pair: str, name: str, side: str, file: str) -> None:
+    def __init__(self, pair: str, name: str, side: str, file: str, codebook: str = "") -> None:
         self.pair, self.name, self.side, self.file = pair, name, side, file
+        self._codebook = codebook
+
+    def code_of(self, variable: str, level: str) -> str:
+        """Tell the raw code of a level, where a codebook knows it: `code 17, `."""
+        if not (CODEBOOKS / f"{self._codebook}.yaml").is_file():
+            return ""
+        kinds = load_codebook(self._codebook).kinds.values()
+        variables = [entry.variables[variable] for entry in kinds if variable in entry.variables]
+        codes = [code for v in variables for code, label in v.levels.items() if label == level]
+        return f"code {codes[0]}, " if codes else ""
 
     @property
     def where(self) -> str:
@@ -83,9 +97,12 @@ def _map(column: pa.ChunkedArray, side: Side, place: Place) -> Array:
     unknown = np.isnan(values) & (codes >= 0)
     if unknown.any():
         unmapped, counts = np.unique(codes[unknown], return_counts=True)
-        found = ", ".join(f'"{levels[p]}" ({n})' for p, n in zip(unmapped[:5], counts, strict=False))
+        found = ", ".join(
+            f'"{levels[p]}" ({place.code_of(side.var, levels[p])}{n} rows)'
+            for p, n in zip(unmapped[:5], counts, strict=False)
+        )
         raise place.error(
-            f"level {found} of {side.var} has no group (in brackets: rows).",
+            f"level {found} of {side.var} has no group.",
             f"Add it to a group of {place.where}.",
         )
     return values

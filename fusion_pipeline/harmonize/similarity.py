@@ -42,7 +42,8 @@ def similarity(donor: pa.Table, recipient: pa.Table, weight: str = "weight") -> 
     -----
     Categorical: 1 - TV with TV = 1/2 sum |p_donor - p_recipient|. Numeric, over 1,000 weighted quantiles q:
     1 - sum w |q_d - q_r| / sum w (|q_d| + |q_r|) / 2 with w = exp(-(p - 0.5)^2 / (2 0.15^2)). Both as in
-    fusionData; pairs below 0.8 deserve a look.
+    fusionData, but for numbers whose quantiles differ by more than their mean size: the formula gives them less than
+    0, down to -1, and here they have nothing in common. Pairs below 0.8 deserve a look.
     """
     names = [
         c
@@ -127,7 +128,7 @@ def _quantiles(ours: Column, our_weight: Array, theirs: Column, their_weight: Ar
     second = _weighted_quantiles(theirs.to_numpy(), their_weight)
     scale = float((_EMPHASIS * (np.abs(first) + np.abs(second))).sum() / 2)
     difference = float((_EMPHASIS * np.abs(first - second)).sum())
-    return 1 - difference / scale if scale > 0 else 1.0
+    return max(0.0, 1 - difference / scale) if scale > 0 else 1.0
 
 
 def _weighted_quantiles(values: Array, weight: Array) -> Array:

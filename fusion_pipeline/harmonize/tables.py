@@ -192,7 +192,8 @@ def _harmonize(survey: _Survey, keep: Sequence[str]) -> Harmonized:
     columns = {name: households[name] for name in keep}
     for name, entry in list(entries.items()):
         side = survey.side(entry)
-        place = Place(survey.harmony.name, name, survey.role, survey.harmony.file)
+        codebook = getattr(survey.harmony, survey.role).codebook
+        place = Place(survey.harmony.name, name, survey.role, survey.harmony.file, codebook)
         values = _household_values(survey.loaded[side.level], side, members, place)
         missing = int(np.isnan(values).sum())
         if missing and survey.role == "recipient":

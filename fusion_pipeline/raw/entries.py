@@ -7,6 +7,7 @@ registry (`registry.py`, `geography/datasets.py`).
 from __future__ import annotations
 
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -79,7 +80,8 @@ class Alternative(Model):
     absent: tuple[str, ...] = ()
     """Raw columns that the official file has and these have not."""
     only: tuple[str, ...] = ()
-    """Raw columns that these have, where they lack most of the official one's; empty: all but `absent`."""
+    """Raw columns that these have (`BRRWT*`: all that begin so), where they lack most of the official one's; empty: all
+    but `absent`."""
     excerpt: Excerpt | None = None
     """Which of these files' records are meant, where they hold others too."""
     without: tuple[Role, ...] = ()
@@ -98,8 +100,9 @@ class Alternative(Model):
 
     def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
         """Name those of the columns read of the official file that these have not."""
-        here = {name.lower() for name in self.only}
-        return (*self.absent, *(name for name in columns if self.only and name.lower() not in here))
+        here = [name.lower() for name in self.only]
+        missing = [c for c in columns if here and not any(fnmatchcase(c.lower(), name) for name in here)]
+        return (*self.absent, *missing)
 
 
 class RawFile(Model):

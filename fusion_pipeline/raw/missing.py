@@ -5,11 +5,27 @@ Belongs here: gathering errors. Does not belong here: finding files (`resolving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from fusion_pipeline.errors import RawFileError
+
+
+class MissingFiles(RawFileError):
+    """Several raw files are not to be had, or not what they should be."""
+
+    def __init__(self, errors: Sequence[RawFileError]) -> None:
+        self.errors = tuple(errors)
+        told = dict.fromkeys((error.where, error.what) for error in errors)
+        remedies = dict.fromkeys(error.remedy for error in errors)
+        lines = "".join(f"\n- {where}: {what}" for where, what in told)
+        super().__init__(f"{len(told)} raw files", f"are not to be had:{lines}\n", " ".join(remedies))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the trip between processes."""
+        return type(self), (self.errors,)
 
 
 class Missing:
@@ -24,7 +40,7 @@ class Missing:
         try:
             yield
         except RawFileError as error:
-            self.errors.append(error)
+            self.errors += error.errors if isinstance(error, MissingFiles) else [error]
 
     def __enter__(self) -> Missing:
         return self
@@ -43,10 +59,4 @@ class Missing:
             return
         if len(self.errors) == 1:
             raise self.errors[0]
-        lines = [f"\n- {error.where}: {error.what}" for error in self.errors]
-        remedies = dict.fromkeys(error.remedy for error in self.errors)
-        raise RawFileError(
-            ", ".join(error.where for error in self.errors),
-            f"{len(self.errors)} raw files are not to be had.{''.join(lines)}\n",
-            " ".join(remedies),
-        )
+        raise MissingFiles(self.errors)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.simulate.acs_columns import Sample
+from fusion_pipeline.simulate.population import MOST_SECURITY, SUBFAMILY
 from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.codebook import Respondent
 
@@ -75,11 +76,11 @@ def household_items(sample: Sample, year: int, rng: np.random.Generator) -> dict
         "MRGT": home(1 + (rng.random(n) < 0.35), 1, ~mortgage),
         "MULTG": home(1 + ((members(people.relation == 6) > 0) & (from_5 + under_5 > 0)), 1),
         "NPF": home(homes.size - unrelated, 2, ~homes.relatives),
-        "NPP": home(np.zeros(n), 1),
+        "NPP": home(homes.grandparents, 1),
         "NR": home(unrelated > 0, 1),
         "NRC": home(homes.children, 2),
         "PARTNER": home(np.where(homes.couple == 2, pairing, 0), 1),
-        "PSF": home(rng.random(n) < 0.03, 1),
+        "PSF": home(rng.random(n) >= (1 - SUBFAMILY) ** homes.grown_relatives, 1),
         "SMARTPHONE": home(2 - (homes.tablets + homes.computers > 0), 1),
         "SMP": home(np.round(rng.uniform(50, 900, n), -1), 5, ~second),
         "TABLET": home(2 - (homes.tablets > 0), 1),
@@ -113,13 +114,14 @@ def person_items(
     idle = ~works & ~old
     own = works & (chance[0] < 0.1)
     pension = np.where(old & ~works, np.round(income * 0.4, -1), 0).astype(int)
+    security = np.minimum(income - pension, MOST_SECURITY) * (old & ~works)
     aided, assisted = idle & (chance[1] < 0.3), idle & (chance[1] >= 0.3) & (chance[1] < 0.4)
     amounts = {
         "WAGP": income * (works & ~own),
         "SEMP": income * own,
-        "INTP": np.zeros(n),
+        "INTP": (income - pension - security) * (old & ~works),
         "RETP": pension,
-        "SSP": np.minimum(income - pension, 50_000) * (old & ~works),
+        "SSP": security,
         "SSIP": np.minimum(income, 30_000) * aided,
         "PAP": np.minimum(income, 30_000) * assisted,
         "OIP": income * (idle & ~aided & ~assisted),

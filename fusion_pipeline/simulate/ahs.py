@@ -24,7 +24,7 @@ from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
 from fusion_pipeline.simulate.place import Places
-from fusion_pipeline.simulate.population import Households, draw_households
+from fusion_pipeline.simulate.population import SUBFAMILY, Households, draw_households
 from fusion_pipeline.simulate.quality import Quality, draw_quality
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.text import ZipMembers
@@ -66,7 +66,9 @@ def write_ahs(places: Places, seed: int, survey: SurveyVintage, size: int, folde
     sample = draw_sample(places, seed, survey.year, size)
     rng = stream(seed, "simulate", "ahs", survey.year, "answers")
     assert codebook.persons is not None and codebook.households.replicates is not None
-    households = complete(_household_columns(places, sample, survey.year, rng), codebook.households, codebook)
+    columns = _household_columns(places, sample, survey.year, rng)
+    columns |= _further_columns(sample.homes, stream(seed, "simulate", "ahs", survey.year, "further"))
+    households = complete(columns, codebook.households, codebook)
     households |= {
         name: pa.array(np.round(sample.replicates[:, r], 4))
         for r, name in enumerate(codebook.households.replicates.columns)
@@ -162,6 +164,16 @@ def _household_columns(places: Places, sample: Sample, year: int, rng: np.random
         "PROTAXAMT": np.where(owner, np.round(homes.value * 0.011 / 12), -6).astype(int),
         "RENT": np.where(rented, np.round(homes.rent, -1), -6).astype(int),
         "TOTHCAMT": np.round(np.where(rented, homes.rent, homes.value * 0.004) + elep).astype(int),
+    }
+
+
+def _further_columns(homes: Households, rng: np.random.Generator) -> Columns:
+    """What follows from who lives in a home and how old it is."""
+    lacks_sink = 0.003 + 0.02 * (homes.built < 1940) + 0.01 * (homes.dwelling == 0)
+    return {
+        "GRANDHH": (2 - homes.grandparents).astype(str),
+        "NUMSUBFAM": rng.binomial(homes.grown_relatives, SUBFAMILY),
+        "KITCHSINK": (1 + (rng.random(len(homes)) < lacks_sink)).astype(str),
     }
 
 

@@ -27,7 +27,12 @@ from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS
 from fusion_pipeline.simulate.place import Places
-from fusion_pipeline.simulate.population import HEAT_FUELS, Households, draw_households
+from fusion_pipeline.simulate.population import (
+    HEAT_FUELS,
+    MOST_SECURITY,
+    Households,
+    draw_households,
+)
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.spending import QUARTERS, draw_spending
 from fusion_pipeline.simulate.text import ZipMembers
@@ -214,6 +219,7 @@ def _unit_columns(
         "FSMPFRXM": of_unit["own"],
         "FRRETIRM": of_unit["security"],
         "RETSURVM": of_unit["pension"],
+        "INTRDVXM": of_unit["interest"],
         "FSSIXM": of_unit["supplement"],
         "WELFAREM": of_unit["assistance"],
         "OTHREGXM": of_unit["other"],
@@ -229,6 +235,15 @@ def _unit_columns(
     columns["NEWID"] = newid
     year, month = _interviewed(quarter)
     columns["QINTRVYR"], columns["QINTRVMO"] = year, month
+    factor = _indices()[year].to_numpy() / _base()
+    dollars = [
+        variable.raw
+        for variable in load_codebook("cei_2015").households.variables.values()
+        if variable.adjust
+    ]
+    for raw in set(dollars) & columns.keys():
+        amount = pd.to_numeric(columns[raw], errors="coerce") * factor
+        columns[raw] = np.where(np.isnan(amount), "", np.char.mod("%.0f", amount))
     unanswered = rng.random(unit.size) < UNANSWERED
     blank = columns["CNTRALAC"] == ""
     columns["CNTRALAC"] = np.where(unanswered, "", columns["CNTRALAC"])
@@ -373,11 +388,13 @@ def _incomes(homes: Households, rng: np.random.Generator) -> dict[str, Array]:
     works = people.hours > 0
     own, idle = works & (chance < 0.1), ~works & ~old
     pension = np.where(old & ~works, np.round(0.4 * income), 0)
+    security = np.minimum(income - pension, MOST_SECURITY) * (old & ~works)
     kinds = {
         "salary": income * (works & ~own),
         "own": income * own,
         "pension": pension,
-        "security": np.minimum(income - pension, 50_000) * (old & ~works),
+        "security": security,
+        "interest": (income - pension - security) * (old & ~works),
         "supplement": np.minimum(income, 30_000) * (idle & (chance < 0.3)),
         "assistance": np.minimum(income, 30_000) * (idle & (chance >= 0.3) & (chance < 0.4)),
         "other": income * (idle & (chance >= 0.4)),
@@ -409,7 +426,13 @@ def _prices() -> dict[tuple[int, int], float]:
 
 @cache
 def _base() -> float:
-    return float(pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#").set_index("year")["index"][YEARS[1]])
+    return float(_indices()[YEARS[1]])
+
+
+@cache
+def _indices() -> pd.Series:
+    """Consumer price index by year."""
+    return pd.read_csv(LOOKUPS / "cpi_u.csv", comment="#").set_index("year")["index"]
 
 
 @cache

@@ -7,6 +7,7 @@ makes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +19,16 @@ from fusion_pipeline.surveys.variables import Span, Variable
 Array = np.ndarray
 
 
-def complete(columns: Mapping[str, Array], entry: Respondent, codebook: Codebook) -> dict[str, pa.Array]:
+def complete(
+    columns: Mapping[str, Array | pa.Array], entry: Respondent, codebook: Codebook
+) -> dict[str, pa.Array]:
     """Put the columns of a file in the codebook's spelling, and fill in those that have no model."""
     rows = len(next(iter(columns.values())))
     wanted = spellings(
         [*entry.required, *(raw for variable in entry.variables.values() for raw in variable.columns)]
     )
     fixed = {v.raw.lower(): valid_code(v, codebook) for v in entry.variables.values()}
-    given = {name.lower(): values for name, values in columns.items()}
+    given: dict[str, Any] = {name.lower(): values for name, values in columns.items()}
     for variable in entry.variables.values():
         if variable.flag:
             _write_flag(variable, fixed, given, rows)
@@ -35,12 +38,12 @@ def complete(columns: Mapping[str, Array], entry: Respondent, codebook: Codebook
     }
 
 
-def _write_flag(variable: Variable, fixed: dict[str, str], given: dict[str, Array], rows: int) -> None:
+def _write_flag(variable: Variable, fixed: dict[str, str], given: dict[str, Any], rows: int) -> None:
     """Blank cells are valid skips, unless their flag says otherwise; a flag that is a code is no value."""
     raw, flag = variable.raw.lower(), (variable.flag or "").lower()
     if raw not in given and fixed[raw].isalpha():
         given[raw] = np.full(rows, "")
-    values = given.get(raw, np.full(rows, fixed[raw]))
+    values = np.asarray(given.get(raw, np.full(rows, fixed[raw])))
     given.setdefault(flag, np.where(values.astype(str) == "", "A", "D"))
 
 

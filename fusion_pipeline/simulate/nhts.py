@@ -25,6 +25,7 @@ from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban
 from fusion_pipeline.simulate.text import ZipMembers
 from fusion_pipeline.simulate.travel import Travel, draw_travel
 from fusion_pipeline.simulate.truth import TruthWriter, true_places
+from fusion_pipeline.simulate.work import draw_occupations, draw_ways
 from fusion_pipeline.storage.tables import categorical
 from fusion_pipeline.surveys.codebook import load_codebook
 
@@ -52,6 +53,11 @@ _VEHICLE = np.array([1, 2, 3, 4, 5, 6, 7, 97])
 _PURPOSE = np.array([1, 10, 20, 30, 40, 50, 70, 80, 97])
 _RELATION = {0: 1, 1: 2, 13: 2, 2: 3, 6: 4, 10: 6, 12: 7}
 _MODE = {2017: np.array([1, 2, 3, 11, 17, 97]), 2022: np.array([20, 18, 1, 8, 16, 97])}
+_OCCUPATION = np.array([3, 1, 2, 4, 97])
+_WAY = {
+    2017: np.array([-1, 1, 2, 3, 4, 5, 6, 8, 11, 15, 16, 17]),
+    2022: np.array([-1, 20, 18, 1, 3, 2, 4, 7, 8, 12, 11, 15]),
+}
 Columns = dict[str, Array]
 
 
@@ -76,7 +82,8 @@ def write_nhts(
     rng = stream(seed, "simulate", "nhts", survey.year, "answers")
     contents = {
         "households": _household_columns(places, sample, survey.year, rng),
-        "persons": _person_columns(sample, survey.year, rng),
+        "persons": _person_columns(sample, survey.year, rng)
+        | _work_columns(sample, survey.year, stream(seed, "simulate", "nhts", survey.year, "work")),
         "vehicles": _vehicle_columns(sample, survey.year, rng),
         "trips": _trip_columns(sample, survey.year),
     }
@@ -204,6 +211,18 @@ def _person_columns(sample: Sample, year: int, rng: np.random.Generator) -> Colu
         "DELIVER": np.where(adult, rng.poisson(2.5, m), -1),
         "CNTTDTR": np.bincount(trips.person, minlength=len(asked))[asked],
         "PTUSED": np.where(age >= 16, days, 0 if year == 2017 else -1),
+    }
+
+
+def _work_columns(sample: Sample, year: int, rng: np.random.Generator) -> Columns:
+    people = sample.homes.people
+    asked = people.age >= 5
+    works = people.hours[asked] > 0
+    occupation = draw_occupations(people.schooling[asked], rng)
+    way = draw_ways(sample.homes.vehicles[people.household[asked]] > 0, rng)
+    return {
+        "OCCAT": np.where(works, _OCCUPATION[occupation], -1),
+        "WRKTRANS": np.where(works, _WAY[year][way], -1),
     }
 
 

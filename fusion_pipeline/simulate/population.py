@@ -19,6 +19,12 @@ Array = np.ndarray
 
 HEAT_FUELS = ("gas", "propane", "electricity", "oil", "coal", "wood", "solar", "other", "none")
 MAX_CHILDREN, MAX_OTHERS = 6, 4
+GENERATIONS = 46
+"""Years from which on a child is taken for a grandchild."""
+MOST_SECURITY = 30_000
+"""Dollars of Social Security a year; what the retired have beyond it and their pension are interest and dividends."""
+SUBFAMILY = 0.09
+"""Share of grown relatives who are a family of their own within the household."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,25 @@ class Households:
     def of_reference(self, column: str) -> Array:
         """Return a person's column for the reference persons, (n,)."""
         return getattr(self.people, column)[self.people.order == 1]
+
+    @property
+    def grandparents(self) -> Array:
+        """Whether the reference person brings up children far younger, and none of their parents is there, (n,)."""
+        people = self.people
+        child = people.age < 18
+        parent = (people.relation == 2) & ~child
+        far = child & (self.of_reference("age")[people.household] - people.age >= GENERATIONS)
+        return self._some(far) & ~self._some(parent)
+
+    @property
+    def grown_relatives(self) -> Array:
+        """Number of grown children and other relatives, who may be families of their own, (n,)."""
+        people = self.people
+        grown = np.isin(people.relation, (2, 10)) & (people.age >= 18)
+        return np.bincount(people.household, grown, minlength=len(self)).astype(int)
+
+    def _some(self, who: Array) -> Array:
+        return np.bincount(self.people.household, who, minlength=len(self)) > 0
 
 
 def draw_households(

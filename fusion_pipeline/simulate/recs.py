@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.randomness import stream
+from fusion_pipeline.simulate.completing import complete
 from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS, pick
 from fusion_pipeline.simulate.place import BUILDING_AMERICA, IECC, URBAN_TYPES, Places
@@ -23,6 +24,7 @@ from fusion_pipeline.simulate.population import Households, draw_households
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.text import csv_bytes, digits
 from fusion_pipeline.simulate.truth import TruthWriter, truth_table
+from fusion_pipeline.surveys.codebook import load_codebook
 
 log = logging.getLogger(__name__)
 Array = np.ndarray
@@ -49,12 +51,13 @@ def write_recs(places: Places, seed: int, donors: int, file: Path, truth: Path) 
     file.parent.mkdir(parents=True, exist_ok=True)
     place, weight, replicates, homes, energy = draw_sample(places, seed, donors)
     hid = FIRST_ID + np.arange(donors)
-    columns: dict[str, pa.Array] = {"DOEID": digits(hid)}
-    columns |= _answers(places, homes, energy, stream(seed, "simulate", "recs", "answers"))
-    columns["NWEIGHT"] = _decimals(weight, 5)
+    modelled: dict[str, pa.Array] = {"DOEID": digits(hid), "NWEIGHT": _decimals(weight, 5)}
+    modelled |= _answers(places, homes, energy, stream(seed, "simulate", "recs", "answers"))
+    modelled |= _climate(places, place, stream(seed, "simulate", "recs", "climate"))
+    modelled |= _consumption(energy)
+    codebook = load_codebook("recs_2015")
+    columns = complete(modelled, codebook.households, codebook)
     columns |= {f"BRRWT{r + 1}": _decimals(replicates[:, r], 5) for r in range(replicates.shape[1])}
-    columns |= _climate(places, place, stream(seed, "simulate", "recs", "climate"))
-    columns |= _consumption(energy)
     file.write_bytes(csv_bytes(columns, header=True))
     with TruthWriter(truth) as table:
         table.append(truth_table(places, hid, place, energy))

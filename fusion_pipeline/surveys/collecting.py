@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
+from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.excerpts import excerpt
 from fusion_pipeline.surveys.reading import RawPart, read_blocks, strings
-from fusion_pipeline.surveys.respondents import Respondent, spellings
+from fusion_pipeline.surveys.respondents import Adjustment, Respondent, spellings
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class Collector:
             self._put(f"rep_{number}", replicate.astype(np.float32))
         factors = {name: np.full(batch.num_rows, factor) for name, factor in self._published.items()}
         factors |= {
-            name: self._numbers(batch, adjustment.raw, problems, blank=False) / adjustment.divisor
+            name: self._factors(batch, adjustment, problems) / adjustment.divisor
             for name, adjustment in self._adjustments.items()
         }
         for name, variable in self._variables.items():
@@ -181,6 +182,16 @@ class Collector:
             what = "is blank, which the codebook does not allow"
             problems.add(raw, what, texts.filter(pa.array(empty)))
         return values
+
+    def _factors(self, batch: pa.RecordBatch, adjustment: Adjustment, problems: Problems) -> np.ndarray:
+        values = self._numbers(batch, adjustment.raw, problems, blank=False)
+        if adjustment.factor is None:
+            return values
+        factors = evaluate(adjustment.factor, pa.table({"value": values})).to_numpy(zero_copy_only=False)
+        if (unknown := np.isnan(factors) & ~np.isnan(values)).any():
+            texts = strings(self._column(batch, adjustment.raw))
+            problems.add(adjustment.raw, "stands for no factor", texts.filter(pa.array(unknown)))
+        return factors
 
     def _keys(self, batch: pa.RecordBatch, raw: str, problems: Problems) -> np.ndarray:
         width = _PID_DIGITS if raw == self._entry.id.pid else _KEY_DIGITS

@@ -5,7 +5,7 @@ Belongs here: describing a table in the words of its codebook, with what the tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,14 +35,17 @@ SCHEMA = pa.schema(
     ]
 )
 _SHOWN_PLACES = 8
+CELLS = 4_000_000
+"""Values read at a time."""
 
 
 def dictionary(table: pa.Table | TableRef, codebook: Codebook, respondent: str) -> pa.Table:
-    """Describe every column but the replicate weights, one at a time.
+    """Describe every column but the replicate weights, a few at a time.
 
     Parameters
     ----------
-    table : microdata; of a stored table only one column is in memory, and its provenance says what was imputed
+    table : microdata; of a stored table at most `CELLS` values, or one column, are in memory, and its provenance says
+        what was imputed
     codebook, respondent : what describes it, and the kind of its records
 
     Returns
@@ -57,24 +60,29 @@ def dictionary(table: pa.Table | TableRef, codebook: Codebook, respondent: str) 
     columns = table.columns if isinstance(table, TableRef) else table.column_names
     imputed = table.provenance.get(IMPUTED) if isinstance(table, TableRef) else None
     outside = table.provenance.get(OUTSIDE) if isinstance(table, TableRef) else None
-    weight = _column(table, "weight").to_numpy()
+    weight = next(_columns(table, ["weight"]))[1].to_numpy()
     names = [name for name in columns if not name.startswith("rep_")]
     rows = [
         {
             "record": respondent,
             "variable": name,
             **_about(name, codebook, respondent),
-            **_shown(_column(table, name), weight, _skip(name, codebook, respondent, outside or {})),
+            **_shown(column, weight, _skip(name, codebook, respondent, outside or {})),
             "n_imputed": None if imputed is None else imputed.get(name, 0),
             "n_outside": None if outside is None else outside.get(name, (0, 0.0))[0],
         }
-        for name in names
+        for name, column in _columns(table, names)
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _column(table: pa.Table | TableRef, name: str) -> pa.ChunkedArray:
-    return table.read([name])[name] if isinstance(table, TableRef) else table[name]
+def _columns(table: pa.Table | TableRef, names: Sequence[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Read columns in blocks: to open a file of hundreds of columns costs more than to read one of them."""
+    size = max(1, CELLS // max(table.num_rows, 1))
+    for start in range(0, len(names), size):
+        block = list(names[start : start + size])
+        read = table.read(block) if isinstance(table, TableRef) else table.select(block)
+        yield from zip(block, read.columns, strict=True)
 
 
 def _about(name: str, codebook: Codebook, kind: str) -> dict[str, str | None]:

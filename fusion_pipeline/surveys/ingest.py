@@ -35,7 +35,7 @@ from fusion_pipeline.surveys.summaries import summarize
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]
 
-VERSION = "3"
+VERSION = "4"
 log = logging.getLogger(__name__)
 
 _NAMED = 3

@@ -91,7 +91,8 @@ def match_records(
             f"{int(lonely.sum()):,} of {keys.size:,} households have {have} ({some_rows(lonely)}).",
             _SAME,
         )
-    kept = records.filter(pa.array(inside))
+    # A filter copies, and the persons of a nation take gigabytes.
+    kept = records if inside.all() else records.filter(pa.array(inside))
     position = positions(kept["hid"].to_numpy(), keys)
     if "weight" not in kept.column_names:
         after = kept.column_names.index("year") + 1

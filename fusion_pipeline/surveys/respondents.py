@@ -74,9 +74,18 @@ class Adjustment(Entry):
     """Factor column that amounts are multiplied by."""
 
     raw: Text
-    divisor: float = Field(gt=0)
+    divisor: float = Field(default=1, gt=0)
+    factor: Text | None = None
+    """Number that the column's number stands for, where it is no factor itself: an expression (`derive.py`) of `value`,
+    such as a price index of the year that the column tells."""
     published: float | None = None
     """The one factor of the vintage, as the publisher's codebook prints it; stands in for a column that is absent."""
+
+    @model_validator(mode="after")
+    def _factor_can_be_evaluated(self) -> Adjustment:
+        if self.factor is not None:
+            check_expression(self.factor, {"value": ()}, kind="number")
+        return self
 
 
 class Respondent(Entry):

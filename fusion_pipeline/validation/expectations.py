@@ -25,7 +25,7 @@ ASPECTS: tuple[Aspect, ...] = ("schema", "values")
 CELLS = 8_000_000
 """Values read at a time: 64 MB of doubles, and what Great Expectations makes of them."""
 ALIKE = 4
-"""Numeric columns of one specification (replicate weights above all) that are judged together from so many on: an
+"""Columns of one specification (replicate weights, answers of yes and no) that are judged together from so many on: an
 evaluation costs the same for eighty columns as for one."""
 
 
@@ -114,8 +114,9 @@ def _of_group(table: pa.Table, columns: list[ColumnSpec], batch: Evaluate) -> li
     """Judge columns: those alike as one long column, and each by itself where one of these fails."""
     alike: dict[Any, list[ColumnSpec]] = {}
     for column in columns:
-        number = column.name in table.column_names and _kind(table.schema.field(column.name).type) == "number"
-        alike.setdefault(replace(column, name="") if number else column, []).append(column)
+        kind = _kind(table.schema.field(column.name).type) if column.name in table.column_names else None
+        key = (kind, replace(column, name="" if kind in ("number", "category") else column.name))
+        alike.setdefault(key, []).append(column)
     findings: list[Finding] = []
     single: list[ColumnSpec] = []
     for some in alike.values():
@@ -129,8 +130,12 @@ def _of_group(table: pa.Table, columns: list[ColumnSpec], batch: Evaluate) -> li
 
 def _of_alike(table: pa.Table, columns: list[ColumnSpec], batch: Evaluate) -> list[Finding] | None:
     """Judge columns of one specification by one evaluation; None if any of them fails."""
-    parts = [table.column(column.name).combine_chunks().cast(pa.float64()) for column in columns]
-    together = pd.DataFrame({"*": pa.concat_arrays(parts).to_numpy(zero_copy_only=False)})
+    numbers = _kind(table.schema.field(columns[0].name).type) == "number"
+    stored = pa.float64() if numbers else pa.large_string()
+    parts = pa.chunked_array(
+        [chunk.cast(stored) for column in columns for chunk in table.column(column.name).chunks], stored
+    )
+    together = pd.DataFrame({"*": (parts if numbers else parts.dictionary_encode()).to_pandas()})
     found = batch(together, _of_column(replace(columns[0], name="*")))
     if not all(finding.passed for finding in found):
         return None

@@ -171,6 +171,80 @@ def differences(frame: pd.DataFrame, *, beyond: float, source: str = "") -> byte
         return canvas.png()
 
 
+PANELS_A_FIGURE, GROUPS_A_PANEL = 6, 7
+"""What remains legible, and below the limit of `Canvas.png`."""
+
+
+def side_by_side(panels: Sequence[pd.DataFrame], *, source: str = "") -> list[bytes]:
+    """Draw the distributions of harmonized predictors, donor and recipient beside each other, in small panels.
+
+    Parameters
+    ----------
+    panels : of `harmonize.side_by_side`, one a predictor
+
+    Returns
+    -------
+    list of bytes
+        PNGs of six panels at most. Of many groups the largest are drawn, and the others together.
+    """
+    batches = [panels[start : start + PANELS_A_FIGURE] for start in range(0, len(panels), PANELS_A_FIGURE)]
+    return [_side_by_side(batch, source) for batch in batches]
+
+
+def _side_by_side(panels: Sequence[pd.DataFrame], source: str) -> bytes:
+    top, row, rows = 0.75, 1.95, (len(panels) + 1) // 2
+    title, subtitle = "Donor and recipient side by side", "weighted share of those who answered, %"
+    with Canvas(title, subtitle, source, height=top + row * rows + 0.25) as canvas:
+        half = canvas.width / 2
+        for position, panel in enumerate(panels):
+            down, across = divmod(position, 2)
+            above = top + down * row
+            is_number = panel["low"].notna().all()
+            axes = canvas.axes(
+                left=across * half + (0.5 if is_number else 1.72),
+                right=(1 - across) * half + 0.2,
+                top=above + 0.25,
+                bottom=canvas.height - above - row + 0.3,
+            )
+            name, alike = str(panel["predictor"].iloc[0]), panel["similarity"].iloc[0]
+            heading = f"{shortened(name, 36)}, similarity {alike:.2f}"
+            left = (across * half + 0.16) / canvas.width
+            canvas.figure.text(left, 1 - (above + 0.14) / canvas.height, heading, size=8.5, weight="bold")
+            (_draw_intervals if is_number else _draw_groups)(axes, panel)
+            axes.tick_params(labelsize=7.5)
+        handles, labels = canvas.figure.axes[0].get_legend_handles_labels()
+        canvas.figure.legend(handles, labels, loc="upper right", ncols=2, handlelength=1.2)
+        return canvas.png()
+
+
+def _draw_intervals(axes: Axes, panel: pd.DataFrame) -> None:
+    edges = [*panel["low"], panel["high"].iloc[-1]]
+    donor, recipient = (100 * panel[side].to_numpy(float) for side in ("donor", "recipient"))
+    axes.stairs(donor, edges, fill=True, color=DONOR, alpha=0.55, label="donor")
+    axes.stairs(recipient, edges, color=FUSED, linewidth=1.8, label="recipient")
+    axes.xaxis.set_major_formatter(_plain)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.locator_params(nbins=5)
+    axes.grid(axis="x", visible=False)
+
+
+def _draw_groups(axes: Axes, panel: pd.DataFrame) -> None:
+    shares = panel[["label", "donor", "recipient"]]
+    if len(shares) > GROUPS_A_PANEL:
+        largest = shares[["donor", "recipient"]].max(axis=1).nlargest(GROUPS_A_PANEL - 1).index
+        rest = shares.drop(largest)
+        others = {"label": f"{len(rest)} others", **rest[["donor", "recipient"]].sum()}
+        shares = pd.concat([shares.loc[sorted(largest)], pd.DataFrame([others])])
+    at = np.arange(len(shares))[::-1]
+    axes.barh(at + 0.2, 100 * shares["donor"], height=0.38, color=DONOR, label="donor")
+    axes.barh(at - 0.2, 100 * shares["recipient"], height=0.38, color=FUSED, label="recipient")
+    labels = [shortened(str(label), 26) for label in shares["label"]]
+    axes.set(yticks=at, yticklabels=labels, ylim=(-0.6, len(shares) - 0.4))
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(axis="y", visible=False)
+
+
 def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, source: str = "") -> bytes:
     """Draw how much each predictor contributes to the conditional expectations.
 

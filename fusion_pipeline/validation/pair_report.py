@@ -20,7 +20,13 @@ from fusion_pipeline.estimating import estimate_pair
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.pumas import puma_column
-from fusion_pipeline.harmonize import similarity
+from fusion_pipeline.harmonize import (
+    SIMILARITY_THRESHOLD,
+    least_alike,
+    pair_harmonies,
+    side_by_side,
+    similarity,
+)
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.preparation import absent_predictors
 from fusion_pipeline.registry import load_registry
@@ -37,7 +43,7 @@ from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "8"
+VERSION = "9"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 
@@ -106,6 +112,7 @@ def write_pair_report(
     )
     shapes = compare_distributions(prepared.donor, list(files), static, numeric, **bounds)
     alike = similarity(harmonized.donor.read(), harmonized.recipient.read())
+    unlike = _unlike(pair, harmonized, alike.to_pandas(), source)
 
     estimates = _estimate_figures(by_place.table, by, words, source)
     distributions = [
@@ -150,6 +157,7 @@ def write_pair_report(
             "A predictor on which donor and recipient disagree carries that disagreement into what is fused.",
             figure=figures.similarity(alike.to_pandas(), source=source),
             table=alike.to_pandas(),
+            parts=unlike,
         ),
         Section("Order of fusion", f"{' → '.join(plan.variables)}."),
         left_out_section(pair, harmonized.donor, prepared.donor),
@@ -232,6 +240,17 @@ def _estimate_figures(
             png = figures.estimates(chosen, [by], unit=about.unit, title=title, source=source)
             parts.append(Section(title, figure=png, table=estimate_table(chosen, by, about.unit)))
     return tuple(parts)
+
+
+def _unlike(pair: str, harmonized: PairTables, alike: pd.DataFrame, source: str) -> tuple[Section, ...]:
+    """Show both distributions of the predictors that are least alike."""
+    registry = load_registry()
+    entries = next(iter(pair_harmonies(registry.pair(pair), registry).values())).entries
+    names = least_alike(alike, SIMILARITY_THRESHOLD)
+    donor, recipient = (side.read(["weight", *names]) for side in (harmonized.donor, harmonized.recipient))
+    panels = side_by_side(donor, recipient, names, {name: entries[name].names for name in names})
+    drawn = figures.side_by_side(panels, source=source)
+    return tuple(Section("Donor and recipient side by side", figure=png) for png in drawn)
 
 
 def _place(by: str) -> str:

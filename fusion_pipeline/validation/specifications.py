@@ -46,7 +46,17 @@ def survey_persons(layout: Layout, partition: str) -> TableSpec:
 
 def survey_dictionary(layout: Layout, partition: str) -> TableSpec:
     """Dictionary of a survey-year, pool or ACS year."""
-    optional = {"raw", "universe", "unit", "values", "n_imputed", "weighted_mean", "mode", "mode_share"}
+    optional = {
+        "raw",
+        "universe",
+        "unit",
+        "values",
+        "n_imputed",
+        "n_outside",
+        "weighted_mean",
+        "mode",
+        "mode_share",
+    }
     columns = [
         ColumnSpec(
             f.name, nullable=f.name in optional, kind="text" if pa.types.is_string(f.type) else "number"

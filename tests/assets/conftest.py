@@ -25,7 +25,8 @@ def recs_columns() -> dict[str, list[str]]:
     columns = {"DOEID": [str(10_001 + i) for i in numbers], "NWEIGHT": [f"{1000 + i}.5" for i in numbers]}
     columns |= dict.fromkeys(entry.replicates.columns, columns["NWEIGHT"])
     for variable in entry.variables.values():
-        codes = list(variable.levels) or [str(int(variable.range.low or 0) + i) for i in range(5)]
+        low, high = (variable.range.low or 0, variable.range.high) if variable.range else (0, None)
+        codes = list(variable.levels) or [str(int(min(low + i, high or low + i))) for i in range(5)]
         columns[variable.raw] = [codes[i % len(codes)] for i in numbers]
     return columns
 

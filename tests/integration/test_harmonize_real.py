@@ -20,7 +20,9 @@ def surveys():
     recs = registry.surveys["RECS_2015"].files["households"].alternatives[0]
     acs = registry.recipients["2013"].files
     codebook = load_codebook("acs_2013")
-    donors = ingest([RawPart(DATA / recs.path, absent=recs.absent)], load_codebook("recs_2015"), "households")
+    donor_book = load_codebook("recs_2015")
+    absent = recs.lacks(donor_book.raw_columns("households"))
+    donors = ingest([RawPart(DATA / recs.path, absent=absent)], donor_book, "households")
     households = ingest([RawPart(DATA / acs["households"].alternatives[0].path)], codebook, "households")
     persons = ingest([RawPart(DATA / acs["persons"].alternatives[0].path)], codebook, "persons")
     return (

@@ -35,23 +35,23 @@ def starve(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-def test_runs_that_end_while_training_are_continued_by_the_next_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [kill, starve])
+def test_run_that_ends_while_training_is_continued_by_the_next_one(tmp_path: Path, stop) -> None:
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     words, environment = command(tmp_path)
-    for stop in (kill, starve):
-        ended = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        assert ended.stderr is not None
-        for line in ended.stderr:
-            if "fitted" in line:
-                stop(ended)
-                break
-        ended.communicate(timeout=600)
-        assert ended.returncode != 0, f"the run ended before it was stopped by {stop.__name__}"
-        assert not (tmp_path / "data" / "simulated" / "models" / PAIR).exists()
-    last = subprocess.run(
+    first = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert first.stderr is not None
+    for line in first.stderr:
+        if "fitted" in line:
+            stop(first)
+            break
+    first.communicate(timeout=600)
+    assert first.returncode != 0, "the run ended before it was stopped"
+    assert not (tmp_path / "data" / "simulated" / "models" / PAIR).exists()
+    second = subprocess.run(
         words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
-    assert last.returncode == 0, last.stderr[-2000:]
+    assert second.returncode == 0, second.stderr[-2000:]
     assert (tmp_path / "data" / "simulated" / "models" / PAIR / "manifest.json").exists()
     left = list((tmp_path / "data").rglob(".*.tmp"))
     assert not left

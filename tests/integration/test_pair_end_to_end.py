@@ -78,6 +78,18 @@ def test_checks_tell_numbers_whose_history_the_ui_draws(small_run, asset, check,
     assert worst is None or found[worst].value
 
 
+def test_unlike_predictors_are_drawn_side_by_side_and_what_is_kept_is_told_of_both_sides(small_run) -> None:
+    checks = [check for outcome in small_run.outcomes.values() for check in outcome.checks]
+    (found,) = (check for check in checks if check.check_name == "similarity")
+    assert "data:image/png;base64," in found.metadata["distributions"].value
+    heading, _, *rows = found.metadata["predictors"].value.splitlines()
+    assert "information kept, donor | information kept, recipient" in heading
+    kept = {row.split(" | ")[0].strip("| "): row.strip(" |").split(" | ")[-2:] for row in rows}
+    # Schooling of the ACS has 24 levels, which the harmony puts into five groups of persons.
+    assert 0 < float(kept["education__schl"][1]) < 0.9
+    assert "Donor and recipient side by side" in small_run.layout.report(PAIR).read_text()
+
+
 def test_every_occupied_household_is_fused_in_every_implicate_and_none_else(small_run) -> None:
     households = (
         TableRef(small_run.layout.table(("acs", "households"), "2015")).read(["hid"])["hid"].to_pylist()

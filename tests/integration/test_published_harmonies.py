@@ -62,10 +62,14 @@ def ours(side: Side, published_side: dict, levels: dict, part) -> float | None:
 
 
 def _recoded(side: Side, published_side: dict, probes: list[float]) -> list[float]:
-    """Groups of numbers, with a sex that the condition counts, and without what an expression adds."""
-    levels = re.findall(r'== "([^"]+)"', side.count or side.expr or "")
+    """Groups of numbers, with a sex that the condition counts, and without what an expression adds.
+
+    Whether the expression itself differs is told apart from the groups.
+    """
+    levels = re.findall(r'== "([^"]+)"', side.count or "")
     same = same_expression(published_side.get("expr"), side.expr)
-    side = side.model_copy(update={"expr": None}) if same and side.expr else side
+    ours_alone = published_side.get("expr") is None and re.search(r" else \w+$|lookup", side.expr or "")
+    side = side.model_copy(update={"expr": None}) if side.expr and (same or ours_alone) else side
     columns = {
         name: pa.chunked_array(
             [

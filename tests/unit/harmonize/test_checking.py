@@ -1,11 +1,15 @@
 """Harmonies against codebooks, drafts of new ones, and what the command line says of both."""
 
+import shutil
+from functools import partial
+
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from fusion_pipeline.cli import main
-from fusion_pipeline.harmonize import checking
+from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.harmonize import checking, loading
 from fusion_pipeline.harmonize.alikeness import Candidate, alikeness, rarity
 from fusion_pipeline.harmonize.checking import check
 from fusion_pipeline.harmonize.definitions import Survey
@@ -86,11 +90,46 @@ def test_ordered_groups_whose_levels_are_not_in_order_are_found(found) -> None:
         "the groups are ordered, but their levels are not (small < middle < large)" in found(donor=sizes)[0]
     )
     mixed = HARMONIES.replace("{below: 3}", "{from: 9}").replace("{from: 6}", "{from: 6, below: 9}")
-    assert ", recipient: the groups are ordered" in found(mixed)[0]
+    assert ", recipient: the groups are ordered" in found(mixed)[-1]
 
 
 def test_numbers_between_intervals_are_found(found) -> None:
     assert "numbers from 3 to 4 are in no group" in found(HARMONIES.replace("{from: 3,", "{from: 4,"))[0]
+
+
+def test_numbers_of_the_codebook_below_the_first_and_above_the_last_interval_are_found(found) -> None:
+    beyond = HARMONIES.replace("{below: 3}", "{from: 1, below: 3}").replace(
+        "{from: 6}", "{from: 6, below: 9}"
+    )
+    assert [text.split(": ", 1)[1] for text in found(beyond)] == [
+        "numbers below 1 are in no group; the codebook has 0...",
+        "numbers from 9 are in no group; the codebook has 0...",
+    ]
+    inside = {"bld": RECIPIENT["bld"] | {"range": "1..8"}}
+    assert found(beyond, recipient=inside) == []
+    # What stands for a skip is a number of the table too.
+    skipped = {"bld": RECIPIENT["bld"] | {"range": "1..8", "not_applicable": "0"}}
+    assert "numbers below 1 are in no group; the codebook has 0..8" in found(beyond, recipient=skipped)[0]
+
+
+def test_a_count_without_a_variable_is_refused_by_its_condition() -> None:
+    text = HARMONIES.replace("recipient: bld", "recipient: {person: bld, agg: {count: 1 < 2}}")
+    with pytest.raises(RegistryError, match="'1 < 2' names no variable"):
+        resolve(Document.model_validate(yaml.safe_load(text)), Pair(donor="2015", recipient="2015"))
+
+
+def test_a_file_that_does_not_load_is_told_and_the_others_are_checked(monkeypatch, tmp_path) -> None:
+    folder = tmp_path / "harmonies"
+    shutil.copytree(loading.FOLDER / "shared", folder / "shared")
+    shutil.copy(loading.FOLDER / "CEI.yaml", folder)
+    (folder / "AHS.yaml").write_text("donor: AHS\n")
+    for name in ("all_harmonies", "surveys_with_harmonies"):
+        monkeypatch.setattr(loading, name, partial(getattr(loading, name), folder=folder))
+    answer = CliRunner().invoke(main, ["--quiet", "harmony", "check"])
+    assert answer.exit_code == 1
+    assert "harmonies/AHS.yaml does not fit its schema" in answer.output.replace(":", "")
+    # No name is cut, though 80 columns are few.
+    assert "CEI_2015-2019__ACS_2019 current" in " ".join(answer.output.split())
 
 
 def test_variables_of_another_kind_or_of_no_codebook_are_found(found) -> None:

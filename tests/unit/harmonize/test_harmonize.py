@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize import common, harmonize_donor, harmonize_recipient
+from fusion_pipeline.harmonize.definitions import Side
+from fusion_pipeline.harmonize.recoding import Place, recode
 from fusion_pipeline.storage.tables import TableRef, categorical, levels_of, write_table
 from tests.toys import HARMONY, donor_table, households, labels, persons
 
@@ -91,9 +93,17 @@ def test_a_level_without_group_is_named_with_its_rows_and_the_file_to_correct():
     with pytest.raises(HarmonyError) as error:
         harmonize_donor(replace(donor_table(), "fuel", fuels), HARMONY)
     assert str(error.value) == (
-        'A_2015__B_2015 / fuel__hfl, donor: level "Solar" (2) of fuel has no group (in brackets: rows).'
+        'A_2015__B_2015 / fuel__hfl, donor: level "Solar" (2 rows) of fuel has no group.'
         " Add it to a group of fusion_pipeline/harmonies/A.yaml, fuel__hfl, donor."
     )
+
+
+def test_a_level_without_group_is_named_with_its_code_where_the_codebook_knows_it():
+    place = Place("RECS_2015__ACS_2015", "fuelheat__hfl", "donor", "RECS.yaml", "recs_2015")
+    side = Side(level="household", var="fuelheat", map={1: ("Electricity",)})
+    columns = {"fuelheat": pa.chunked_array([labels(["Propane (bottled gas)"], ["Propane (bottled gas)"])])}
+    with pytest.raises(HarmonyError, match=r'level "Propane \(bottled gas\)" \(code 2, 1 rows\) of fuelheat'):
+        recode(columns, side, place)
 
 
 def test_a_level_that_no_household_has_needs_no_group():

@@ -1,5 +1,6 @@
 """What the harmony files say: how they are written, what they refuse, what differs between vintages."""
 
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.harmonize.definitions import bin_edges
 from fusion_pipeline.harmonize.documents import Document, Pair
 from fusion_pipeline.harmonize.loading import all_harmonies, load_document, resolve
+from fusion_pipeline.harmonize.recoding import Place, recode
 from fusion_pipeline.harmonize.vintages import covers
+from fusion_pipeline.surveys.codebook import load_codebook
 
 SMALL = """
 donor: A
@@ -204,3 +207,36 @@ def test_every_level_and_every_number_of_a_harmony_belongs_to_exactly_one_group(
             number = data.draw(st.integers(0, 2_000_000))
             holding = [group for low, high, group in bin_edges(side.bins) if low <= number < high]
             assert len(holding) == 1
+
+
+def test_professions_of_the_acs_are_professions_of_the_travel_survey() -> None:
+    for year in ("2015", "2016", "2017", "2018", "2019"):
+        entry = load_harmonies("NHTS", "2017", year).entries["occat__occp"]
+        variable = load_codebook(f"acs_{year}").persons.variables["occp"]
+        groups: dict[str, set[str]] = {}
+        for label, group in entry.recipient.groups_of(variable.labels).items():
+            prefix = label.split("-")[0] if label[3:4] == "-" else "no prefix"
+            groups.setdefault(entry.names[group - 1], set()).add(prefix)
+        professions = {"MGR", "BUS", "FIN", "CMM", "ENG", "SCI", "CMS", "LGL", "EDU", "ENT", "MED"}
+        assert groups["Professional, managerial, technical"] - {"no prefix"} == professions, year
+        assert groups["Sales or service"] == {"HLS", "PRT", "EAT", "CLN", "PRS", "SAL"}
+        trades = groups["Manufacturing, construction, maintenance, farming"] - {"no prefix"}
+        assert trades == {"FFF", "CON", "EXT", "RPR", "PRD", "TRN"}
+        assert groups["Clerical"] == {"OFF"} and groups["Something else"] == {"MIL"}
+
+
+def test_incomes_of_the_acs_are_in_dollars_of_the_donors_year() -> None:
+    table = pa.table({"hincp": [100_000.0], "year": pa.array([2015], pa.int16())})
+    columns = {name: table[name] for name in table.column_names}
+    side = load_harmonies("AHS", "2019", "2015").entries["hincp__hincp"].recipient
+    # The CPI-U rose from 237.017 to 255.657.
+    assert recode(columns, side, Place("", "", "", ""))[0] == pytest.approx(107_864.4, abs=0.1)
+    entry = load_harmonies("NHTS", "2017", "2015").entries["hhfaminc__hincp"]
+    # 97,000 dollars of 2015 were 100,316 of 2017.
+    columns["hincp"] = pa.chunked_array([[97_000.0]])
+    assert (
+        entry.names[int(recode(columns, entry.recipient, Place("", "", "", ""))[0]) - 1]
+        == "$100,000 to $124,999"
+    )
+    paper = load_harmonies("NHTS", "2017", "2015", "paper").entries["hhfaminc__hincp"].recipient
+    assert entry.names[int(recode(columns, paper, Place("", "", "", ""))[0]) - 1] == "$75,000 to $99,999"

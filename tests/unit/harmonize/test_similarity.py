@@ -36,6 +36,11 @@ def test_numeric_similarity_of_two_constants_is_known():
     assert row["similarity"] == pytest.approx(1 - 2 / 5)
 
 
+def test_numbers_that_have_nothing_in_common_score_zero_and_not_less():
+    assert score(table(numbers=[0, 0]), table(numbers=[3, 3]))["similarity"] == 0
+    assert score(table(numbers=[-3, -3]), table(numbers=[3, 3]))["similarity"] == 0
+
+
 def test_missing_donors_are_counted_by_weight_and_not_compared():
     row = score(table([0, -1], weight=[3.0, 1.0]), table([0, 0]))
     assert row["donor_missing"] == pytest.approx(0.25)

@@ -198,9 +198,20 @@ def test_all_files_that_are_not_to_be_had_are_named_at_once(tmp_path):
         for name in ("a.csv", "b.csv"):
             with missing.noted():
                 _resolve(tmp_path, _file(name=name), offline=True)
-    assert told.value.where == "recs_2015/a.csv (households), recs_2015/b.csv (households)"
-    assert "2 raw files are not to be had" in told.value.what
+    assert told.value.where == "2 raw files"
+    assert all(f"\n- recs_2015/{name} (households): " in told.value.what for name in ("a.csv", "b.csv"))
     assert all(f"{tmp_path}/mirror/recs_2015/{name}" in told.value.remedy for name in ("a.csv", "b.csv"))
+
+
+def test_files_of_several_surveys_are_counted_and_told_once_each(tmp_path):
+    with pytest.raises(RawFileError) as told, Missing() as all_surveys:
+        for names in (("a.csv", "b.csv"), ("b.csv", "c.csv")):
+            with all_surveys.noted(), Missing() as of_survey:
+                for name in names:
+                    with of_survey.noted():
+                        _resolve(tmp_path, _file(name=name), offline=True)
+    assert told.value.where == "3 raw files"
+    assert told.value.what.count("b.csv (households)") == 1
 
 
 def test_another_error_is_not_hidden_by_files_that_are_missing(tmp_path):
@@ -273,3 +284,9 @@ def test_a_split_alternative_gives_the_parts_that_are_there_with_their_states(tm
     assert [(f.states, f.absent) for f in found] == [(("04",), ("VEH",)), (("10",), ("VEH",))]
     whole = _put(tmp_path / "mirror/recs_2015/recs.csv")
     assert [f.path for f in resolve_all("households", file, **options)] == [whole]
+
+
+def test_a_partial_file_lacks_what_is_read_and_is_not_listed_or_matched_by_a_pattern() -> None:
+    partial = Alternative(path="part.csv", only=("DOEID", "BRRWT*"))
+    assert partial.lacks(["doeid", "BRRWT1", "BRRWT96", "NWEIGHT", "XBRRWT"]) == ("NWEIGHT", "XBRRWT")
+    assert Alternative(path="part.csv", absent=("HHSEX",)).lacks(["DOEID"]) == ("HHSEX",)

@@ -159,6 +159,7 @@ def test_ingested_recs_says_what_the_truth_says(mirror: Path) -> None:
     table = ingest(
         [RawPart(mirror / "recs_2015" / "recs2015_public_v4.csv")], load_codebook("recs_2015"), "households"
     )
+    assert set(load_codebook("recs_2015").households.variables) <= set(table.column_names)
     truth = pd.read_parquet(mirror / "truth" / "recs_2015.parquet").set_index("hid")
     survey = table.to_pandas().set_index("hid").loc[truth.index]
     for variable in ("cooltype", "insec", "noheat", "noac", "scalee", "scaleg", "scaleb"):

@@ -201,6 +201,20 @@ def test_blank_answers_are_skips_or_missing_as_their_flags_say(mirror, tmp_path)
     assert report.missing["liquidx"] == 2
 
 
+def test_incomes_and_assets_are_told_in_dollars_of_the_interviews_year_and_kept_in_those_of_2019(
+    mirror, tmp_path
+) -> None:
+    def change(rows) -> None:
+        rows[0].update(QINTRVYR="2015", FINCBTXM="50000", FINATXEM="-300", LIQUIDX="1000")
+        rows[1].update(QINTRVYR="2016", LIQUIDX="", LIQUIDX_="A")
+
+    table, _ = ingested("CEI_2015", edited(mirror, tmp_path, "fmli152.csv", change))
+    # 255.657 / 237.017 = 1.07864
+    assert table["fincbtxm"][0].as_py() == 53_932
+    assert table["finatxem"][0].as_py() == -324
+    assert table["liquidx"].slice(0, 2).to_pylist() == [1_079, 0]
+
+
 def test_accounts_of_unknown_units_are_counted(mirror, tmp_path) -> None:
     path = edited(mirror, tmp_path, "mtbi152.csv", lambda rows: rows[0].update(NEWID="99999991"))
     _, report = ingested("CEI_2015", path)

@@ -8,6 +8,7 @@ import pytest
 
 from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.storage.tables import IMPUTED, OUTSIDE, TableRef, write_table
+from fusion_pipeline.surveys import dictionary as described
 from fusion_pipeline.surveys.dictionary import dictionary
 from fusion_pipeline.surveys.dictionary_page import page_of
 from fusion_pipeline.surveys.ingest import ingest, ingest_with_report
@@ -51,6 +52,21 @@ def test_a_variable_without_answers_is_described_all_the_same(toy, toy_file):
     table = ingest([toy_file({"ROOMS": "-9"})], toy, "households")
     row = next(r for r in dictionary(table, toy, "households").to_pylist() if r["variable"] == "rooms")
     assert (row["n"], row["values"], row["weighted_mean"]) == (0, None, None)
+
+
+@pytest.mark.parametrize("cells", [1, 4])
+def test_a_dictionary_is_the_same_however_many_columns_are_read_at_once(
+    toy, toy_file, tmp_path, monkeypatch, cells
+):
+    table = ingest([toy_file({"ROOMS": "2"}, {"FUEL": "2"})], toy, "households")
+    write_table(tmp_path / "t.parquet", table)
+    whole = dictionary(table, toy, "households")
+    monkeypatch.setattr(described, "CELLS", cells)
+    assert (
+        dictionary(TableRef(tmp_path / "t.parquet"), toy, "households")
+        .drop("n_imputed")
+        .equals(whole.drop("n_imputed"))
+    )
 
 
 def test_the_page_holds_every_variable_its_search_and_no_outside_address(toy, toy_file):

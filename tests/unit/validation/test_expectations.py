@@ -177,3 +177,24 @@ def test_columns_of_one_specification_are_judged_as_each_by_itself(count, fault)
         missing = bad and np.isnan(fault)
         assert found[of_null] == (not missing, f"{int(missing)} of 3 values")
         assert found[of_range][0] == (not bad or missing)
+
+
+@pytest.mark.parametrize("count", [2, expectations.ALIKE + 2])
+@pytest.mark.parametrize("fault", [None, "Perhaps", ""])
+def test_answers_of_one_list_of_levels_are_judged_as_each_by_itself(count, fault) -> None:
+    columns = {f"item_{r}": ["Yes", "No", "Yes"] for r in range(count)}
+    if fault is not None:
+        columns["item_1"] = ["Yes", fault or None, "Yes"]
+    table = pa.table({name: pa.array(cells).dictionary_encode() for name, cells in columns.items()})
+    spec = TableSpec(tuple(ColumnSpec(name, levels=("Yes", "No", "Unasked")) for name in columns))
+    found = {f.expectation: (f.passed, f.detail) for f in validate(table, spec)}
+    for name in columns:
+        of_null, of_levels = (
+            f"expect_column_values_to_{what} {name}" for what in ("not_be_null", "be_in_set")
+        )
+        bad = name == "item_1" and fault is not None
+        assert found[of_null] == (not (bad and fault == ""), f"{int(bad and fault == '')} of 3 values")
+        assert found[of_levels] == (
+            not (bad and fault == "Perhaps"),
+            f"{int(bad and fault != '')} of 3 values",
+        )

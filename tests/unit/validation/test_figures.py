@@ -71,6 +71,20 @@ def _pools() -> pd.DataFrame:
     return pd.DataFrame({"variable": np.repeat(["btuel", "btung"], 200), "k": k})
 
 
+def _panels(n: int) -> list[pd.DataFrame]:
+    """Predictors of many groups with long names, and numbers of many values, in turn."""
+    random = np.random.default_rng(0)
+    panels = []
+    for i in range(n):
+        size, is_number = (16, i % 3 == 2) if i % 3 == 2 else (2 + 7 * (i % 2), False)
+        edges = np.linspace(0, 90_000, size + 1) if is_number else np.full(size + 1, np.nan)
+        labels = [f"Some college, less than 1 year, {i}" for i in range(size)]
+        frame = pd.DataFrame({"label": labels, "low": edges[:-1], "high": edges[1:]})
+        frame["donor"], frame["recipient"] = random.dirichlet(np.ones(size), 2)
+        panels.append(frame.assign(predictor=f"educ__schl_{i}", similarity=0.5))
+    return panels
+
+
 DRAWN = {
     "distribution on a logarithmic scale": lambda: figures.distribution(
         _distribution(), unit="kBTU", source=SOURCE
@@ -82,6 +96,8 @@ DRAWN = {
     "twenty shares": lambda: figures.shares(_shares(20), source=SOURCE),
     "differences": lambda: figures.differences(_differences(), beyond=3, source=SOURCE),
     "similarity": lambda: figures.similarity(_predictors(40), source=SOURCE),
+    "six panels side by side": lambda: figures.side_by_side(_panels(6), source=SOURCE)[0],
+    "one panel": lambda: figures.side_by_side(_panels(1))[0],
     "importance": lambda: figures.importance(_predictors(200), variable="btuel", source=SOURCE),
     "importance of everything": lambda: figures.importance(_predictors(2)),
     "pool sizes": lambda: figures.pool_sizes(_pools(), source=SOURCE),
@@ -173,3 +189,13 @@ def test_importing_the_figures_does_not_import_matplotlib_and_drawing_leaves_its
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_side_by_side_pools_small_groups_and_goes_on_in_a_second_figure(monkeypatch):
+    assert [len(figures.side_by_side(_panels(n))) for n in (0, 6, 7, 12)] == [0, 1, 2, 2]
+    panel = _panels(2)[1]
+    panel["donor"] = [0.3, 0.2, 0.2, 0.1, 0.1, 0.07, 0.02, 0.005, 0.005]
+    panel["recipient"] = panel["donor"]
+    texts = _texts(monkeypatch, lambda: figures.side_by_side([panel]))
+    assert {"3 others", "donor", "recipient"} <= texts
+    assert any("educ__schl_1, similarity 0.50" in text for text in texts)
