@@ -124,7 +124,7 @@ def fusion_microdata(
     """The complete, checked set of implicates: a card with every implicate's rows and checksum."""
     pair, donors = context.partition_key, donors | pools
     files = store.implicates(pair, IMPLICATES.chunks)
-    removed = store.remove_implicates_beyond(pair, IMPLICATES.chunks)
+    removed = store.remove_implicates_beyond(pair, IMPLICATES.chunks, force=forced(context))
     card = validity.data_card(files)
     missing = validity.incomplete(card, prepared.recipient.num_rows)
     marginals = pair_marginals(

@@ -29,6 +29,7 @@ from assets import (
 from fusion_pipeline import jobs, schedules, sensors
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.workers import noting
 from resources.compute import Compute
 from resources.parquet_io import ParquetIOManager
 from resources.raw_files import RawFiles
@@ -36,7 +37,7 @@ from resources.store import FusionStore
 
 # Forked from a process that has the definitions already: half the start of a spawned step. Steps of a run follow each
 # other; what runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these.
-_EXECUTOR = dg.multiprocess_executor.configured(
+_EXECUTOR = noting(dg.multiprocess_executor).configured(
     {
         "max_concurrent": 1,
         "start_method": {"forkserver": {"preload_modules": ["fusion_pipeline.definitions"]}},

@@ -10,13 +10,12 @@ import dagster as dg
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.receipts import audit
+from fusion_pipeline.workers import IN_PROCESS
 from resources.store import FusionStore
 
 
 def _chain(name: str, selection: dg.AssetSelection, description: str) -> Any:
-    return dg.define_asset_job(
-        name, selection=selection, executor_def=dg.in_process_executor, description=description
-    )
+    return dg.define_asset_job(name, selection=selection, executor_def=IN_PROCESS, description=description)
 
 
 def _keys(*names: str) -> dg.AssetSelection:
@@ -36,7 +35,7 @@ def hold_against_receipts(context: dg.OpExecutionContext, store: FusionStore) ->
         )
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=IN_PROCESS)
 def validate_store() -> None:
     """Hold every artefact against its receipt: a disk that forgot, a file that somebody changed."""
     hold_against_receipts()

@@ -6,9 +6,7 @@ one that the UI and the schedules launch.
 
 from __future__ import annotations
 
-import logging
 import os
-import platform
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.utils import make_new_run_id
 
 from assets.reuse import FORCE
 from fusion_pipeline.definitions import build_defs, raw_files
@@ -25,12 +23,10 @@ from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.raw import Missing
 from fusion_pipeline.settings import Settings
-from fusion_pipeline.storage.atomic import is_alive
+from fusion_pipeline.workers import note, release_dead_runs
 
 # Without it the UI's job pages do not list runs that a command line executed.
 _LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
-_PROCESS = "fusion_pipeline/process"
-_log = logging.getLogger(__name__)
 # Dagster's own console lines repeat what the library logs and what the command line shows.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -176,13 +172,14 @@ def execute(
     FusionError
         What the library raised inside an asset, unwrapped; `CheckError` if a blocking check failed.
     """
-    started = time.perf_counter()
+    started, run_id = time.perf_counter(), make_new_run_id()
     try:
         result = definitions.resolve_job_def(run.job).execute_in_process(
+            run_id=run_id,
             instance=instance,
             partition_key=run.partition,
             run_config=_QUIET,
-            tags={**_LABEL, _PROCESS: f"{platform.node()}:{os.getpid()}", FORCE: str(force).lower()},
+            tags={**_LABEL, **note(run_id), FORCE: str(force).lower()},
             raise_on_error=True,
         )
     except DagsterAssetCheckFailedError as error:
@@ -196,34 +193,6 @@ def execute(
         [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()],
         result.get_asset_check_evaluations(),
     )
-
-
-def release_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Give back what killed command-line runs of this machine still hold.
-
-    Dagster's daemon, which would do it, need not run beside the command line; a pool slot of a killed run would
-    otherwise keep every later one waiting for ever.
-    """
-    for run in dead_runs(instance):
-        _log.warning(
-            "%s %s was killed while it ran (memory? then lower FUSION_MEMORY_LIMIT); what it finished is kept",
-            run.job_name,
-            run.tags.get(PARTITION_NAME_TAG, ""),
-        )
-        instance.report_run_failed(run, "Its process was killed.")
-        if instance.event_log_storage.supports_global_concurrency_limits:
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """List the command-line runs of this machine that count as running and whose process is gone."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    dead = []
-    for run in instance.get_runs(unfinished):
-        host, _, process = run.tags.get(_PROCESS, "").rpartition(":")
-        if host == platform.node() and not is_alive(int(process)):
-            dead.append(run)
-    return dead
 
 
 def record_of_runs(instance: dg.DagsterInstance) -> str:

@@ -1,6 +1,8 @@
-"""Sensors, off until somebody switches them on: new files in the mirror folder, and what follows from a change.
+"""Sensors: new files in the mirror folder, and what follows from a change, off until somebody switches them on; and one
+that is on, for runs whose process was killed.
 
-Belongs here: looking and asking for runs. Does not belong here: stamps of files (`raw/watching.py`).
+Belongs here: looking and asking for runs. Does not belong here: stamps of files (`raw/watching.py`), processes of runs
+(`workers.py`).
 """
 
 import json
@@ -10,6 +12,7 @@ import dagster as dg
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.raw import watching
 from fusion_pipeline.schedules import INGESTING, ingestion
+from fusion_pipeline.workers import release_dead_runs
 from resources.raw_files import RawFiles
 
 ON_REQUEST = [dg.AssetKey(["quality", "internal"])]
@@ -52,4 +55,14 @@ follow_changes = dg.AutomationConditionSensorDefinition(
     description="Declarative automation: whatever depends on what was made is made again, pairs and chunks too.",
 )
 
-SENSORS = [new_raw_files, follow_changes]
+
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Fail the runs of this machine whose process was killed: pool slots and places in the queue are free again.
+
+    It starts nothing; run retries do. Evaluated by the code server, on whose machine the launcher starts its processes.
+    """
+    return dg.SkipReason(", ".join(release_dead_runs(context.instance)) or "No run was killed.")
+
+
+SENSORS = [new_raw_files, follow_changes, killed_runs]

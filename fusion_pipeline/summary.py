@@ -14,6 +14,10 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.running import runs_of
@@ -111,8 +115,15 @@ def _checks(key: dg.AssetKey, partition: str | None, instance: dg.DagsterInstanc
             check, limit=1, partition_filter=PartitionKeyFilter(key=partition) if partition else None
         )
         for record in found:
-            if record.status.value == "SUCCEEDED":
-                passed += 1
-            else:
+            passed += record.status is AssetCheckExecutionRecordStatus.SUCCEEDED
+            if _has_failed(record, instance):
                 failed.append(check.name)
     return f"failed: {', '.join(sorted(failed))}" if failed else f"{passed} passed" if passed else ""
+
+
+def _has_failed(record: AssetCheckExecutionRecord, instance: dg.DagsterInstance) -> bool:
+    """Whether a check found something wrong, or its run failed before it found anything; it may also be going on."""
+    if record.status is AssetCheckExecutionRecordStatus.PLANNED:
+        run = instance.get_run_by_id(record.run_id)
+        return run is not None and run.status is dg.DagsterRunStatus.FAILURE
+    return record.status is AssetCheckExecutionRecordStatus.FAILED

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from fusion_pipeline.errors import StorageError
 from fusion_pipeline.fusion.modelset import ModelSet, load_model_set
 from fusion_pipeline.fusion.specification import FusionPlan
 from fusion_pipeline.inference.area_error import AreaError
@@ -145,26 +146,47 @@ class FusionStore(dg.ConfigurableResource):
             self.fetch("fusion/implicates", f"{pair}|{chunk}")
         return [self.layout.implicate(pair, m) for members in chunks.values() for m in members]
 
-    def remove_implicates_beyond(self, pair: str, chunks: Mapping[str, Sequence[int]]) -> list[int]:
+    def remove_implicates_beyond(
+        self, pair: str, chunks: Mapping[str, Sequence[int]], *, force: bool
+    ) -> list[int]:
         """Remove a pair's implicates that are in no chunk, left of a run with more, and the receipts of such chunks.
 
         Whoever reads the folder as one dataset would pool them. Those that are removed are given by number.
+
+        Raises
+        ------
+        StorageError
+            If there are some and `force` is not given: more often than not it is the setting that is too small.
         """
         wanted = {m for members in chunks.values() for m in members}
+        there = self.layout.implicates(pair)
+        numbers = [folder.name.removeprefix("implicate=") for folder in there.glob("implicate=*")]
+        beyond = sorted(int(number) for number in numbers if number.isdecimal() and int(number) not in wanted)
+        if beyond and not force:
+            raise StorageError(
+                str(there),
+                f"holds implicates {_ranges(beyond)} beyond the {len(wanted)} asked for; they would be removed.",
+                f"Set FUSION_IMPLICATES={beyond[-1]} to keep them. To remove them, make {pair} of fusion/microdata "
+                "again with the run tag fusion/force: true (or all of the pair by `fusion run --force`).",
+            )
         for receipt in self.layout.receipt(("fusion", "implicates"), f"{pair}|").parent.glob("*.json"):
             if receipt.stem not in chunks:
                 receipt.unlink()
-        removed = []
-        for folder in self.layout.implicates(pair).glob("implicate=*"):
-            number = folder.name.removeprefix("implicate=")
-            if number.isdecimal() and int(number) not in wanted:
-                shutil.rmtree(folder)
-                removed.append(int(number))
-        if removed:
+        for number in beyond:
+            shutil.rmtree(self.layout.implicate(pair, number).parent)
+        if beyond:
             _log.warning(
-                "%s: removed implicates %s, beyond the %d asked for", pair, sorted(removed), len(wanted)
+                "%s: removed implicates %s, beyond the %d asked for", pair, _ranges(beyond), len(wanted)
             )
-        return sorted(removed)
+        return beyond
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write sorted numbers as ranges: 11-40, 43."""
+    firsts = [n for n in numbers if n - 1 not in numbers]
+    lasts = [n for n in numbers if n + 1 not in numbers]
+    spans = zip(firsts, lasts, strict=True)
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in spans)
 
 
 def _version(content: bytes) -> str:

@@ -130,6 +130,7 @@ class RunLauncher(Strict):
 class Database(Strict):
     enabled: bool
     postgresqlScheme: str
+    existingSecret: str
 
 
 class Global(Strict):
@@ -169,6 +170,7 @@ class Daemon(Strict):
     runRetries: RunRetries
     schedules: Workers
     sensors: Workers
+    backfills: Workers
 
 
 class Runs(Strict):

@@ -35,7 +35,8 @@ def doctor() -> None:
 
 
 def _instance() -> Iterator[Finding]:
-    from fusion_pipeline.running import daemon_beats, dead_runs, local_instance, record_of_runs
+    from fusion_pipeline.running import daemon_beats, local_instance, record_of_runs
+    from fusion_pipeline.workers import dead_runs, name
 
     try:
         instance = local_instance()
@@ -51,8 +52,11 @@ def _instance() -> Iterator[Finding]:
         dead = dead_runs(instance)
         found = f"{instance.get_runs_count()} runs recorded in {record_of_runs(instance)}"
         if dead:
-            told = f"{found}; {len(dead)} of them were killed and still hold what they held"
-            remedy = "The next `fusion run` releases it. If memory ran out, lower FUSION_MEMORY_LIMIT."
+            told = f"{found}; killed, and holding what they held: {', '.join(map(name, dead))}"
+            remedy = (
+                "The next `fusion run`, or the sensor killed_runs of a UI that runs, releases it. "
+                "If memory ran out, lower FUSION_MEMORY_LIMIT."
+            )
             yield Finding("instance", "doubtful", told, remedy)
         else:
             yield Finding("instance", "good", found)

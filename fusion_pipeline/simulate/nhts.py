@@ -36,6 +36,11 @@ HOUSEHOLDS = {2017: 118_208_251, 2022: 127_544_707}
 """What the weights of the real surveys add up to."""
 FIRST_ID = {2017: 30_000_007, 2022: 9_000_013_002}
 VARIANCE_STRATA, GROUPS = 14, 7
+MOST = {
+    2017: {"YOUNGCHILD": 5, "PPT517": 13, "WRKCOUNT": 7},
+    2022: {"YOUNGCHILD": 4, "PPT517": 6, "WRKCOUNT": 6},
+}
+"""Largest counts of persons of a kind in a household (publisher's codebooks)."""
 UNANSWERED = 0.025
 BUSINESS = 0.07
 """Share of vehicles that earn money."""
@@ -115,6 +120,11 @@ def draw_sample(places: Places, seed: int, year: int, size: int) -> Sample:
     )
 
 
+def _count(household: np.ndarray, which: np.ndarray, n: int, most: int) -> np.ndarray:
+    """Number of persons of a kind in each household, no larger than the survey ever found; (n,)."""
+    return np.minimum(np.bincount(household, which, minlength=n).astype(int), most)
+
+
 def _household_columns(places: Places, sample: Sample, year: int, rng: np.random.Generator) -> Columns:
     homes, travel = sample.homes, sample.travel
     people, n = homes.people, len(homes)
@@ -134,12 +144,10 @@ def _household_columns(places: Places, sample: Sample, year: int, rng: np.random
         "CENSUS_R": state["region"].to_numpy(),
         "HHSIZE": homes.size,
         "NUMADLT": adults,
-        "YOUNGCHILD": np.bincount(people.household, people.age < 5, minlength=n).astype(int),
-        "PPT517": np.bincount(people.household, (people.age >= 5) & (people.age < 18), minlength=n).astype(
-            int
-        ),
+        "YOUNGCHILD": _count(people.household, people.age < 5, n, MOST[year]["YOUNGCHILD"]),
+        "PPT517": _count(people.household, (people.age >= 5) & (people.age < 18), n, MOST[year]["PPT517"]),
         "RESP_CNT": np.bincount(people.household, people.age >= 5, minlength=n).astype(int),
-        "WRKCOUNT": np.bincount(people.household, people.hours > 0, minlength=n).astype(int),
+        "WRKCOUNT": _count(people.household, people.hours > 0, n, MOST[year]["WRKCOUNT"]),
         "DRVRCNT": np.minimum(adults, adults * (homes.vehicles > 0)),
         "HHVEHCNT": homes.vehicles,
         "CNTTDHH": np.bincount(people.household[travel.trips.person], minlength=n),

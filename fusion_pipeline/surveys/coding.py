@@ -38,6 +38,9 @@ _REMEDIES = {
     "is not a positive weight": "Correct the file, or exclude such rows with `keep` in the codebook.",
 }
 
+_OF_NUMBERS = {"is not a whole number", "is out of range", "is not a positive weight"}
+_OF_KEYS = {"is not a valid key"}
+
 
 @dataclass
 class Problems:
@@ -45,8 +48,8 @@ class Problems:
 
     counts: defaultdict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    first: dict[str, str] = field(default_factory=dict)
-    """Column: the key of the first record in which it has a problem."""
+    first: dict[str, int] = field(default_factory=dict)
+    """Column: the first row of the file in which it has a problem."""
 
     def add(self, column: str, what: str, texts: pa.Array, counts: np.ndarray | None = None) -> None:
         """Count texts that share a problem."""
@@ -55,24 +58,36 @@ class Problems:
             texts, counts = tally.field("values"), tally.field("counts").to_numpy()
         self.counts[column, what].update(dict(zip(texts.to_pylist(), counts.tolist(), strict=True)))
 
-    def locate(self, column: str, texts: pa.Array, keys: pa.Array) -> None:
-        """Note the key of the first record, among some, whose text in a column is a problem; texts and keys (n,)."""
+    def locate(self, column: str, texts: pa.Array, rows: pa.Array) -> None:
+        """Note the first row of the file, among some, whose text in a column is a problem; texts and rows (n,)."""
         found = {text for (name, _), tally in self.counts.items() if name == column for text in tally}
         row = pc.index(pc.is_in(texts, value_set=pa.array(sorted(found), pa.string())), True).as_py()
         if row >= 0:
-            self.first.setdefault(column, keys[row].as_py())
+            self.first.setdefault(column, rows[row].as_py())
 
     def raise_any(self, where: str) -> None:
-        """Raise an IngestError that names the first column, its values and their counts, if there is one."""
+        """Raise an IngestError that names the first column, its codes and their counts, if there is one.
+
+        Codes are needed to mend a codebook. Of numbers the message has no more than their range, of keys their count.
+        """
         for (column, what), tally in self.counts.items():
-            shown = ", ".join(f"{text!r} in {count:,} rows" for text, count in tally.most_common(5))
-            rest = f" and {len(tally) - 5:,} other values" if len(tally) > 5 else ""
+            shown = _shown(what, tally)
             others = sorted({c for c, _ in self.counts} - {column})
             more = f" Columns with problems besides: {', '.join(others)}." if others else ""
-            first = f" (first: record {self.first[column]})" if column in self.first else ""
-            raise IngestError(
-                f"{where}, column {column}", f"{shown}{rest} {what}{first}.", _REMEDIES[what] + more
-            )
+            first = f" (first: row {self.first[column]:,})" if column in self.first else ""
+            raise IngestError(f"{where}, column {column}", f"{shown} {what}{first}.", _REMEDIES[what] + more)
+
+
+def _shown(what: str, tally: Counter[str]) -> str:
+    if what in _OF_KEYS:
+        return f"the text in {tally.total():,} rows"
+    if what in _OF_NUMBERS:
+        numbers, _ = parse_numbers(pa.array(tally, pa.string()))
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        span = f"{low:.15g}" if low == high else f"{low:.15g} to {high:.15g}"
+        return f"{span} in {tally.total():,} rows"
+    shown = ", ".join(f"{text!r} in {count:,} rows" for text, count in tally.most_common(5))
+    return shown + (f" and {len(tally) - 5:,} other values" if len(tally) > 5 else "")
 
 
 class Coder(Protocol):

@@ -23,6 +23,8 @@ from fusion_pipeline.surveys.respondents import Adjustment, Respondent, spelling
 
 log = logging.getLogger(__name__)
 
+_ROW = "row of the file"
+"""Column of a block beside those of the file: the number of each record below the header, through all members."""
 _KEY_DIGITS, _PID_DIGITS = 18, 4
 """As many digits as 64 and 16 bits hold."""
 
@@ -66,11 +68,14 @@ class Collector:
 
     def read(self, part: RawPart) -> None:
         """Read one file to its end, then report its problems, if any."""
-        problems = Problems()
+        problems, row = Problems(), 1
         columns = spellings([*self._columns.values(), *(part.excerpt.columns if part.excerpt else ())])
         coded = {self._columns[name] for name in self._coded}
         for batch in read_blocks(part, list(columns.values()), coded, self._quote):
+            numbers = np.arange(row, row + batch.num_rows)
+            row += batch.num_rows
             self.rows_read += batch.num_rows
+            batch = batch.append_column(_ROW, pa.array(numbers))
             kept = self._keep(self._excerpt(batch, part), problems)
             self._add(kept, problems)
             self._locate(kept, problems)
@@ -112,10 +117,9 @@ class Collector:
         return batch.column(self._columns[raw.lower()])
 
     def _locate(self, batch: pa.RecordBatch, problems: Problems) -> None:
-        """Note the keys of the first records that have problems."""
+        """Note the first rows that have problems."""
         for raw in {column for column, _ in problems.counts} - set(problems.first):
-            keys = [strings(self._column(batch, key)) for key in self._entry.id.columns.values()]
-            problems.locate(raw, strings(self._column(batch, raw)), pc.binary_join_element_wise(*keys, "/"))
+            problems.locate(raw, strings(self._column(batch, raw)), batch.column(_ROW))
 
     def _excerpt(self, batch: pa.RecordBatch, part: RawPart) -> pa.RecordBatch:
         if part.excerpt is None:

@@ -6,6 +6,7 @@ and which answers of the ACS they correspond to (docs/your-own-survey.md says wh
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -52,7 +53,8 @@ def draft_survey(
     Raises
     ------
     SettingsError
-        If the name is none, a column is not there, or the key occurs twice.
+        If the name is none, a column is not there, the key occurs twice, or the weight is not a positive number
+        everywhere.
     IngestError
         If the file cannot be read.
     """
@@ -67,13 +69,14 @@ def draft_survey(
             f"{file}, column {absent[0]}", "is not there.", f"It has {', '.join(columns[:20])}."
         )
     rest = [column for column in columns if column not in (id_column, weight)]
-    counts = _values(part, [id_column, *rest])
-    if twice := [key for key, count in counts[id_column].items() if count > 1]:
+    counts = _values(part, [id_column, weight, *rest])
+    if twice := [count for count in counts[id_column].values() if count > 1]:
         raise SettingsError(
             f"{file}, column {id_column}",
-            f"is no key: {len(twice):,} values occur more than once ({', '.join(map(repr, twice[:5]))}).",
+            f"is no key: {len(twice):,} values occur more than once, one of them in {max(twice):,} rows.",
             "Name by --id the column that tells households apart; one row a household.",
         )
+    _check_weight(file, weight, counts.pop(weight))
     variables: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for column in rest:
@@ -127,6 +130,20 @@ def _values(part: RawPart, columns: Sequence[str]) -> dict[str, Counter[str]]:
             for pair in values.value_counts().to_pylist():
                 counts[column][pair["values"].strip()] += pair["counts"]
     return counts
+
+
+def _check_weight(file: Path, weight: str, counts: Counter[str]) -> None:
+    wrong = {text: count for text, count in counts.items() if not _is_weight(_number(text))}
+    if wrong:
+        raise SettingsError(
+            f"{file}, column {weight}",
+            f"is no weight: it is no positive number in {sum(wrong.values()):,} of {counts.total():,} rows.",
+            "Name by --weight the column that says for how many households each stands; drop rows without one.",
+        )
+
+
+def _is_weight(number: float | None) -> bool:
+    return number is not None and 0 < number < math.inf
 
 
 def _variable(column: str, counts: Counter[str]) -> dict[str, Any] | str:

@@ -11,7 +11,6 @@ is not missing: it becomes the value that the codebook gives.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +30,7 @@ from fusion_pipeline.surveys.relating import (
     reference_first,
 )
 from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.rows import some_rows
 from fusion_pipeline.surveys.summaries import summarize
 
 __all__ = ["IngestReport", "RawPart", "ingest", "ingest_with_report", "match_records", "no_persons"]
@@ -220,11 +220,9 @@ def _check_keys(table: pa.Table, parts: Sequence[RawPart], entry: Respondent) ->
     frame = pd.DataFrame({name: table[name].to_numpy() for name in key})
     if not (twice := frame.duplicated(keep=False)).any():
         return
-    counts = Counter(frame[twice].itertuples(index=False, name=None)).most_common(5)
-    shown = ", ".join(f"{'/'.join(map(str, values))} {count} times" for values, count in counts)
     raise IngestError(
         f"{', '.join(part.path.name for part in parts)}, key {'/'.join(key)}",
-        f"{shown}; {int(twice.sum()):,} rows share their key with another.",
+        f"{int(twice.sum()):,} rows share their key with another ({some_rows(twice.to_numpy())}).",
         "Check that no file is read twice, and that the files are of one survey year.",
     )
 

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from fusion_pipeline.errors import IngestError
 from fusion_pipeline.surveys.annualizing import fill_quarters
+from fusion_pipeline.surveys.rows import some_rows
 from fusion_pipeline.surveys.variables import Entry, Name
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ def pool_households(
     # A household that moved into the pool's first quarter has interviews 2 to 4 only: what counts is their rank.
     rank = np.arange(unit.size) - np.repeat(first, count)
     if (count > panel.interviews).any():
-        many = unit[first[count > panel.interviews]][:5]
         raise IngestError(
-            f"interviews of {', '.join(years)}, household {', '.join(map(str, many))}",
-            f"{int((count > panel.interviews).sum()):,} households have more than {panel.interviews} interviews.",
+            f"interviews of {', '.join(years)}, households",
+            f"{int((count > panel.interviews).sum()):,} households have more than {panel.interviews} interviews "
+            f"({some_rows(np.isin(hid // 10**panel.digits, unit[first[count > panel.interviews]]))}).",
             "Check that no quarter is read twice.",
         )
     kept = count >= panel.least
@@ -171,8 +172,9 @@ def _stacked(years: Mapping[str, pa.Table]) -> pa.Table:
     if "pid" not in names and np.unique(hid).size < hid.size:
         unique, counts = np.unique(hid, return_counts=True)
         raise IngestError(
-            f"interviews of {', '.join(years)}, hid {', '.join(map(str, unique[counts > 1][:5]))}",
-            f"{int((counts > 1).sum()):,} interviews occur in more than one survey-year.",
+            f"interviews of {', '.join(years)}, key hid",
+            f"{int((counts > 1).sum()):,} interviews occur in more than one survey-year "
+            f"({some_rows(np.isin(hid, unique[counts > 1]))}).",
             "Check that each quarter's file is read with one survey-year only.",
         )
     return pa.concat_tables([table.select(names) for table in years.values()]).unify_dictionaries()

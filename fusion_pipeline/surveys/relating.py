@@ -18,6 +18,7 @@ from fusion_pipeline.surveys.coding import Problems, parse_numbers
 from fusion_pipeline.surveys.collecting import parse_keys
 from fusion_pipeline.surveys.reading import RawPart, read_blocks
 from fusion_pipeline.surveys.respondents import Respondent
+from fusion_pipeline.surveys.rows import some_rows
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +77,19 @@ def match_records(
     inside = np.isin(hid, keys)
     if entry.outside == "refuse" and not inside.all():
         raise IngestError(
-            f"{kind}, hid {_some(hid[~inside])}",
-            f"{int((~inside).sum()):,} of {hid.size:,} {kind} belong to no household of the household file.",
+            f"{kind}, key hid",
+            f"{int((~inside).sum()):,} of {hid.size:,} {kind} belong to no household of the household file "
+            f"({some_rows(~inside)}).",
             _SAME,
         )
     first = records["pid"].to_numpy() == 1 if entry.expect == "reference person" else np.ones(hid.size, bool)
-    lonely = keys[~np.isin(keys, hid[first])]
-    if entry.expect and lonely.size:
+    lonely = ~np.isin(keys, hid[first])
+    if entry.expect and lonely.any():
         have = "no reference person (pid 1)" if entry.expect == "reference person" else f"no {kind}"
         raise IngestError(
-            f"{kind}, hid {_some(lonely)}", f"{lonely.size:,} of {keys.size:,} households have {have}.", _SAME
+            f"{kind}, key hid",
+            f"{int(lonely.sum()):,} of {keys.size:,} households have {have} ({some_rows(lonely)}).",
+            _SAME,
         )
     # A filter copies, and the persons of a nation take gigabytes.
     kept = records if inside.all() else records.filter(pa.array(inside))
@@ -124,8 +128,9 @@ def reference_first(persons: pa.Table, leads: np.ndarray) -> pa.Table:
     heads, counts = np.unique(hid[leads], return_counts=True)
     if (counts > 1).any():
         raise IngestError(
-            f"persons, hid {_some(heads[counts > 1])}",
-            f"{int((counts > 1).sum()):,} households have more than one reference person.",
+            "persons, key hid",
+            f"{int((counts > 1).sum()):,} households have more than one reference person "
+            f"({some_rows(leads & np.isin(hid, heads[counts > 1]))}).",
             "Correct the file, or `id.first` in the codebook.",
         )
     order = np.lexsort((pid, ~leads, hid))
@@ -172,14 +177,15 @@ def attach_replicates(
     unique, counts = np.unique(hid, return_counts=True)
     if (counts > 1).any():
         raise IngestError(
-            f"{where}, hid {_some(unique[counts > 1])}",
-            f"{int((counts > 1).sum()):,} households occur more than once among the {role}.",
+            f"{where}, key hid",
+            f"{int((counts > 1).sum()):,} households occur more than once among the {role} "
+            f"({some_rows(np.isin(hid, unique[counts > 1]))}).",
             "Check that no file is read twice.",
         )
-    if (lonely := keys[~np.isin(keys, hid)]).size:
+    if (lonely := ~np.isin(keys, hid)).any():
         raise IngestError(
-            f"{where}, hid {_some(lonely)}",
-            f"{lonely.size:,} of {keys.size:,} households have no {role}.",
+            f"{where}, key hid",
+            f"{int(lonely.sum()):,} of {keys.size:,} households have no {role} ({some_rows(lonely)}).",
             _SAME,
         )
     weights = np.concatenate(blocks)[positions(keys, hid)]
@@ -195,7 +201,3 @@ def positions(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Row of each wanted key among unique keys, all of which are there."""
     order = np.argsort(keys, kind="stable")
     return order[np.searchsorted(keys, wanted, sorter=order)]
-
-
-def _some(keys: np.ndarray) -> str:
-    return ", ".join(map(str, np.unique(keys)[:5]))

@@ -80,7 +80,8 @@ def test_everything_that_starts_runs_by_itself_is_off_until_switched_on() -> Non
     assert {s.name for s in definitions.schedules} == {s.name for s in SCHEDULES}
     assert {s.name for s in definitions.sensors} == {s.name for s in SENSORS}
     assert all(s.default_status == dg.DefaultScheduleStatus.STOPPED for s in definitions.schedules)
-    assert all(s.default_status == dg.DefaultSensorStatus.STOPPED for s in definitions.sensors)
+    on = {s.name for s in definitions.sensors if s.default_status == dg.DefaultSensorStatus.RUNNING}
+    assert on == {"killed_runs"}, "which starts nothing"
 
 
 def test_code_location_loads_with_all_of_it() -> None:

@@ -1,4 +1,4 @@
-"""The daemon is killed: what runs goes on, what waits runs once there is a daemon again."""
+"""The daemon is killed: what runs goes on, what waits runs once there is one again. All is killed: it goes on."""
 
 import os
 import shutil
@@ -9,9 +9,10 @@ import subprocess
 import pytest
 
 from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.workers import PROCESS
 from tests.conftest import ROOT
 from tests.integration.test_failures import MESSAGES, RUNS, launch
-from tests.serving import DagsterUI, environment, program, wait_until
+from tests.serving import DagsterUI, environment, program, serve, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,28 @@ def test_killed_daemon_loses_no_run(start, tmp_path) -> None:
     wait_until(lambda: _ended(ui, waiting), 240, "the run that waited")
     told = ui.ask(MESSAGES, id=waiting)["runOrError"]["eventConnection"]["events"]
     assert {r["status"] for r in ui.ask(RUNS)["runsOrError"]["results"]} == {"SUCCESS"}, told[-3:]
+
+
+def test_queue_goes_on_when_all_of_it_was_killed_in_the_middle_of_a_run(tmp_path) -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    file = tmp_path / "dagster.yaml"
+    file.write_text(file.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 1"))
+    with serve(tmp_path, tmp_path / "before.log") as ui:
+        killed = launch(ui, "ingest_survey", "RECS_2015")
+        wait_until(lambda: PROCESS in _tags(ui, killed), 120, "the run to begin")
+        waiting = launch(ui, "ingest_survey", "RECS_2015")
+        assert ui.run_status(killed) == "STARTED"
+    # The group is gone by kill -9: web server, daemon, code server and run.
+    with serve(tmp_path, tmp_path / "after.log") as ui:
+        wait_until(lambda: ui.run_status(killed) == "FAILURE", 180, "the killed run to be noticed")
+        wait_until(lambda: _ended(ui, waiting), 240, "the run that waited")
+        assert ui.run_status(waiting) == "SUCCESS"
+
+
+def _tags(ui: DagsterUI, run: str) -> set[str]:
+    [found] = [r for r in ui.ask(RUNS)["runsOrError"]["results"] if r["runId"] == run]
+    return {tag["key"] for tag in found["tags"]}
 
 
 def _ended(ui: DagsterUI, run: str) -> bool:

@@ -16,6 +16,7 @@ ORCHESTRATION = {
     "sensors",
     "running",
     "summary",
+    "workers",
     "cli",
     "__main__",
 }

@@ -135,6 +135,7 @@ def test_instance_of_the_chart_is_that_of_one_machine_but_for_how_many_run_at_on
         "run_retries": snake(daemon.runRetries),
         "schedules": snake(daemon.schedules),
         "sensors": snake(daemon.sensors),
+        "backfills": snake(daemon.backfills),
         "telemetry": snake(values.telemetry),
         "retention": {
             kind: {"purge_after_days": getattr(values.retention, kind).purgeAfterDays.model_dump()}
@@ -147,6 +148,16 @@ def test_instance_of_the_chart_is_that_of_one_machine_but_for_how_many_run_at_on
     assert values.concurrency.pools.granularity == told["concurrency"]["pools"]["granularity"]
     assert values.concurrency.enabled
     assert values.retention.enabled
+
+
+def test_database_and_those_who_ask_it_take_the_password_from_one_secret_that_is_made_before(values) -> None:
+    text = (ROOT / "deploy" / "kubernetes" / "values.yaml").read_text()
+    commands = re.findall(r"^#   (kubectl create secret generic \S+|helm install)", text, re.MULTILINE)
+    assert commands.pop() == "helm install", "pods that do not find their secrets do not start"
+    made = {command.split()[-1] for command in commands}
+    launcher = values.runLauncher.config.k8sRunLauncher
+    assert made == {values.postgresql.existingSecret, *(s.name for s in launcher.envSecrets)}
+    assert values.postgresql.existingSecret == values.global_.postgresqlSecretName
 
 
 def test_containers_of_the_cluster_mount_volumes_that_they_have(values) -> None:

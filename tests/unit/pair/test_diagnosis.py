@@ -12,9 +12,10 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from dagster._core.test_utils import create_run_for_test
+from dagster._core.utils import make_new_run_id
 from dagster._daemon.types import DaemonHeartbeat
 
-from fusion_pipeline import diagnosis, running
+from fusion_pipeline import diagnosis, running, workers
 from fusion_pipeline.cli import main
 from fusion_pipeline.diagnosis import examine
 from fusion_pipeline.registry import load_registry
@@ -105,27 +106,46 @@ def test_killed_run_is_named_by_doctor_and_by_the_next_run_which_releases_it(
     gone.wait()
     monkeypatch.setenv("FUSION_DATA", str(tmp_path))
     monkeypatch.setattr(dg.DagsterInstance, "__exit__", lambda *_: None)
+    run_id = make_new_run_id()
     with dg.DagsterInstance.ephemeral() as instance:
         killed = create_run_for_test(
             instance,
+            run_id=run_id,
             job_name="fit_pair",
             status=dg.DagsterRunStatus.STARTED,
             tags={
-                "fusion_pipeline/process": f"{platform.node()}:{gone.pid}",
+                **workers.note(run_id, gone.pid),
                 "dagster/partition": "RECS_2015__ACS_2015",
             },
         )
         monkeypatch.setattr(running, "local_instance", lambda: instance)
         told = " ".join(CliRunner().invoke(main, ["--quiet", "doctor"]).output.split())
-        assert "1 of them were killed" in told
+        assert "killed, and holding what they held: fit_pair RECS_2015__ACS_2015" in told
         assert "lower FUSION_MEMORY_LIMIT" in told
         monkeypatch.setattr(
             logging.getLogger("fusion_pipeline"), "propagate", True
         )  # the command took it away
-        running.release_dead_runs(instance)
+        workers.release_dead_runs(instance)
         assert "fit_pair RECS_2015__ACS_2015 was killed while it ran" in caplog.text
         assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
-        assert running.dead_runs(instance) == []
+        assert workers.dead_runs(instance) == []
+
+
+@pytest.mark.parametrize(
+    "whose", ["of this process", "inherited from an earlier attempt", "of an earlier process"]
+)
+def test_run_whose_process_is_there_or_is_not_known_is_left_alone_and_a_namesake_does_not_count(
+    whose,
+) -> None:
+    run_id = make_new_run_id()
+    tags = {
+        "of this process": workers.note(run_id),
+        "inherited from an earlier attempt": {workers.PROCESS: f"{make_new_run_id()} {platform.node()} 1 -1"},
+        "of an earlier process": {workers.PROCESS: f"{run_id} {platform.node()} {os.getpid()} -1"},
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        create_run_for_test(instance, run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags[whose])
+        assert bool(workers.dead_runs(instance)) == (whose == "of an earlier process")
 
 
 def test_doctor_says_in_which_folder_of_dagster_yaml_runs_are_recorded(tmp_path, monkeypatch) -> None:

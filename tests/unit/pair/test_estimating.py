@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, StorageError
 from fusion_pipeline.estimating import implicates_of
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import write_table
@@ -49,10 +49,21 @@ def test_implicates_of_no_chunk_go_with_their_receipts_and_the_others_stay(layou
     for chunk in ("01-05", "06-10", "11-11"):
         write_text(layout.receipt(("fusion", "implicates"), f"{PAIR}|{chunk}"), "{}")
     chunks = {"01-05": (1, 2, 3, 4, 5), "06-07": (6, 7)}
-    assert FusionStore(root=str(layout.root)).remove_implicates_beyond(PAIR, chunks) == [8, 9, 10, 11]
+    store = FusionStore(root=str(layout.root))
+    assert store.remove_implicates_beyond(PAIR, chunks, force=True) == [8, 9, 10, 11]
     assert implicates_of(PAIR, layout) == [layout.implicate(PAIR, m) for m in range(1, 8)]
     receipts = layout.receipt(("fusion", "implicates"), f"{PAIR}|01-05").parent
     assert [path.name for path in receipts.iterdir()] == ["01-05.json"]
+
+
+def test_implicates_of_a_larger_number_are_not_removed_unless_forced_and_the_setting_is_named(layout) -> None:
+    receipt = layout.receipt(("fusion", "implicates"), f"{PAIR}|11-11")
+    write_text(receipt, "{}")
+    write(layout, 13, ORIGIN)
+    there = sorted(layout.root.rglob("*"))
+    with pytest.raises(StorageError, match=r"implicates 8-11, 13 beyond the 7.*FUSION_IMPLICATES=13"):
+        FusionStore(root=str(layout.root)).remove_implicates_beyond(PAIR, {"01-07": range(1, 8)}, force=False)
+    assert sorted(layout.root.rglob("*")) == there
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,15 @@ import sys
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import DagsterEventType
+from dagster._core.test_utils import create_run_for_test
 
 from fusion_pipeline import running
 from fusion_pipeline.cli import main
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.logs import JsonLines
+from fusion_pipeline.partitions import PAIRS
 from fusion_pipeline.running import runs_of
 from fusion_pipeline.summary import summarize, write_summary
 from tests.conftest import PAIR, ROOT
@@ -47,6 +51,28 @@ def test_reused_step_shows_what_it_took_when_it_was_last_made_and_which_checks_f
     assert set(others["state"]) == {"not materialized"}
     assert list(table["asset"])[:2] == ["survey/raw", "survey/households"]
     assert sum(table["asset"] == "fusion/implicates") == sum(r.job == "fuse_chunk" for r in runs_of(PAIR))
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (dg.DagsterRunStatus.STARTED, ""),
+        (dg.DagsterRunStatus.CANCELED, ""),
+        (dg.DagsterRunStatus.FAILURE, "failed: common_support"),
+    ],
+)
+def test_check_without_a_result_has_failed_only_if_its_run_has(instance, status, told) -> None:
+    run = create_run_for_test(instance, job_name="fit_pair", status=status)
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=dg.AssetKey(["fusion", "models"]),
+        check_name="common_support",
+        partitions_subset=PAIRS.subset_with_partition_keys([PAIR]),
+    )
+    kind = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value
+    event = dg.DagsterEvent(event_type_value=kind, job_name="fit_pair", event_specific_data=planned)
+    instance.report_dagster_event(event, run.run_id)
+    table = summarize(PAIR, instance)
+    assert list(table[table["asset"] == "fusion/models"]["checks"]) == [told]
 
 
 def test_page_says_how_much_is_there_and_what_failed(instance, tmp_path) -> None:

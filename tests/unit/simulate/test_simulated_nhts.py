@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fusion_pipeline.registry import load_registry
-from fusion_pipeline.simulate import simulate_folders
+from fusion_pipeline.simulate import nhts, simulate_folders
 from fusion_pipeline.simulate.sampling import jackknife
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.ingest import RawPart, ingest
@@ -71,3 +71,15 @@ def test_jackknife_gives_the_variance_of_a_stratified_mean() -> None:
     within = [values[stratum == s].var(ddof=1) for s in range(strata)]
     # 84 degrees of freedom: a standard error of the variance of 15 %.
     assert replicated == pytest.approx(np.mean(within) / n, rel=0.5)
+
+
+@pytest.mark.parametrize("year", nhts.MOST)
+def test_no_household_has_more_children_or_workers_than_the_codebook_knows(year) -> None:
+    variables = load_codebook(f"nhts_{year}").households.variables.values()
+    ranges = {v.raw: v.range for v in variables if v.range is not None and v.raw in nhts.MOST[year]}
+    assert {"YOUNGCHILD", "WRKCOUNT"} <= ranges.keys()
+    for raw, span in ranges.items():
+        assert span.high is not None
+        assert nhts.MOST[year][raw] <= span.high
+    found = nhts._count(np.zeros(30, dtype=int), np.ones(30, dtype=bool), 1, nhts.MOST[year]["YOUNGCHILD"])
+    assert found.tolist() == [nhts.MOST[year]["YOUNGCHILD"]]

@@ -173,7 +173,7 @@ def write_unknown(data: st.DataObject, of: World, role: str) -> None:
     try:
         found = ingested(of, changed)
     except IngestError as error:
-        explained(error, f"{role}.csv", column, "'twelve'", "record" if role in of.codebook.kinds else "")
+        explained(error, f"{role}.csv", column, "'twelve'", "first: row" if role in of.codebook.kinds else "")
     else:
         assert same(found, undamaged(of.key)) and found.report.dropped
 
@@ -203,7 +203,9 @@ def repeat_row(data: st.DataObject, of: World, role: str) -> None:
         found = ingested(of, changed)
     except IngestError as error:
         explained(error, role)
-        assert "2 times" in str(error) or "more than once" in str(error) or "more than one" in str(error)
+        assert (
+            "share their key" in str(error) or "more than once" in str(error) or "more than one" in str(error)
+        )
     else:
         reconciled(of, found, changed)
         assert of.codebook.kinds[role].repeats or found.report.dropped

@@ -180,7 +180,7 @@ def edited(mirror: Path, tmp_path: Path, member: str, change) -> Path:
         (
             "mtbi153.csv",
             lambda rows: rows[0].update(REF_YR="2034"),
-            "column REF_YR: '2034' in 1 rows is out of range",
+            "column REF_YR: 2034 in 1 rows is out of range",
         ),
     ],
 )

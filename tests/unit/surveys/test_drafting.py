@@ -86,8 +86,16 @@ def test_command_writes_the_drafts_once(file, tmp_path) -> None:
 
 
 def test_key_that_is_none_is_refused_with_what_occurs_twice(file) -> None:
-    with pytest.raises(SettingsError, match=r"column HEAT: is no key: 3 values .*\('2', '10', ''\)"):
+    with pytest.raises(SettingsError, match=r"column HEAT: is no key: 3 values occur more than once, one of"):
         draft(file, id_column="HEAT")
+
+
+@pytest.mark.parametrize(("column", "rows"), [("NOTE", ROWS), ("HEAT", (ROWS - 1 + 2) // 3), ("Spend $", 1)])
+def test_weight_that_is_text_blank_or_zero_is_refused_with_how_many_rows_are(file, column, rows) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"is no weight: it is no positive number in {rows} of {ROWS} rows"
+    ):
+        draft(file, weight=column)
 
 
 @pytest.mark.parametrize("name", ["RECS", "ACS", "CEI"])

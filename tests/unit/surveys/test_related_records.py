@@ -163,17 +163,17 @@ def test_what_an_absent_column_of_another_file_would_tell_is_left_out_by_name(fl
 @pytest.mark.parametrize(
     ("role", "text", "message"),
     [
-        ("vehicles", "ID,NO,FUEL,MILES,AGE\n1,1,1,5,1\n9,1,1,5,1\n", "hid 9: 1 of 2 vehicles belong to no household"),
-        ("vehicles", "ID,NO,FUEL,MILES,AGE\n1,1,1,5,1\n1,1,1,5,1\n", "key hid/rid: 1/1 2 times"),
+        ("vehicles", "ID,NO,FUEL,MILES,AGE\n1,1,1,5,1\n9,1,1,5,1\n", "key hid: 1 of 2 vehicles belong to no household"),
+        ("vehicles", "ID,NO,FUEL,MILES,AGE\n1,1,1,5,1\n1,1,1,5,1\n", "key hid/rid: 2 rows share their key"),
         ("vehicles", "ID,NO,FUEL,MILES,AGE\n1,1,7,5,1\n", "vehicles.csv, column FUEL: '7' in 1 rows has no meaning"),
         ("vehicles", "ID,NO,FUEL,MILES\n1,1,1,5\n", "column AGE: is not in the file"),
         ("vehicles", "ID,NO,FUEL,MILES,AGE\n", "holds no records"),
         ("vehicles", "", "is empty"),
-        ("persons", "ID,PID,AGE\n1,1,40\n3,1,7\n", "hid 2: 1 of 3 households have no persons"),
-        ("persons", "ID,PID,AGE\n1,1,40\n2,1,7\n3,1,7\n4,1,7\n", "hid 4: 1 of 4 persons belong to no household"),
-        ("persons", "ID,PID,AGE\n1,99999,40\n", "column PID: '99999' in 1 rows is not a valid key"),
-        ("replicates", "ID,W1,W2\n1,1,1\n3,1,1\n", "hid 2: 1 of 3 households have no replicates"),
-        ("replicates", "ID,W1,W2\n1,1,1\n2,1,1\n2,1,1\n3,1,1\n", "hid 2: 1 households occur more than once"),
+        ("persons", "ID,PID,AGE\n1,1,40\n3,1,7\n", "key hid: 1 of 3 households have no persons"),
+        ("persons", "ID,PID,AGE\n1,1,40\n2,1,7\n3,1,7\n4,1,7\n", "key hid: 1 of 4 persons belong to no household"),
+        ("persons", "ID,PID,AGE\n1,99999,40\n", "column PID: the text in 1 rows is not a valid key"),
+        ("replicates", "ID,W1,W2\n1,1,1\n3,1,1\n", "key hid: 1 of 3 households have no replicates"),
+        ("replicates", "ID,W1,W2\n1,1,1\n2,1,1\n2,1,1\n3,1,1\n", "key hid: 1 households occur more than once"),
         ("replicates", "ID,W1,W2\n1,1,x\n2,1,1\n3,1,1\n", "column W2: 'x' in 1 rows is not a number"),
         ("replicates", "ID,W1\n1,1\n", "column W2: is not in the file"),
     ],
@@ -218,7 +218,7 @@ def test_persons_outside_the_households_kept_are_dropped_unless_refused(fleet):
 @pytest.mark.parametrize("have", [[(1, 1)], [(1, 1), (3, 2)]])
 def test_a_household_without_persons_or_reference_person_is_refused(fleet, have):
     strict = fleet.persons.model_copy(update={"expect": "reference person"})
-    with pytest.raises(IngestError, match=r"hid 3: 1 of 2 households have no reference person"):
+    with pytest.raises(IngestError, match=r"key hid: 1 of 2 households have no reference person"):
         match_records(persons(*have), households(1, 3), strict, "persons")
 
 
