@@ -28,7 +28,7 @@ def test_all_raw_files_that_a_pair_lacks_are_named_before_its_first_step(tmp_pat
         "acs_2017/csv_pus.zip (persons)",
         "spatial/",
     ):
-        assert expected in told.value.where
+        assert expected in told.value.what
     assert not (tmp_path / "data").exists()
 
 

@@ -173,7 +173,9 @@ def write_unknown(data: st.DataObject, of: World, role: str) -> None:
     try:
         found = ingested(of, changed)
     except IngestError as error:
-        explained(error, f"{role}.csv", column, "'twelve'", "first: row" if role in of.codebook.kinds else "")
+        # Of keys a message tells no text.
+        told = "'twelve'" if read else ""
+        explained(error, f"{role}.csv", column, told, "first: row" if role in of.codebook.kinds else "")
     else:
         assert same(found, undamaged(of.key)) and found.report.dropped
 
