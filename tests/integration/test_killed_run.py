@@ -21,7 +21,7 @@ SMALL = {
 
 def command(home: Path) -> tuple[list[str], dict[str, str]]:
     environment = {**os.environ, **SMALL, "DAGSTER_HOME": str(home), "FUSION_DATA": str(home / "data")}
-    return [sys.executable, "-m", "fusion_pipeline", "run", PAIR], environment
+    return [sys.executable, "-m", "fusion_pipeline", "run", PAIR, "--verbose"], environment
 
 
 def kill(process: subprocess.Popen) -> None:
