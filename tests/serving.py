@@ -90,7 +90,7 @@ def serve(
             start_new_session=True,
         )
     try:
-        wait_until(lambda: _loaded(ui, started), 120, "the code location to be loaded")
+        wait_until(lambda: _loaded(ui, started), 600, "the code location to be loaded")
         yield ui
     finally:
         # The group holds the web server, the daemon, the code servers and the runs.

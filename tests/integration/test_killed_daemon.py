@@ -58,16 +58,16 @@ def test_killed_daemon_loses_no_run(start, tmp_path) -> None:
     ui = DagsterUI(f"http://127.0.0.1:{port}", Layout(tmp_path / "data" / "simulated"))
     start("dagster-webserver", "-h", "127.0.0.1", "-p", port)
     daemon = start("dagster-daemon", "run")
-    wait_until(lambda: _answers(ui), 120, "the web server")
+    wait_until(lambda: _answers(ui), 600, "the web server")
     running = launch(ui, "ingest_survey", "RECS_2015")
-    wait_until(lambda: ui.run_status(running) == "STARTED", 120, "the run to start")
+    wait_until(lambda: ui.run_status(running) == "STARTED", 600, "the run to start")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
     waiting = launch(ui, "ingest_recipient", "2015")
-    wait_until(lambda: _ended(ui, running), 180, "the run that was going on")
+    wait_until(lambda: _ended(ui, running), 600, "the run that was going on")
     assert ui.run_status(waiting) == "QUEUED", "nobody is there to start it"
     start("dagster-daemon", "run")
-    wait_until(lambda: _ended(ui, waiting), 240, "the run that waited")
+    wait_until(lambda: _ended(ui, waiting), 600, "the run that waited")
     told = ui.ask(MESSAGES, id=waiting)["runOrError"]["eventConnection"]["events"]
     assert {r["status"] for r in ui.ask(RUNS)["runsOrError"]["results"]} == {"SUCCESS"}, told[-3:]
 
@@ -79,13 +79,13 @@ def test_queue_goes_on_when_all_of_it_was_killed_in_the_middle_of_a_run(tmp_path
     file.write_text(file.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 1"))
     with serve(tmp_path, tmp_path / "before.log") as ui:
         killed = launch(ui, "ingest_survey", "RECS_2015")
-        wait_until(lambda: PROCESS in _tags(ui, killed), 120, "the run to begin")
+        wait_until(lambda: PROCESS in _tags(ui, killed), 600, "the run to begin")
         waiting = launch(ui, "ingest_survey", "RECS_2015")
         assert ui.run_status(killed) == "STARTED"
     # The group is gone by kill -9: web server, daemon, code server and run.
     with serve(tmp_path, tmp_path / "after.log") as ui:
-        wait_until(lambda: ui.run_status(killed) == "FAILURE", 180, "the killed run to be noticed")
-        wait_until(lambda: _ended(ui, waiting), 240, "the run that waited")
+        wait_until(lambda: ui.run_status(killed) == "FAILURE", 600, "the killed run to be noticed")
+        wait_until(lambda: _ended(ui, waiting), 600, "the run that waited")
         assert ui.run_status(waiting) == "SUCCESS"
 
 

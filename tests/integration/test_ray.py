@@ -78,7 +78,7 @@ def test_forty_implicates_on_two_nodes_of_which_one_is_killed(alone, cluster, tm
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: len(drawn(layout)) >= 10, 240, "the first implicates")
+    wait_until(lambda: len(drawn(layout)) >= 10, 600, "the first implicates")
     die(next(node for node in cluster.list_all_nodes() if node is not cluster.head_node))
     assert len(drawn(layout)) < M, "all was drawn before the node was killed: the test proves nothing"
     output, progress = process.communicate(timeout=400)
