@@ -212,7 +212,7 @@ def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, t
 def test_same_seed_gives_the_same_bytes_in_another_folder_on_other_threads_in_another_order(
     small_run, tmp_path
 ) -> None:
-    other = materialize(tmp_path, threads=1, memory_limit="160MiB")
+    other = materialize(tmp_path, threads=1, memory_limit="320MiB")
     for implicate in (3, 8):
         shutil.rmtree(other.layout.implicate(PAIR, implicate).parent)
     definitions = build_defs(other.settings)
