@@ -1,7 +1,8 @@
 """The simulated American Community Survey: sampling, weights, and the archives of a year.
 
 Belongs here: sampling of households, vacant units and group quarters, and the members of the official
-archives. Does not belong here: the columns of the members (`acs_columns.py`, `acs_items.py`), what a vintage makes
+archives. Does not belong here: the columns of the members (`acs_columns.py`, `acs_items.py`,
+`acs_further.py`), what a vintage makes
 of them (`acs_vintages.py`), the households (`population.py`).
 
 A PUMA is the unit of generation: its households depend on the seed, the year and the PUMA alone.
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.simulate.acs_columns import Sample, housing_columns, person_columns
+from fusion_pipeline.simulate.acs_further import further_columns, load_further
 from fusion_pipeline.simulate.acs_items import household_items, person_items
 from fusion_pipeline.simulate.acs_vintages import Vintage
 from fusion_pipeline.simulate.energy import draw_energy
@@ -97,8 +99,15 @@ def draw_columns(
     """Return the housing and person columns of one PUMA and year of interview as a vintage has them."""
     units = housing_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "h"))
     units |= household_items(sample, asked, _rng(places, seed, asked, puma, "h items"))
+    rules = load_further()
+    units |= further_columns(
+        units, rules.households, file.households, _rng(places, seed, asked, puma, "h further")
+    )
     people = person_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "p"))
     people |= person_items(people, asked, file.persons, _rng(places, seed, asked, puma, "p items"))
+    people |= further_columns(
+        people, rules.persons, file.persons, _rng(places, seed, asked, puma, "p further")
+    )
     serial = file.serial_numbers(sample.serial, sample.kind >= 2, asked)
     row = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
     units["SERIALNO"], people["SERIALNO"] = serial, serial.take(row)

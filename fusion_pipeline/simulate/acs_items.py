@@ -54,6 +54,7 @@ def household_items(sample: Sample, year: int, rng: np.random.Generator) -> dict
     child = people.age < 18
     under_5, under_6 = members(child & (people.age < 5)), members(child & (people.age < 6))
     from_5, from_6 = members(child & (people.age >= 5)), members(child & (people.age >= 6))
+    over_60, grandchild = members(people.age >= 60), members(people.relation == 7)
     unrelated = members(np.isin(people.relation, (12, 13)))
     by_age = ages(under_6, from_6, 4)
     partner = people.order == 2
@@ -72,6 +73,9 @@ def household_items(sample: Sample, year: int, rng: np.random.Generator) -> dict
         "FPARC": home(ages(under_5, from_5, 4), 1, ~homes.relatives),
         "HUPAC": home(by_age, 1),
         "HUPAOC": home(by_age, 1),
+        "HUPARC": home(by_age, 1),
+        "HUGCL": home(grandchild > 0, 1),
+        "R60": home(np.minimum(over_60, 2), 1),
         "MRGI": home(1 + (rng.random(n) < 0.4), 1, ~mortgage),
         "MRGT": home(1 + (rng.random(n) < 0.35), 1, ~mortgage),
         "MULTG": home(1 + ((members(people.relation == 6) > 0) & (from_5 + under_5 > 0)), 1),
@@ -129,6 +133,8 @@ def person_items(
     worker = adult & ((status != 6) | (chance[2] < 0.3))
     entered = np.where(foreign, year - rng.integers(0, 30, n), 0)
     minor = age < 16
+    # Residents of group quarters are nobody's children; they are so in blank since 2017.
+    nobodys = (relation >= 16) & (year >= 2017)
     rare = rng.random((11, n))
     items = {
         name: digits(np.clip(values, 0, 999_999).astype(int), 0, age < 15) for name, values in amounts.items()
@@ -146,7 +152,8 @@ def person_items(
         "NATIVITY": digits(1 + foreign, 1),
         "YOEP": digits(entered, 4, ~foreign),
         "MIL": digits(np.where(chance[2] < 0.07, 2, 4), 1, age < 17),
-        "OC": digits((relation >= 2) & (relation <= 4) & (age < 18), 1, relation >= 16),
+        "OC": digits((relation >= 2) & (relation <= 4) & (age < 18), 1, nobodys),
+        "RC": digits(np.isin(relation, (2, 3, 4, 7)) & (age < 18), 1, nobodys),
         "PAOC": digits(np.where(chance[3] < 0.25, 2, 4), 1, ~female | minor | (relation >= 16)),
         "PRIVCOV": digits(1 + (rare[10] < 0.33), 1),
     }

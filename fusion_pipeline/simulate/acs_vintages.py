@@ -1,7 +1,7 @@
 """Vintages of the simulated ACS files: which columns they have, what their keys look like, and their factors.
 
 Belongs here: what tells one vintage's layout from another's. Does not belong here: what is in the columns
-(`acs_columns.py`, `acs_items.py`).
+(`acs_columns.py`, `acs_items.py`, `acs_further.py`).
 
 Source: the Census Bureau's PUMS data dictionaries of 2013 to 2024, one-year and five-year.
 """
@@ -78,6 +78,11 @@ class Vintage:
     def years(self) -> tuple[int, ...]:
         """Years of interview."""
         return tuple(range(self.year - 4, self.year + 1)) if self.five else (self.year,)
+
+    @property
+    def households(self) -> Respondent:
+        """The households of its codebook."""
+        return _households(self.name)
 
     @property
     def persons(self) -> Respondent:

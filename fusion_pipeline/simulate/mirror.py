@@ -33,7 +33,7 @@ from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recove
 
 log = logging.getLogger(__name__)
 
-VERSION = "7"
+VERSION = "8"
 """Changes whenever the same arguments give other bytes."""
 STAMP = "simulated.json"
 SPATIAL, TRUTH = "spatial", "truth"
