@@ -381,6 +381,12 @@ NAMED_OTHERWISE = {
         "7700",
         "Less than 16 years old / Not in labor force who last worked more than 5 years ago or never worked",
     },
+    "naicsp": {
+        "Less than 16 years old / Not in labor force who last worked more than 5 years ago or never worked",
+    },
+    "socp": {
+        "Less than 16 years old / Not in labor force who last worked more than 5 years ago or never worked",
+    },
     "sch": {"NIU: Less than 16 or older than 55"},
     "schl": {"NIU: Less than 15"},
     "yoep": {"Born in the U.S."},
