@@ -381,6 +381,8 @@ NAMED_OTHERWISE = {
         "7700",
         "Less than 16 years old / Not in labor force who last worked more than 5 years ago or never worked",
     },
+    "migsp": {"China, Hong Kong, Macau And Paracel Islands"},
+    "vps": {"Never served in the military"},
     "naicsp": {
         "Less than 16 years old / Not in labor force who last worked more than 5 years ago or never worked",
     },
