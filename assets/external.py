@@ -87,6 +87,7 @@ def quality_external(
             "not compared": figures.reasons(found.left_out),
             **({"fused against published": figures.image(drawn)} if drawn else {}),
         },
+        descriptions=pair_external.COLUMNS,
         checks=[
             dg.AssetCheckResult(
                 check_name=name,

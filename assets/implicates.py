@@ -18,6 +18,7 @@ from fusion_pipeline.validation import figures as drawing
 from fusion_pipeline.validation import implicates as validity
 from fusion_pipeline.validation.comparable import BEYOND, beyond
 from fusion_pipeline.validation.pair_marginals import pair_marginals
+from fusion_pipeline.validation.words import columns_of
 from resources.compute import Compute
 from resources.store import FusionStore
 
@@ -65,7 +66,7 @@ def fusion_implicates(
         data_version=dg.DataVersion(validity.digest(validity.data_card(files))),
         metadata={
             "dagster/row_count": prepared.recipient.num_rows * len(members),
-            "dagster/column_schema": column_schema(TableRef(files[0]).schema, {}),
+            "dagster/column_schema": column_schema(TableRef(files[0]).schema, columns_of(pair)),
             "implicates": ", ".join(map(str, members)),
             "path": dg.MetadataValue.path(store.layout.implicates(pair)),
             f"reach of the donors, implicate {members[0]}": figures.frame_table(reach),
@@ -158,6 +159,7 @@ def fusion_microdata(
         inputs=inputs,
         versions=versions,
         beside=(store.layout.marginals(pair),),
+        descriptions=validity.CARD,
         metadata={
             "rows of all implicates": int(card["rows"].sum()),
             "removed, left of a run with more implicates": ", ".join(map(str, removed)) or "none",

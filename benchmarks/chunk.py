@@ -1,20 +1,23 @@
 """Cost of one chunk of implicates, the unit of work that is spread over machines. Run: python benchmarks/chunk.py
 
-Makes a simulated pair on growing recipients, fits its models once each, draws one chunk of five implicates alone, and
-prints for each size: fitting, and per chunk wall seconds, CPU seconds, peak memory, bytes written. The last line
-carries the cost per household and implicate to the ACS of 1.3 million households (docs/scaling.md).
+Makes a simulated pair on growing recipients: for each size it fits the models once, draws a chunk of implicates by
+itself, publishes the set, and prints what each took. Then it carries these costs to the ACS of 1.3 million households
+and prints what ten ACS years by six donors by 40 implicates take (`plan.py`; docs/scaling.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from measure import calibrate, measured
+from measure import Measurement, calibrate, measured
+from plan import Cost, carried, plan
 
-from fusion_pipeline.running import chunk_runs, run_all, runs_of
+from fusion_pipeline.partitions import IMPLICATES
+from fusion_pipeline.running import JobRun, chunk_runs, run_all, runs_of
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
 
@@ -27,40 +30,52 @@ def settings_for(folder: Path, households: int, threads: int) -> Settings:
     return load_settings(data=folder, source="simulated", simulated_households=households, threads=threads)
 
 
+def measure(households: int, threads: int) -> Cost:
+    """Make a pair of a size, print a row of what each part took, and return it."""
+    with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
+        settings = settings_for(Path(folder), households, threads)
+
+        def do(name: str, runs: Sequence[JobRun]) -> Measurement:
+            with measured(name) as took:
+                for _ in run_all(runs, settings, instance):
+                    pass
+            return took
+
+        runs = runs_of(PAIR)
+        upstream = do("upstream", [run for run in runs if run.job not in ("fuse_chunk", "publish_pair")])
+        first, chunk, *others = chunk_runs(PAIR, f"1-{IMPLICATES.count}")
+        # The first chunk compiles loops where they are not kept yet; the second is what is measured.
+        do("first", [first])
+        took = do("chunk", [chunk])
+        do("others", others)
+        publish = do("publish", [run for run in runs if run.job == "publish_pair"])
+        layout = Layout(settings.root)
+        members = IMPLICATES.chunks[str(chunk.partition).split("|")[1]]
+        written = sum(layout.implicate(PAIR, m).stat().st_size for m in members)
+    peak = max(part.peak_mib for part in (upstream, took, publish))
+    value = took.cpu / (len(members) * households)
+    print(
+        f"| {households:,} | {upstream.cpu:.0f} | {took.wall:.1f} | {took.cpu:.1f} | {publish.cpu:.0f} | "
+        f"{took.peak_mib:.0f} | {peak:.0f} | {written / 1e6:.1f} | {value * 1e6:.1f} |",
+        flush=True,
+    )
+    return Cost(households, upstream.cpu, took.cpu, publish.cpu, peak, written / 1e6 / len(members))
+
+
 def main() -> None:
-    """Measure and print a table in Markdown."""
+    """Measure and print the tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--households", type=int, nargs="+", default=[20_000, 80_000])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    unit = calibrate()
-    print(f"calibration {unit:.2f} CPU s, {arguments.threads} threads\n")
+    print(f"calibration {calibrate():.2f} CPU s, {arguments.threads} threads\n")
     print(
-        "| households | upstream CPU s | chunk wall s | chunk CPU s | peak MB | MB written | µs/value-row |"
+        "| households | upstream CPU s | chunk wall s | chunk CPU s | publish CPU s | chunk peak MB | peak MB | "
+        "MB written | µs/household and implicate |"
     )
-    print("|---|---|---|---|---|---|---|")
-    per_row = 0.0
-    for households in arguments.households:
-        with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.ephemeral() as instance:
-            settings = settings_for(Path(folder), households, arguments.threads)
-            upstream = [run for run in runs_of(PAIR) if run.job not in ("fuse_chunk", "publish_pair")]
-            with measured("upstream") as before:
-                for _ in run_all(upstream, settings, instance):
-                    pass
-            # The first chunk compiles loops where they are not kept yet; the second is what is measured.
-            for _ in run_all(chunk_runs(PAIR, "01-05"), settings, instance):
-                pass
-            with measured("chunk") as chunk:
-                for _ in run_all(chunk_runs(PAIR, "06-10"), settings, instance):
-                    pass
-            layout = Layout(settings.root)
-            written = sum(layout.implicate(PAIR, m).stat().st_size for m in range(6, 11))
-            per_row = chunk.cpu / (5 * households)
-            print(
-                f"| {households:,} | {before.cpu:.0f} | {chunk.wall:.1f} | {chunk.cpu:.1f} | {chunk.peak_mib:.0f} | "
-                f"{written / 1e6:.1f} | {per_row * 1e6:.1f} |"
-            )
-    print(f"\nnational chunk of five: {per_row * 5 * NATIONAL / 60:.0f} CPU minutes")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    costs = [measure(households, arguments.threads) for households in sorted(arguments.households)]
+    print(f"\n{plan(carried(costs, NATIONAL), chunk=IMPLICATES.chunk, published=IMPLICATES.count)}")
 
 
 if __name__ == "__main__":

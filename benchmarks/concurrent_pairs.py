@@ -2,8 +2,9 @@
 
 Ingests a simulated pair, copies it into three folders as three pairs that share nothing, and fits and fuses all three:
 one after another with all cores each, and two at once with half of them each, as `max_concurrent_runs` and
-FUSION_CONCURRENT_STEPS share a machine out. Prints wall and CPU seconds of both, and whether the bytes are the same. At
-once must be no later: oversubscribed cores would show as a multiple.
+FUSION_CONCURRENT_STEPS share a machine out. Prints wall and CPU seconds of both, the ratio of wall seconds, and whether
+the bytes are the same, which decides the exit code. The ratio should be 1 or less, oversubscribed cores would show as
+a multiple; it is printed and not judged, because a time is a property of the machine and of what runs beside.
 """
 
 from __future__ import annotations
@@ -49,16 +50,18 @@ def main() -> None:
                 pass
         print(f"{arguments.pairs} pairs of {arguments.households:,} households, {settings.threads} threads\n")
         print("| pairs at once | wall s | CPU s |\n|---:|---:|---:|")
-        bytes_of = []
+        bytes_of, walls = [], []
         for at_once in (1, arguments.at_once):
             folders = [Path(folder) / f"{at_once}-{number}" for number in range(arguments.pairs)]
             for copy in folders:
                 shutil.copytree(upstream, copy)
             wall, cpu = measure(folders, at_once)
             print(f"| {at_once} | {wall:.1f} | {cpu:.1f} |")
+            walls.append(wall)
             bytes_of.append([Layout(copy / "simulated").implicate(PAIR, 1).read_bytes() for copy in folders])
         same = all(content == bytes_of[0][0] for contents in bytes_of for content in contents)
-        print(f"\nbytes are {'the same' if same else 'DIFFERENT'}")
+        print(f"\nat once takes {walls[1] / walls[0]:.2f} times as long as one after another")
+        print(f"bytes are {'the same' if same else 'DIFFERENT'}")
         sys.exit(not same)
 
 

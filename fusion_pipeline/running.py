@@ -6,6 +6,7 @@ one that the UI and the schedules launch.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -23,8 +24,9 @@ from fusion_pipeline.errors import CheckError, SettingsError
 from fusion_pipeline.partitions import IMPLICATES, REGISTRY
 from fusion_pipeline.raw import Missing
 from fusion_pipeline.settings import Settings
-from fusion_pipeline.workers import note, release_dead_runs
+from fusion_pipeline.workers import note, release_dead_runs, working_runs
 
+_log = logging.getLogger(__name__)
 # Without it the UI's job pages do not list runs that a command line executed.
 _LABEL = {".dagster/repository": "__repository__@fusion_pipeline"}
 # Dagster's own console lines repeat what the library logs and what the command line shows.
@@ -145,6 +147,9 @@ def run_all(
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
     """Execute job runs one after another; what is there and current is reused unless `force`.
 
+    Steps take all threads and memory of the settings, or their share as long as other runs of the instance work on this
+    machine when a job begins.
+
     Yields
     ------
     (JobRun, None) before a job starts, (JobRun, Outcome) when it has ended.
@@ -154,12 +159,23 @@ def run_all(
     FusionError
         As `execute` does.
     """
-    # One after another in this process: each step may have all that there is.
-    definitions = build_defs(settings.model_copy(update={"concurrent_steps": 1}))
     release_dead_runs(instance)
+    sharing = 0
     for run in runs:
         yield run, None
+        at_work = 1 + len(working_runs(instance))
+        if at_work != sharing:
+            sharing, definitions = at_work, _definitions(settings, at_work)
         yield run, execute(definitions, run, instance, force=force)
+
+
+def _definitions(settings: Settings, at_work: int) -> dg.Definitions:
+    """Assemble the graph for one of some runs that work on this machine at once."""
+    share = settings.model_copy(update={"concurrent_steps": at_work})
+    if at_work > 1:
+        told = "%d runs work on this machine: this one takes %d of %d threads"
+        _log.info(told, at_work, share.step_threads, settings.threads)
+    return build_defs(share)
 
 
 def execute(

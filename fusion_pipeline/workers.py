@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,12 @@ IN_PROCESS = noting(dg.in_process_executor)
 
 def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """List the runs that count as running and whose process on this machine is gone."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    return [run for run in instance.get_runs(unfinished) if _is_gone(run.run_id, run.tags)]
+    return [run for run in _unfinished(instance) if _lives(run) is False]
+
+
+def working_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """List the runs that work in processes of this machine, of the command line and of the UI alike."""
+    return [run for run in _unfinished(instance) if _lives(run)]
 
 
 def release_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -99,12 +103,18 @@ def name(run: dg.DagsterRun) -> str:
     return f"{run.job_name} {run.tags.get(PARTITION_NAME_TAG, '')}".strip()
 
 
-def _is_gone(run_id: str, tags: Mapping[str, str]) -> bool:
-    noted = tags.get(PROCESS, "").split(" ")
-    if len(noted) != 4 or noted[:2] != [run_id, platform.node()]:
-        return False
+def _unfinished(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    return instance.get_runs(dg.RunsFilter(statuses=statuses))
+
+
+def _lives(run: dg.DagsterRun) -> bool | None:
+    """Whether the process that a run noted is there; None if it noted none, or one of another machine."""
+    noted = run.tags.get(PROCESS, "").split(" ")
+    if len(noted) != 4 or noted[:2] != [run.run_id, platform.node()]:
+        return None
     process = int(noted[2])
-    return not is_alive(process) or _began(process) != noted[3]
+    return is_alive(process) and _began(process) == noted[3]
 
 
 def _began(process: int) -> str:

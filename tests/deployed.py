@@ -40,7 +40,8 @@ class Service(Strict):
     image: str
     build: Build | None = None
     command: list[str] = []
-    environment: dict[str, str | None]
+    environment: dict[str, str | None] = {}
+    profiles: list[str] = []
     volumes: list[str | Mount] = []
     ports: list[str] = []
     depends_on: list[str] | dict[str, Started] = []

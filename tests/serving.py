@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from fusion_pipeline.registry import Implicates, load_registry
 from fusion_pipeline.storage.layout import Layout
 from tests.conftest import PAIR, ROOT
 
 SIZES = {"FUSION_SIMULATED_HOUSEHOLDS": "1500", "FUSION_SIMULATED_DONORS": "700", "FUSION_THREADS": "1"}
+MANY = Implicates(count=20, chunk=load_registry().implicates.chunk)
+"""More chunks than the registry's number of implicates has, for instances whose backfills are of chunks."""
 LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {"
 LOADED += " __typename ... on PythonError { message } } } } } }"
 
@@ -45,20 +48,20 @@ class DagsterUI:
         ]
 
 
-def make_home(folder: Path) -> Path:
+def make_home(folder: Path, **settings: str) -> Path:
     """Make a pair with `fusion run` in a folder that gets copies of the project's instance files."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, folder)
-    fusion(folder, "run", PAIR, "--simulate")
+    fusion(folder, "run", PAIR, "--simulate", **settings)
     return folder
 
 
-def fusion(folder: Path, *words: str) -> str:
-    """Call the command line in a folder and return what it printed."""
+def fusion(folder: Path, *words: str, **settings: str) -> str:
+    """Call the command line in a folder, with settings of one's own, and return what it printed."""
     done = subprocess.run(
         [program("fusion"), *words],
         cwd=folder,
-        env=environment(folder),
+        env=environment(folder) | settings,
         capture_output=True,
         text=True,
         timeout=900,
@@ -71,7 +74,11 @@ def fusion(folder: Path, *words: str) -> str:
 
 @contextmanager
 def serve(
-    home: Path, log: Path, server: tuple[str, ...] = ("dagster", "dev"), workspace: str = "workspace.yaml"
+    home: Path,
+    log: Path,
+    server: tuple[str, ...] = ("dagster", "dev"),
+    workspace: str = "workspace.yaml",
+    **settings: str,
 ) -> Iterator[DagsterUI]:
     """Run `dagster dev`, or the web server alone, on the instance of a folder, with the code location loaded."""
     with socket.socket() as probe:
@@ -83,7 +90,7 @@ def serve(
         started = subprocess.Popen(
             command,
             cwd=home,
-            env=environment(home),
+            env=environment(home) | settings,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

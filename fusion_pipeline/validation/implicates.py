@@ -74,6 +74,15 @@ def check_implicates(
     return {name: "; ".join(texts) for name, texts in found.items()}
 
 
+CARD = {
+    "implicate": "Number of the implicate",
+    "rows": "Recipient households in it",
+    "bytes": "Size of its file",
+    "sha256": "Checksum of its file",
+}
+"""What the columns of the data card say."""
+
+
 def data_card(files: Sequence[Path]) -> pd.DataFrame:
     """Describe every implicate: number, rows, bytes, SHA-256.
 

@@ -49,8 +49,25 @@ AREAS = {
     "state": "state",
     "puma": "PUMA",
 }
-_TEXTS = ("benchmark", "area", "independence")
-_NUMBERS = ("estimate", "margin", "published", "published_margin", "weight", "relative_error")
+_TEXTS = {
+    "benchmark": "What is compared, in which unit and by whom it was published: validation/published.yaml",
+    "area": "Nation, region, division, state or PUMA",
+    "independence": "Whether the published figure was also a predictor",
+}
+_NUMBERS = {
+    "estimate": "Estimate from the implicates, in the unit of the published figure",
+    "margin": "Half width of its 90 percent interval, in the same unit",
+    "published": "Published figure",
+    "published_margin": "Half width of the published figure's 90 percent interval, where one is given",
+    "weight": "Households of the area; 1 where totals are compared",
+    "relative_error": "Estimate less published figure, as a share of the published one",
+}
+COLUMNS = {
+    **_TEXTS,
+    **_NUMBERS,
+    "inside": "Whether the published figure lies inside the joint margin of both",
+}
+"""What the columns of the table say."""
 CHECKS = {
     "correlation": "Estimates by area correlate with the published figures as the benchmarks expect.",
     "error": "The median relative error of a benchmark's areas is as small as expected.",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Run, materialize
-from tests.serving import DagsterUI, make_home, serve
+from tests.serving import MANY, DagsterUI, make_home, serve
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +16,10 @@ def complete_pair(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUI]:
-    """A running instance of its own, on a pair that the command line made; every test leaves it complete."""
-    home = make_home(tmp_path_factory.mktemp("running"))
+    """A running instance on a pair of many chunks that the command line made; every test leaves it complete."""
+    more = {"FUSION_IMPLICATES": str(MANY.count)}
+    home = make_home(tmp_path_factory.mktemp("running"), **more)
     file = home / "dagster.yaml"
     file.write_text(file.read_text().replace("poll_interval_seconds: 20", "poll_interval_seconds: 3"))
-    with serve(home, home / "dagster_dev.log") as running:
+    with serve(home, home / "dagster_dev.log", **more) as running:
         yield running

@@ -1,29 +1,56 @@
 """What is made again when one thing changes: exactly that, by the command line and by a running instance.
 
-Asked of the running instance as the UI asks it, through GraphQL.
+Asked of the running instance as the UI asks it, through GraphQL. Each backfill asks for more than has to be made, and
+what need not be made says `reused`: what is asserted is found out by the instance, not launched.
 """
 
+import contextlib
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 
-from fusion_pipeline.partitions import IMPLICATES
-from fusion_pipeline.registry import load_registry
-from fusion_pipeline.running import chunk_runs, run_all, run_pair
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.errors import StorageError
+from fusion_pipeline.partitions import IMPLICATES, REGISTRY
+from fusion_pipeline.running import JobRun, chunk_runs, run_all, run_pair
+from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
 from tests.conftest import PAIR, Run
-from tests.lineage import downstream, of_pair
-from tests.serving import DagsterUI, wait_until
+from tests.edits import change_answer, double_incomes
+from tests.lineage import Made, downstream, of_pair
+from tests.serving import MANY, SIZES, DagsterUI, wait_until
 
 pytestmark = pytest.mark.slow
 
-CHUNKS = {("fusion/implicates", f"{PAIR}|{chunk}") for chunk in IMPLICATES.chunks}
-OF_RECS = downstream(("survey/raw", "RECS_2015")) & of_pair()
-OF_ACS = downstream(("acs/raw", "2015")) & of_pair()
+RECS, ACS = ("survey/raw", "RECS_2015"), ("acs/raw", "2015")
+POOL = "CEI_2015-2019"
+
+
+def chunks(*keys: str) -> set[Made]:
+    """Return chunks of the pair as asset partitions."""
+    return {("fusion/implicates", f"{PAIR}|{key}") for key in keys}
+
+
+HERE, SERVED = chunks(*IMPLICATES.chunks), chunks(*MANY.chunks)
+WHOLE = of_pair() - HERE | SERVED
+"""All of the pair as the running instance cuts it, with more chunks than this process knows."""
+
+
+def behind(raw: Made) -> set[Made]:
+    """Return what of the pair depends on a raw file, as the running instance cuts it."""
+    return downstream(raw) & of_pair() - HERE | SERVED
+
+
 LAUNCH = """mutation Launch($parameters: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+AGAIN = """mutation Again($parameters: ReexecutionParams!) {
+  reexecutePartitionBackfill(reexecutionParams: $parameters) {
     __typename
     ... on LaunchBackfillSuccess { backfillId }
     ... on PythonError { message }
@@ -32,7 +59,7 @@ LAUNCH = """mutation Launch($parameters: LaunchBackfillParams!) {
 STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
 
 
-def made(outcomes) -> set[tuple[str, str | None]]:
+def made(outcomes) -> set[Made]:
     """Asset partitions that were really made."""
     return {
         (m.asset_key.to_user_string(), m.partition)
@@ -47,55 +74,18 @@ def again(run: Run, **how) -> set:
     return made(run_pair(PAIR, run.settings, run.instance, **how))
 
 
-def edit(layout, survey: str, vintage: str) -> Path:
-    """Change one answer in the first record of a simulated raw file of households."""
-    entry = getattr(load_registry(), survey)[vintage]
-    raw = TableRef(layout.table(("survey" if survey == "surveys" else "acs", "raw"), vintage)).read()
-    [path] = [Path(r["path"]) for r in raw.to_pylist() if r["role"] == "households"]
-    assert path.is_relative_to(layout.simulated_raw), entry
-    if path.suffix != ".csv":
-        return _edit_zip(path)
-    header, first, *rest = path.read_text().splitlines(keepends=True)
-    cells = first.rstrip("\n").split(",")
-    column = header.rstrip("\n").split(",").index("TOTROOMS")
-    cells[column] = "5" if cells[column] != "5" else "6"
-    path.write_text("".join([header, ",".join(cells) + "\n", *rest]))
-    return path
-
-
-def _edit_zip(path: Path) -> Path:
-    """Change the number of bedrooms of the first household of an archive's first member."""
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name).decode() for name in archive.namelist()}
-    name = next(n for n in members if n.endswith(".csv"))
-    header, *rows = members[name].splitlines()
-    column = header.split(",").index("BDSP")
-    number, row = next(
-        (i, r.split(",")) for i, r in enumerate(rows) if r.split(",")[column].strip("0") in ("2", "3")
-    )
-    row[column] = {"2": "3", "3": "2"}[row[column].strip("0")]
-    rows[number] = ",".join(row)
-    members[name] = "\n".join([header, *rows]) + "\n"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, text in members.items():
-            archive.writestr(member, text)
-    return path
-
-
 def test_nothing_changed_and_nothing_is_made(complete_pair) -> None:
     assert again(complete_pair) == set()
 
 
 def test_change_of_recs_makes_what_depends_on_it_and_nothing_else(complete_pair) -> None:
-    edit(complete_pair.layout, "surveys", "RECS_2015")
-    assert again(complete_pair) == OF_RECS
+    change_answer(complete_pair.layout, RECS)
+    assert again(complete_pair) == downstream(RECS) & of_pair()
 
 
 def test_change_of_an_acs_year_makes_what_depends_on_it_and_nothing_else(complete_pair) -> None:
-    edit(complete_pair.layout, "recipients", "2015")
-    assert again(complete_pair) == OF_ACS
+    change_answer(complete_pair.layout, ACS)
+    assert again(complete_pair) == downstream(ACS) & of_pair()
 
 
 def test_lost_chunk_is_made_alone_with_the_same_bytes(complete_pair) -> None:
@@ -103,7 +93,7 @@ def test_lost_chunk_is_made_alone_with_the_same_bytes(complete_pair) -> None:
     before = file.read_bytes()
     file.unlink()
     # What is made from the chunk stays: the chunk came out as it was.
-    assert again(complete_pair) == {("fusion/implicates", f"{PAIR}|06-10")}
+    assert again(complete_pair) == chunks("06-10")
     assert file.read_bytes() == before
 
 
@@ -112,52 +102,82 @@ def test_range_of_chunks_is_drawn_by_itself_and_the_pair_then_reuses_it(complete
         complete_pair.layout.implicate(PAIR, m).unlink()
     with dg.DagsterInstance.ephemeral() as elsewhere:
         alone = made(run_all(chunk_runs(PAIR, "01-05"), complete_pair.settings, elsewhere))
-    assert alone == {("fusion/implicates", f"{PAIR}|01-05")}
+    assert alone == chunks("01-05")
     assert again(complete_pair) == set()
+
+
+def test_failed_chunk_is_made_alone_once_its_cause_is_mended(complete_pair) -> None:
+    with in_the_way(complete_pair.layout, 7), pytest.raises(StorageError, match=r"implicate=07\.parts"):
+        again(complete_pair)
+    assert again(complete_pair) == chunks("06-10")
+
+
+@contextlib.contextmanager
+def in_the_way(layout: Layout, implicate: int) -> Iterator[None]:
+    """Take an implicate away and put a file where the folder of its row blocks has to stand: it cannot be drawn."""
+    file = layout.implicate(PAIR, implicate)
+    file.unlink()
+    obstacle = file.parent.with_name(f".{file.parent.name}.parts")
+    obstacle.touch()
+    try:
+        yield
+    finally:
+        obstacle.unlink()
 
 
 def test_force_makes_everything_again(complete_pair) -> None:
     assert again(complete_pair, force=True) == of_pair()
 
 
-def backfill(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> dict[tuple[str, str], bool]:
+def backfill(ui: DagsterUI, wanted: set[Made], **tags: str) -> dict[Made, bool]:
     """Launch a backfill, wait for it, and return what was materialized since: asset partition -> reused."""
     started = time.time()
-    wait_for(ui, launch(ui, wanted, **tags))
+    assert end(ui, launch(ui, wanted, **tags)) == "COMPLETED_SUCCESS"
     return _materialized_since(ui, started)
 
 
-def launch(ui: DagsterUI, wanted: set[tuple[str, str]], **tags: str) -> str:
-    """Launch a backfill and return its identity."""
-    partitions: dict[str, list[str]] = {}
-    for asset, partition in wanted:
-        partitions.setdefault(asset, []).append(partition)
+def launch(ui: DagsterUI, wanted: set[Made], **tags: str) -> str:
+    """Launch a backfill of asset partitions and return its identity."""
+    return _launched(ui, {asset: [(k, k) for a, k in wanted if a == asset] for asset, _ in wanted}, **tags)
+
+
+def _launched(ui: DagsterUI, wanted: dict[str, list[tuple[str, str]]], **tags: str) -> str:
+    """Launch a backfill of ranges of partitions, both ends included."""
     selection = [
         {
             "assetKey": {"path": asset.split("/")},
-            "partitions": {"ranges": [{"start": k, "end": k} for k in keys]},
+            "partitions": {"ranges": [{"start": first, "end": last} for first, last in ranges]},
         }
-        for asset, keys in partitions.items()
+        for asset, ranges in wanted.items()
     ]
     pairs = [{"key": key, "value": value} for key, value in tags.items()]
     answer = ui.ask(LAUNCH, parameters={"partitionsByAssets": selection, "tags": pairs})
-    launched = answer["launchPartitionBackfill"]
+    return _identity(answer["launchPartitionBackfill"])
+
+
+def launch_failed(ui: DagsterUI, identity: str) -> str:
+    """Launch again what failed in a backfill, as its page offers, and return the identity of that backfill."""
+    parameters = {"parentRunId": identity, "strategy": "FROM_FAILURE"}
+    return _identity(ui.ask(AGAIN, parameters=parameters)["reexecutePartitionBackfill"])
+
+
+def _identity(launched: dict) -> str:
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     return launched["backfillId"]
 
 
-def wait_for(ui: DagsterUI, identity: str) -> None:
-    """Wait until a backfill has ended well."""
+def end(ui: DagsterUI, identity: str) -> str:
+    """Wait until a backfill has ended, and say how."""
 
-    def ended() -> bool:
-        status = ui.ask(STATUS, id=identity)["partitionBackfillOrError"]["status"]
-        assert status not in ("FAILED", "COMPLETED_FAILED", "CANCELED"), status
-        return status == "COMPLETED_SUCCESS"
+    def status() -> str:
+        return ui.ask(STATUS, id=identity)["partitionBackfillOrError"]["status"]
 
-    wait_until(ended, 900, "the backfill to end")
+    running = ("REQUESTED", "CANCELING", "COMPLETING", "FAILING")
+    wait_until(lambda: status() not in running, 900, "the backfill to end")
+    return status()
 
 
-def _materialized_since(ui: DagsterUI, started: float) -> dict[tuple[str, str], bool]:
+def _materialized_since(ui: DagsterUI, started: float) -> dict[Made, bool]:
     query = """{ assetsOrError { ... on AssetConnection { nodes { key { path }
         assetMaterializations(limit: 20) { timestamp partition metadataEntries {
           label ... on BoolMetadataEntry { boolValue } } } } } } }"""
@@ -170,35 +190,70 @@ def _materialized_since(ui: DagsterUI, started: float) -> dict[tuple[str, str], 
     return found
 
 
-def test_backfill_of_one_chunk_alone(ui) -> None:
-    file = ui.layout.implicate(PAIR, 7)
-    before = file.read_bytes()
-    file.unlink()
-    only = {("fusion/implicates", f"{PAIR}|06-10")}
-    assert backfill(ui, only) == dict.fromkeys(only, False)
-    assert file.read_bytes() == before
+def told(launched: set[Made], new: set[Made]) -> dict[Made, bool]:
+    """What a backfill should tell: asset partition -> reused."""
+    assert new < launched, "something launched must be found to need no work"
+    return {made: made not in new for made in launched}
+
+
+def test_backfill_of_a_whole_pair_makes_what_depends_on_a_changed_survey_year_and_reuses_the_rest(ui) -> None:
+    change_answer(ui.layout, RECS)
+    assert backfill(ui, WHOLE) == told(WHOLE, behind(RECS))
+
+
+def test_backfill_makes_what_depends_on_a_changed_acs_year_and_reuses_what_does_not(ui) -> None:
+    beside = {made for made in WHOLE if made[1] in ("RECS_2015", "puma10")}
+    change_answer(ui.layout, ACS)
+    assert backfill(ui, behind(ACS) | beside) == told(behind(ACS) | beside, behind(ACS))
+
+
+def test_backfill_of_a_pool_makes_its_changed_year_and_reuses_the_others(ui) -> None:
+    years = REGISTRY.behind(POOL)
+    ingesting = [*(JobRun("ingest_survey", year) for year in years), JobRun("pool_survey", POOL)]
+    size = {name.removeprefix("FUSION_").lower(): value for name, value in SIZES.items()}
+    settings = load_settings(data=ui.layout.root.parent, source="simulated", **size)
+    with dg.DagsterInstance.ephemeral() as elsewhere:
+        made(run_all(ingesting, settings, elsewhere))
+    double_incomes(ui.layout.simulated_raw / "cei_2017" / "intrvw17.zip")
+    all_of_them = {at for year in years for at in downstream(("survey/raw", year)) if at[1] in (*years, POOL)}
+    changed = {at for at in all_of_them if at[1] in ("CEI_2017", POOL)}
+    assert backfill(ui, all_of_them) == told(all_of_them, changed)
+
+
+def test_backfill_of_a_range_of_chunks_draws_those_that_are_lost_and_leaves_others_alone(ui) -> None:
+    lost = {m: ui.layout.implicate(PAIR, m) for m in (3, 7, 13)}
+    before = {m: file.read_bytes() for m, file in lost.items()}
+    for file in lost.values():
+        file.unlink()
+    started = time.time()
+    identity = _launched(ui, {"fusion/implicates": [(f"{PAIR}|06-10", f"{PAIR}|16-20")]})
+    assert end(ui, identity) == "COMPLETED_SUCCESS"
+    new = chunks("06-10", "11-15")
+    assert _materialized_since(ui, started) == told(new | chunks("16-20"), new)
+    assert not lost[3].exists(), "its chunk was not in the range"
+    assert backfill(ui, SERVED) == told(SERVED, chunks("01-05"))
+    assert {m: file.read_bytes() for m, file in lost.items()} == before
+
+
+def test_chunk_that_failed_in_a_backfill_is_launched_again_alone(ui) -> None:
+    before = ui.layout.implicate(PAIR, 13).read_bytes()
+    started = time.time()
+    with in_the_way(ui.layout, 13):
+        failed = launch(ui, SERVED, **{"fusion/force": "true"})
+        assert end(ui, failed) == "COMPLETED_FAILED"
+    alone = chunks("11-15")
+    assert _materialized_since(ui, started) == dict.fromkeys(SERVED - alone, False)
+    started = time.time()
+    assert end(ui, launch_failed(ui, failed)) == "COMPLETED_SUCCESS"
+    assert _materialized_since(ui, started) == dict.fromkeys(alone, False)
+    assert ui.layout.implicate(PAIR, 13).read_bytes() == before
 
 
 def test_two_backfills_of_the_same_chunk_at_once_both_end_well_and_leave_the_same_bytes(ui) -> None:
     file = ui.layout.implicate(PAIR, 7)
     before = file.read_bytes()
-    only = {("fusion/implicates", f"{PAIR}|06-10")}
+    only = chunks("06-10")
     for identity in [launch(ui, only, **{"fusion/force": "true"}) for _ in range(2)]:
-        wait_for(ui, identity)
+        assert end(ui, identity) == "COMPLETED_SUCCESS"
     assert file.read_bytes() == before
     assert backfill(ui, only) == dict.fromkeys(only, True)
-
-
-def test_backfill_of_a_range_of_chunks_that_are_there_reuses_them_unless_forced(ui) -> None:
-    assert backfill(ui, CHUNKS) == dict.fromkeys(CHUNKS, True)
-    assert backfill(ui, CHUNKS, **{"fusion/force": "true"}) == dict.fromkeys(CHUNKS, False)
-
-
-def test_backfill_of_a_changed_survey_year_and_what_depends_on_it(ui) -> None:
-    edit(ui.layout, "surveys", "RECS_2015")
-    assert backfill(ui, OF_RECS) == dict.fromkeys(OF_RECS, False)
-
-
-def test_backfill_of_a_whole_pair_with_nothing_changed_reuses_all_of_it(ui) -> None:
-    whole = downstream(("fusion/harmonized", PAIR)) & of_pair()
-    assert backfill(ui, whole) == dict.fromkeys(whole, True)

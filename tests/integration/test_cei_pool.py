@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
-
 import dagster as dg
 import pandas as pd
 import pytest
@@ -13,6 +10,7 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.running import JobRun, run_all, runs_of
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.tables import TableRef
+from tests.edits import double_incomes
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +67,7 @@ def test_nothing_changed_makes_nothing_again(world) -> None:
 def test_one_changed_year_makes_that_year_and_the_pool_again(world) -> None:
     settings, instance = world
     before = TableRef(layout(settings).table(("pool", "households"), POOL)).read().to_pandas()
-    _double_incomes(layout(settings).simulated_raw / "cei_2017" / "intrvw17.zip")
+    double_incomes(layout(settings).simulated_raw / "cei_2017" / "intrvw17.zip")
     again = made(run_all(INGESTING, settings, instance))
     assert {partition for _, partition in again} == {"CEI_2017", POOL}
     assert {asset for asset, partition in again if partition == "CEI_2017"} >= {
@@ -108,19 +106,3 @@ def test_the_pair_runs_end_to_end(world) -> None:
     assert set(load_registry().pairs[PAIR].variables) <= set(fused.columns)
     assert fused["mortint_share"].between(0, 1).all()
     assert layout(settings).report(PAIR).is_file()
-
-
-def _double_incomes(path: Path) -> None:
-    """Double the income of every interview in the household files of an archive."""
-    with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in contents.items():
-            if "fmli" in name:
-                header, *rows = data.decode().splitlines()
-                position = header.split(",").index("FINCBTXM")
-                cells = [row.split(",") for row in rows]
-                for row in cells:
-                    row[position] = str(2 * int(row[position]) + 1)
-                data = "\n".join([header, *map(",".join, cells), ""]).encode()
-            archive.writestr(name, data)

@@ -356,3 +356,16 @@ def test_columns_that_the_ui_shows_of_a_pair_are_those_with_lineage(small_run) -
     shown = {column.name for column in made.metadata["dagster/column_schema"].value.columns}
     assert shown == set(made.metadata["dagster/column_lineage"].value.deps_by_column)
     assert len(shown) == made.metadata["harmonized predictors"].value
+
+
+@pytest.mark.parametrize("asset", ["fusion/implicates", "fusion/microdata", "quality/external"])
+def test_every_column_of_what_was_fused_is_described_in_the_ui(small_run, asset: str) -> None:
+    [made, *_] = [
+        m
+        for outcome in small_run.outcomes.values()
+        for m in outcome.materialized
+        if m.asset_key.to_user_string() == asset
+    ]
+    columns = made.metadata["dagster/column_schema"].value.columns
+    assert columns
+    assert [column.name for column in columns if not column.description] == []

@@ -118,9 +118,28 @@ def test_image_takes_neither_history_nor_environment_nor_data() -> None:
 
 def test_webserver_is_bound_to_loopback() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:3000:3000"]
+    ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert ports == {"webserver": ["127.0.0.1:3000:3000"], "proxy": ["443:8443"]}
+    assert services["proxy"]["profiles"] == ["proxy"], "only on request"
     assert re.search(r"dagster dev .*-h 127\.0\.0\.1", (ROOT / "Makefile").read_text())
+
+
+def test_proxy_asks_everybody_and_passes_on_to_the_webserver_alone() -> None:
+    text = re.sub(r"#.*", "", (DEPLOY / "nginx.conf").read_text())
+    [location] = re.findall(r"location \S+ \{(.*)\}\s*\}\s*\}", text, re.DOTALL)
+    assert text.count("location") == 1, "a second one could let somebody by"
+    assert re.search(r'auth_basic "\w+";', location)
+    assert "auth_basic off" not in text
+    assert re.findall(r"proxy_pass (\S+);", text) == ["http://webserver:3000"]
+    assert re.findall(r"listen ([^;]+);", text) == ["8443 ssl"]
+    proxy = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["proxy"]
+    mounted = {volume["target"]: volume for volume in proxy["volumes"]}
+    assert all(volume["read_only"] for volume in mounted.values())
+    assert (DEPLOY / mounted["/etc/nginx/nginx.conf"]["source"]).is_file()
+    given = set(re.findall(r"/etc/nginx/given/\w+(?:\.pem)?", text))
+    told = (ROOT / "docs" / "operations.md").read_text()
+    assert {Path(file).parent.as_posix() for file in given} <= mounted.keys()
+    assert [file for file in given if f"proxy/{Path(file).name}" not in told] == []
 
 
 def test_containers_start_programs_that_the_project_has() -> None:

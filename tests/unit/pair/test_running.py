@@ -1,0 +1,83 @@
+"""Runs of the command line leave room for each other: threads and memory are shared, pools are kept."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from dagster._core.utils import make_new_run_id
+
+from fusion_pipeline import running, workers
+from fusion_pipeline.running import JobRun, run_all
+from fusion_pipeline.settings import load_settings
+from resources.compute import Compute
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def given(monkeypatch) -> list[tuple[int, int]]:
+    """What each job may take, as it is executed: threads and bytes. The job itself is not."""
+    found: list[tuple[int, int]] = []
+
+    def execute(definitions: dg.Definitions, *_, **__) -> None:
+        compute = definitions.resources["compute"]
+        assert isinstance(compute, Compute)
+        found.append((compute.threads, compute.memory_limit))
+
+    monkeypatch.setattr(running, "execute", execute)
+    return found
+
+
+def at_work(instance: dg.DagsterInstance, process: int) -> None:
+    """Record a run that works in a process."""
+    run_id = make_new_run_id()
+    tags = workers.note(run_id, process)
+    create_run_for_test(instance, run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags)
+
+
+def test_runs_at_once_share_the_threads_and_the_last_takes_all(tmp_path, given) -> None:
+    settings = load_settings(data=tmp_path, source="simulated", threads=6, memory_limit="6GiB")
+    neighbour = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with dg.DagsterInstance.ephemeral() as instance:
+        at_work(instance, os.getpid())
+        at_work(instance, neighbour.pid)
+        jobs = run_all([JobRun("fit_pair", "first"), JobRun("fit_pair", "second")], settings, instance)
+        next(jobs), next(jobs)
+        neighbour.communicate(b"\n")
+        assert len(list(jobs)) == 2
+    assert given == [(2, 2 << 30), (3, 3 << 30)]
+
+
+def test_run_by_itself_takes_all_threads(tmp_path, given) -> None:
+    settings = load_settings(data=tmp_path, source="simulated", threads=6, memory_limit="6GiB")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert len(list(run_all([JobRun("fit_pair", "only")], settings, instance))) == 2
+    assert given == [(6, 6 << 30)]
+
+
+def test_step_of_the_command_line_waits_for_a_place_in_its_pool(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    @dg.asset(pool="training")
+    def trained() -> None:
+        begun.set()
+
+    job = dg.define_asset_job("train", [trained], executor_def=workers.IN_PROCESS)
+    definitions = dg.Definitions(assets=[trained], jobs=[job])
+    (tmp_path / "dagster.yaml").write_text(
+        (ROOT / "dagster.yaml").read_text().replace(".dagster/", f"{tmp_path}/")
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        places = instance.event_log_storage
+        places.set_concurrency_slots("training", 1)
+        assert places.claim_concurrency_slot("training", "another run", "models").is_claimed
+        ours = threading.Thread(target=running.execute, args=(definitions, JobRun("train", None), instance))
+        ours.start()
+        assert not begun.wait(2)
+        places.free_concurrency_slots_for_run("another run")
+        ours.join(30)
+    assert begun.is_set()
