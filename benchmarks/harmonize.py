@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--donors", type=int, default=5_686)
     options = parser.parse_args()
     vintage, location = SURVEYS[options.survey]
-    harmony, concordance = load_harmonies(options.survey, vintage, "2015"), _concordance()
+    harmony, concordance = _made(load_harmonies(options.survey, vintage, "2015")), _concordance()
     households, persons = _recipients(harmony, concordance, options.recipients)
     donors = _donors(harmony, concordance, location, options.donors)
     keep = ("hid", "weight", location)
@@ -69,6 +69,17 @@ def main() -> None:
         informed = impute(_evidence(concordance, options.donors))
     print(table([donors_took, recipients_took, alone_took, informed_took], calibrate()))
     print(f"\nFrom predictors: {alone}\n\nInformed: {informed}")
+
+
+def _made(harmony: Harmony) -> Harmony:
+    """Leave out what is computed from levels that a random table has not, and donors' persons, who are not made."""
+    entries = {
+        name: entry
+        for name, entry in harmony.entries.items()
+        if entry.donor.level == "household"
+        and all(s.map is not None or s.columns == (s.var,) or s.count for s in (entry.donor, entry.recipient))
+    }
+    return harmony.model_copy(update={"entries": entries})
 
 
 def _evidence(concordance: pa.Table, donors: int) -> Evidence:
