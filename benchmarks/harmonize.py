@@ -1,9 +1,10 @@
 """Time harmonization and PUMA imputation at national size.
 
-Command: `python benchmarks/harmonize.py [--survey RECS] [--recipients 1300000] [--donors 5686]`. It makes tables
-in memory with the levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors alone and given eight
-fusion variables too, with as many draws as a pair takes for so many donors. Values are random, so nothing is learned from
-them. The largest donor survey is NHTS 2017: `--survey NHTS --donors 129696`, whose households disclose the state.
+Command: `python benchmarks/harmonize.py [--survey RECS] [--recipients 1300000] [--donors 5686]`. It makes
+tables in memory with the levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors
+alone and given eight fusion variables too, with as many draws as a pair takes for so many donors. Values are
+random, so nothing is learned from them. The largest donor survey is NHTS 2017: `--survey NHTS --donors
+129696`, whose households disclose the state.
 """
 
 from __future__ import annotations
