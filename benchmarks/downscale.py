@@ -5,7 +5,8 @@ Run: python benchmarks/downscale.py [--pumas 6] [--households 40000] [--own 0.05
 Everyone in some simulated PUMAs lives in a block group of a tract. A sample has implicates drawn from the truth's own
 distribution; six tables count the areas' households. Compared with the true means of every area: the PUMA's
 estimate taken for each of its areas, and `downscale` on true tables, on tables that a survey estimated, and on the same
-with their margins of error.
+with their margins of error. Coverage is given without and with what areas have beyond their tables, and by how much the
+margins widen.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def main() -> None:
         _print(part, "variable")
     print("\nBy households in the area, tracts and block groups, all four estimates:\n")
     _print(compared, "size")
+    mean = compared[compared["method"].isin(METHODS[1:])]
+    off = (mean["estimate"] - mean["truth"]).abs()
+    mean = mean.assign(covered=off <= mean["margin"], without=off <= mean["margin_without"])
+    print("\nMeans over areas and variables:\n")
+    print(mean.groupby("method")[["without", "covered"]].mean().round(2).to_string())
     print("\nEach table left out (true tables): percent of households in the wrong level, and value added\n")
     for area in AREAS:
         found = foretold(world.households, world.tables(area), area=area, puma=PUMA)
@@ -130,18 +136,25 @@ def _arrow(frame: pd.DataFrame) -> object:
 
 def _tidy(table: pd.DataFrame, area: str) -> pd.DataFrame:
     kept = table["level"].isna() | (table["level"] == "Yes")
-    return table.loc[kept, [area, "variable", "estimate", "margin"]].rename(columns={area: "key"})
+    columns = [area, "variable", "estimate", "margin", "margin_without"]
+    return table[kept].reindex(columns=columns).rename(columns={area: "key"})
 
 
 def _print(compared: pd.DataFrame, by: str) -> None:
     scored = compared.assign(
         error=100 * (compared["estimate"] / compared["truth"] - 1).abs(),
         covered=(compared["estimate"] - compared["truth"]).abs() <= compared["margin"],
+        without=(compared["estimate"] - compared["truth"]).abs()
+        <= compared["margin_without"].fillna(compared["margin"]),
+        wider=compared["margin"] / compared["margin_without"].fillna(compared["margin"]),
     )
     rows_of = {"index": by, "columns": "method", "observed": True}
     order = list(ESTIMATES) if by == "variable" else sorted(scored[by].unique())
     error = scored.pivot_table("error", aggfunc="median", **rows_of)
-    covered = scored.pivot_table("covered", aggfunc="mean", **rows_of)
+    covered, without = (
+        scored.pivot_table(name, aggfunc="mean", **rows_of) for name in ("covered", "without")
+    )
+    wider = scored.pivot_table("wider", aggfunc="median", **rows_of)
     areas = scored.groupby(by, observed=True)["key"].nunique()
     head = [by, "areas", *(f"{m} %" for m in METHODS), *(f"{m} covered" for m in METHODS)]
     rows = [
@@ -149,7 +162,11 @@ def _print(compared: pd.DataFrame, by: str) -> None:
             ESTIMATES[key][2] if by == "variable" else _size(key),
             f"{areas[key]}",
             *(f"{error.loc[key, m]:.1f}" for m in METHODS),
-            *(f"{covered.loc[key, m]:.2f}" for m in METHODS),
+            f"{covered.loc[key, METHODS[0]]:.2f}",
+            *(
+                f"{without.loc[key, m]:.2f} → {covered.loc[key, m]:.2f} (×{wider.loc[key, m]:.1f})"
+                for m in METHODS[1:]
+            ),
         ]
         for key in order
     ]

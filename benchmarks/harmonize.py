@@ -1,9 +1,10 @@
 """Time harmonization and PUMA imputation at national size.
 
-Command: `python benchmarks/harmonize.py [--recipients 1240000] [--donors 5686]`. It makes tables in memory with the
-levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors alone and given eight fusion variables
-too, five draws each. Values are random, so nothing is learned from them. The largest donor survey, NHTS 2017, has
-129,696 households.
+Command: `python benchmarks/harmonize.py [--survey RECS] [--recipients 1300000] [--donors 5686]`. It makes
+tables in memory with the levels of the harmonies, harmonizes them, and imputes donor PUMAs from predictors
+alone and given eight fusion variables too, with as many draws as a pair takes for so many donors. Values are
+random, so nothing is learned from them. The largest donor survey is NHTS 2017: `--survey NHTS --donors
+129696`, whose households disclose the state.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 from measure import calibrate, measured, table
 
 from fusion_pipeline.geography.concordance import states
-from fusion_pipeline.geography.puma_imputation import DRAWS, Evidence, impute_puma
+from fusion_pipeline.geography.puma_imputation import Evidence, draws_for, impute_puma
 from fusion_pipeline.harmonize import (
     Harmony,
     Side,
@@ -27,6 +28,8 @@ from fusion_pipeline.harmonize import (
 from fusion_pipeline.storage.tables import categorical
 
 RNG = np.random.default_rng(1)
+SURVEYS = {"RECS": ("2015", "recs_division"), "NHTS": ("2017", "state")}
+"""Vintage, and the location that households disclose."""
 
 
 def main() -> None:
@@ -34,13 +37,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--recipients", type=int, default=1_240_000)
+    parser.add_argument("--survey", choices=SURVEYS, default="RECS")
+    parser.add_argument("--recipients", type=int, default=1_300_000)
     parser.add_argument("--donors", type=int, default=5_686)
     options = parser.parse_args()
-    harmony, concordance = load_harmonies("RECS", "2015", "2015"), _concordance()
+    vintage, location = SURVEYS[options.survey]
+    harmony, concordance = _made(load_harmonies(options.survey, vintage, "2015")), _concordance()
     households, persons = _recipients(harmony, concordance, options.recipients)
-    donors = _donors(harmony, concordance, options.donors)
-    keep = ("hid", "weight", "recs_division")
+    donors = _donors(harmony, concordance, location, options.donors)
+    keep = ("hid", "weight", location)
     with measured(f"harmonize {options.donors:,} donors") as donors_took:
         donor_side = harmonize_donor(donors, harmony, keep=keep)
     with measured(f"harmonize {options.recipients:,} recipients") as recipients_took:
@@ -52,10 +57,10 @@ def main() -> None:
             donor,
             recipient,
             concordance,
-            locations=["recs_division"],
+            locations=[location],
             predictors=donor_side.predictors,
             seed=1,
-            draws=DRAWS,
+            draws=draws_for(options.donors),
             evidence=evidence,
         ).report
 
@@ -65,6 +70,17 @@ def main() -> None:
         informed = impute(_evidence(concordance, options.donors))
     print(table([donors_took, recipients_took, alone_took, informed_took], calibrate()))
     print(f"\nFrom predictors: {alone}\n\nInformed: {informed}")
+
+
+def _made(harmony: Harmony) -> Harmony:
+    """Leave out what is computed from levels that a random table has not, and donors' persons, who are not made."""
+    entries = {
+        name: entry
+        for name, entry in harmony.entries.items()
+        if entry.donor.level == "household"
+        and all(s.map is not None or s.columns == (s.var,) or s.count for s in (entry.donor, entry.recipient))
+    }
+    return harmony.model_copy(update={"entries": entries})
 
 
 def _evidence(concordance: pa.Table, donors: int) -> Evidence:
@@ -94,9 +110,9 @@ def _concordance() -> pa.Table:
     )
 
 
-def _donors(harmony: Harmony, concordance: pa.Table, n: int) -> pa.Table:
-    division = concordance["recs_division"].take(pa.array(RNG.integers(0, concordance.num_rows, n)))
-    columns = {"hid": np.arange(n), "weight": RNG.uniform(500, 50_000, n), "recs_division": division}
+def _donors(harmony: Harmony, concordance: pa.Table, location: str, n: int) -> pa.Table:
+    disclosed = concordance[location].take(pa.array(RNG.integers(0, concordance.num_rows, n)))
+    columns = {"hid": np.arange(n), "weight": RNG.uniform(500, 50_000, n), location: disclosed}
     return pa.table(columns | _variables([e.donor for e in harmony.entries.values()], n))
 
 

@@ -1,7 +1,7 @@
 """From PUMAs to small areas: every PUMA's households shared out, and what was found kept on disk.
 
-Belongs here: the public `downscale`, its way through the PUMAs. Does not belong here: tables (`tables.py`), the fit of
-one PUMA (`fitting.py`), what is reported (`results.py`), estimates (`estimating.py`).
+Belongs here: the public `downscale`, its way through the PUMAs. Does not belong here: tables (`tables.py`), households
+(`households.py`), the fit of one PUMA (`fitting.py`), what is reported (`results.py`), estimates (`estimating.py`).
 
 A PUMA is fitted, written and forgotten, so that memory is that of one PUMA and of the households' own columns.
 """
@@ -12,19 +12,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from fusion_pipeline.downscaling.beyond import FEWEST_TABLES, Beyond
 from fusion_pipeline.downscaling.fitting import fit
+from fusion_pipeline.downscaling.holdout import held_out, spaced
+from fusion_pipeline.downscaling.households import KEYS, by_puma, read_households
 from fusion_pipeline.downscaling.results import (
     AREAS,
     CELLS,
-    KEYS,
     PUMAS,
     SHARES,
     Downscaled,
@@ -33,16 +33,12 @@ from fusion_pipeline.downscaling.results import (
     notes_on,
     summarised,
 )  # fmt: skip
-from fusion_pipeline.downscaling.tables import VARIABLE, AreaTables, Frame, as_frame, puma_keys
+from fusion_pipeline.downscaling.tables import AreaTables, Frame, as_frame, puma_keys
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.relation import listing
 from fusion_pipeline.storage.atomic import atomic_directory
-from fusion_pipeline.storage.tables import TableRef, encode, write_table
+from fusion_pipeline.storage.tables import encode, write_table
 
-if TYPE_CHECKING:
-    pass
-
-VERSION = "1"
+VERSION = "2"
 """Raised when the same households and tables would give other shares."""
 log = logging.getLogger(__name__)
 
@@ -57,6 +53,7 @@ def downscale(
     out: Path | str | None = None,
     tolerance: float = 1e-6,
     max_iterations: int = 1000,
+    hold_out: bool = True,
 ) -> Downscaled:
     """Share the households of each PUMA out over its small areas, so that the areas' published tables are met.
 
@@ -75,6 +72,8 @@ def downscale(
     out : folder for the files; without it the shares stay in memory
     tolerance : a PUMA has converged when no area has a larger share of its households in a wrong cell
     max_iterations : rounds over all tables of a PUMA; what has not converged then is kept and reported
+    hold_out : leave each of three or more tables out of at most fifty PUMAs, to learn what areas have beyond their
+        tables; margins of `.analyze` are too narrow without
 
     Returns
     -------
@@ -117,62 +116,37 @@ def downscale(
             "tolerance and max_iterations", "must be positive.", "Leave them out for the defaults."
         )
     listed = as_frame(tables)
-    own, notes = _households(households, listed, names, weight)
+    own, notes = read_households(households, listed, names, weight)
     checked = AreaTables.of(listed, own, area=area, puma=names)
     own["_puma"] = puma_keys(own, names, "households")
     within = own["_puma"].isin(checked.pumas)
     if not within.all():
         notes.append(f"{int((~within).sum()):,} households of PUMAs without tables are left out.")
-    fitted = _each_puma(own[within], checked, names, area, weight, tolerance, max_iterations)
+    own = own[within]
+    fitted = _each_puma(own, checked, names, area, weight, tolerance, max_iterations)
+    beyond = None
+    if hold_out and len(checked.levels) >= FEWEST_TABLES:
+        chosen = list(by_puma(own, "_puma", weight, checked.levels, spaced(checked.pumas)))
+        told = held_out(chosen, checked, tolerance=tolerance, max_iterations=max_iterations)
+        beyond = Beyond.of(told, own, chosen, list(checked.levels))
     if out is None:
         pieces, found = zip(*fitted, strict=True)
         pumas, areas, cells = joined(found, names)
         notes += notes_on(pumas)
-        return Downscaled(pa.concat_tables(pieces), pumas, areas, cells, tuple(names), area, tuple(notes))
+        return Downscaled(
+            pa.concat_tables(pieces), pumas, areas, cells, tuple(names), area, tuple(notes), beyond
+        )
     with atomic_directory(Path(out)) as folder:
         facts: dict[str, object] = {"version": VERSION, "area": area, "puma": names}
         reports = joined(_write_shares(folder / SHARES, fitted, facts), names)
         notes += notes_on(reports[0])
+        if beyond is not None:
+            beyond.write(folder)
         for name, frame in zip((PUMAS, AREAS, CELLS), reports, strict=True):
             write_table(
                 folder / name, pa.Table.from_pandas(frame, preserve_index=False), facts | {"notes": notes}
             )
     return Downscaled.read(out)
-
-
-def _households(
-    households: Frame, tables: pd.DataFrame, puma: Sequence[str], weight: str
-) -> tuple[pd.DataFrame, list[str]]:
-    there = households.columns if isinstance(households, pd.DataFrame | TableRef) else households.column_names
-    needed = ["hid", weight, *puma]
-    if absent := [name for name in needed if name not in there]:
-        raise AnalysisError(
-            f"households, column {absent[0]}",
-            f"is not there; there are {listing(list(map(str, there)))}.",
-            "Give hid, the weight and the columns of the PUMA.",
-        )
-    variables = [] if VARIABLE not in tables else list(dict.fromkeys(tables[VARIABLE].astype("str")))
-    columns = [*KEYS[:1], *needed] if KEYS[0] in there else needed
-    # A variable that is not there is named by the check of the tables.
-    columns += [name for name in variables if name in there and name not in columns]
-    own = as_frame(households, columns).copy()
-    keys = [name for name in KEYS if name in own]
-    if own.duplicated(keys).any():
-        first = own.loc[own.duplicated(keys), keys].iloc[0].to_dict()
-        raise AnalysisError(
-            "households", f"have more than one row with {first}.", "Give one row a household."
-        )
-    weights = pd.to_numeric(own[weight], errors="coerce").to_numpy(dtype=np.float64)
-    unfit = ~(np.isfinite(weights) & (weights >= 0))
-    if unfit.any():
-        raise AnalysisError(
-            f"households, {weight}",
-            f"is missing, infinite or negative in {int(unfit.sum()):,} households.",
-            "Correct the weight, or leave these households out.",
-        )
-    zero = weights == 0
-    notes = [f"{int(zero.sum()):,} households of weight 0 are left out."] if zero.any() else []
-    return own.assign(**{weight: weights})[~zero], notes
 
 
 def _each_puma(
@@ -185,12 +159,10 @@ def _each_puma(
     max_iterations: int,
 ) -> Iterator[tuple[pa.Table, PumaFound]]:
     keys = [name for name in KEYS if name in own]
-    codes = np.column_stack([_codes(own[v], levels) for v, levels in tables.levels.items()])
-    rows_of = own.groupby("_puma").indices
-    for number, (key, of_puma) in enumerate(tables.pumas.items(), start=1):
-        rows = np.sort(rows_of[key])
-        w = own[weight].to_numpy()[rows]
-        patterns, pattern = np.unique(codes[rows], axis=0, return_inverse=True)
+    every = by_puma(own, "_puma", weight, tables.levels, list(tables.pumas))
+    for number, mine in enumerate(every, start=1):
+        key, rows, w, of_puma = mine.key, mine.rows, mine.weight, tables.pumas[mine.key]
+        patterns, pattern = np.unique(mine.codes, axis=0, return_inverse=True)
         pattern = pattern.reshape(-1)
         of_pattern = np.bincount(pattern, w).astype(np.float64)
         result = fit(
@@ -209,12 +181,8 @@ def _each_puma(
         )  # fmt: skip
         yield (
             pa.table(columns),
-            summarised(place, result, of_puma.areas, tables.levels, area, patterns, pattern, w),
+            summarised(place, result, of_puma, tables.levels, area, patterns, pattern, w),
         )
-
-
-def _codes(column: pd.Series, levels: Sequence[str]) -> NDArray[np.int64]:
-    return pd.Categorical(column.astype("str"), list(levels)).codes.astype(np.int64)
 
 
 def _write_shares(

@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fusion_pipeline.downscaling.results import KEYS, Downscaled
+from fusion_pipeline.downscaling.households import KEYS
+from fusion_pipeline.downscaling.results import Downscaled
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.estimands import Statistic
@@ -28,10 +29,15 @@ from fusion_pipeline.inference.relation import Implicates
 from fusion_pipeline.storage.tables import TableRef
 
 MEMORY = 2 << 30
-NOTE = (
+NARROW = (
     "Margins hold the sampling of the PUMA's households and the implicates, with shares taken as given. What makes a"
     " small area differ beyond its tables is in no margin: see docs/geography.md for their coverage."
 )
+NOTE = (
+    "Margins hold what areas have beyond their tables as far as tables that were left out tell it; what neighbours"
+    " share and no predictor knows is in none: see docs/geography.md for their coverage."
+)
+_ONE = "_household"
 
 
 def estimate_areas(
@@ -44,6 +50,7 @@ def estimate_areas(
     weight: str = "weight",
     replicate_weights: Sequence[str] = (),
     memory_limit: int = MEMORY,
+    beyond: bool = True,
     **request: Any,
 ) -> Estimates:
     """Estimate anything by small area, and by groups within areas.
@@ -56,23 +63,37 @@ def estimate_areas(
     by : groups within areas
     weight : of the recipient; the shares are applied to it
     memory_limit : bytes that the households of a batch may take, times their areas
+    beyond : add what areas have beyond their tables to the margins (`beyond.py`), if tables that were left out told it
 
     Returns
     -------
     Estimates
-        As `analyze` gives; groups begin with the PUMA's columns and the area.
+        As `analyze` gives; groups begin with the PUMA's columns and the area. With the component also `area_error`, its
+        standard error, and `margin_without`.
 
     Raises
     ------
     AnalysisError
-        If households of the shares are not in the recipient, or as `analyze` does.
+        If households of the shares are not in the recipient, `area_error` is given, or as `analyze` does.
     """
+    if request.get("area_error") is not None:
+        raise AnalysisError(
+            "area_error",
+            "is measured on PUMAs and says nothing below the PUMA.",
+            "Leave it out: what areas have beyond their tables is added here.",
+        )
     keys = [name for name in KEYS if name in _names(found.shares)]
     asked = [*by, *_texts(estimates), *_texts(request.get("derive", {}).values()), request.get("where") or ""]
     table = _static(static, [*keys, weight, *replicate_weights], " ".join(asked), (*found.puma, found.area))
     place = pd.MultiIndex.from_frame(table.select(keys).to_pandas())
     width = 8 * len(table.column_names) + 4 * len(replicate_weights)
     groups = [*found.puma, found.area, *by]
+    told = found.beyond if beyond and found.beyond is not None and found.beyond.measured else None
+    wanted = list(estimates)
+    if told is not None:
+        asked_for = {"implicates": implicates, "estimates": wanted, "memory_limit": memory_limit, **request}
+        explained = told.explained(asked_for, table)
+        wanted.append(f"sum({_ONE})")
     tables, first = [], None
     notes: dict[str, None] = {}
     for shares in _batches(found, max(1, memory_limit // width)):
@@ -90,15 +111,18 @@ def estimate_areas(
             part = part.set_column(part.column_names.index(name), name, scaled)
         for name in (*found.puma, found.area):
             part = part.append_column(name, shares[name].cast(pa.string()))
+        if told is not None:
+            part = part.append_column(_ONE, pa.array(np.ones(len(part))))
         result = analyze(
             implicates,
             part,
-            estimates=estimates,
+            estimates=wanted,
             by=groups,
             weight=weight,
             parts=found.area,
             replicate_weights=replicate_weights,
             memory_limit=memory_limit,
+            within=told is not None,
             **request,
         )
         first = first or result
@@ -107,6 +131,18 @@ def estimate_areas(
     if first is None:
         raise AnalysisError("shares of small areas", "are none.", "Downscale first.")
     whole = pd.concat(tables, ignore_index=True)
+    if told is None:
+        return replace(first, table=whole, notes=(*found.notes, *notes, NARROW))
+    number = whole.groupby(groups, sort=False, dropna=False, observed=True).ngroup()
+    counted = whole["estimand"] == wanted[-1]
+    size = whole.loc[counted, "estimate"].set_axis(number[counted])
+    kept = whole[~counted].reset_index(drop=True)
+    names = [e if isinstance(e, str) else e.name for e in estimates]
+    households = number[~counted].map(size).to_numpy(dtype=np.float64)
+    table_error = kept[found.area].astype(object).map(found.areas.set_index(found.area)["table_error"])
+    whole = told.widen(
+        kept, explained, names, households, table_error.to_numpy(dtype=np.float64), first.level
+    )
     return replace(first, table=whole, notes=(*found.notes, *notes, NOTE))
 
 

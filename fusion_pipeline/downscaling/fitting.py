@@ -146,13 +146,43 @@ def shrunk(counts: Array, errors: Array) -> Array:
     (Fay and Herriot 1979 without covariates). Covariances between cells of a table are not published and not used.
     """
     total = counts.sum(axis=1, keepdims=True)
+    share, deviation, _, worth = _trusted(counts, errors)
+    return np.where(total > 0, np.maximum(total * (share + worth * deviation), 0.0), counts)
+
+
+def remaining_error(counts: Sequence[Array], errors: Sequence[Array] | None) -> Array:
+    """Say how wrong the tables of an area are after `shrunk`.
+
+    Parameters
+    ----------
+    counts, errors : (A, L) of each table; no errors mean that they are true
+
+    Returns
+    -------
+    (A,) variance of the shares' errors, t^2 e^2 / (t^2 + e^2), over the variance of households, p (1 - p), both summed
+    over the cells of all tables.
+    """
+    wrong, variance = np.zeros(len(counts[0])), np.zeros(len(counts[0]))
+    if errors is None:
+        return wrong
+    for table, of_table in zip(counts, errors, strict=True):
+        if table.any():
+            share, deviation, error, worth = _trusted(table, of_table)
+            p = np.clip(share + worth * deviation, 0.0, 1.0)
+            wrong += (worth * error).sum(axis=1)
+            variance += (p * (1 - p)).sum(axis=1)
+    return np.divide(wrong, variance, out=np.zeros_like(wrong), where=variance > 0)
+
+
+def _trusted(counts: Array, errors: Array) -> tuple[Array, Array, Array, Array]:
+    """Give shares of all areas, deviations from them, squared errors, and what a deviation is worth."""
+    total = counts.sum(axis=1, keepdims=True)
     share = counts.sum(axis=0) / total.sum()
     size = np.where(total > 0, total, 1.0)
     deviation, error = counts / size - share, (errors / size) ** 2
     between = np.maximum((total * (deviation**2 - error)).sum(axis=0) / total.sum(), 0.0)
-    total_variance = between + error
-    worth = np.divide(between, total_variance, out=np.ones_like(error), where=total_variance > 0)
-    return np.where(total > 0, np.maximum(total * (share + worth * deviation), 0.0), counts)
+    both = between + error
+    return share, deviation, error, np.divide(between, both, out=np.ones_like(error), where=both > 0)
 
 
 def _sizes(tables: PumaTables, weight: float, where: str) -> tuple[Array, float, float]:

@@ -16,13 +16,14 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fusion_pipeline.downscaling.fitting import Fit
+from fusion_pipeline.downscaling.beyond import Beyond
+from fusion_pipeline.downscaling.fitting import Fit, remaining_error
+from fusion_pipeline.downscaling.tables import PumaTables
 from fusion_pipeline.storage.tables import TableRef
 
 if TYPE_CHECKING:
     from fusion_pipeline.inference.output import Estimates
 
-KEYS = ("year", "hid")
 SHARES, PUMAS, AREAS, CELLS = "shares.parquet", "pumas.parquet", "areas.parquet", "cells.parquet"
 """Files of `downscale`."""
 
@@ -56,7 +57,8 @@ class Downscaled:
     of weight in levels that no area counts), `nowhere` (share of weight that no area's tables admit)."""
     areas: pd.DataFrame
     """One row an area: its PUMA, `households` (its size), `effective_n` = (sum w)^2 / sum w^2 of its weights, `gap`
-    (share of its households in the wrong cell of the table that is met worst)."""
+    (share of its households in the wrong cell of the table that is met worst), `table_error` (variance that the tables'
+    own errors leave in the shares of its levels, over that of households; 0 without `moe`)."""
     cells: pd.DataFrame
     """Levels that were left out or made up, by PUMA, variable and level: `counted` without households of that level, or
     `weight` without a count."""
@@ -64,6 +66,8 @@ class Downscaled:
     area: str
     notes: tuple[str, ...]
     """What a reader has to know, in sentences."""
+    beyond: Beyond | None = None
+    """What areas have beyond their tables; None if it was not looked for, or tables are fewer than three."""
 
     @classmethod
     def read(cls, folder: Path | str) -> Downscaled:
@@ -85,6 +89,7 @@ class Downscaled:
             tuple(known["puma"]),
             known["area"],
             tuple(files[PUMAS].provenance["notes"]),
+            Beyond.read(Path(folder)),
         )
 
     def analyze(self, implicates: Any, static: Any, **request: Any) -> Estimates:
@@ -109,7 +114,7 @@ class PumaFound:
 def summarised(
     place: tuple[str, ...],
     result: Fit,
-    areas: Sequence[str],
+    tables: PumaTables,
     levels: dict[str, tuple[str, ...]],
     area: str,
     patterns: NDArray[np.int64],
@@ -122,17 +127,18 @@ def summarised(
     ----------
     place : values of the PUMA's columns
     result : the fit of its patterns
-    areas, levels, area : names of its areas, levels of all variables, name of the area's column
+    tables, levels, area : its tables, levels of all variables, name of the area's column
     patterns, pattern, w : (K, V) levels of the patterns, (n,) pattern and (n,) weight of each household
     """
     total = float(w.sum())
     sums, squares = (np.bincount(pattern, w**power) @ result.shares**power for power in (1, 2))
     of_area = pd.DataFrame(
         {
-            area: list(areas),
+            area: list(tables.areas),
             "households": result.size,
             "effective_n": np.divide(sums**2, squares, out=np.zeros_like(sums), where=squares > 0),
             "gap": result.gap,
+            "table_error": remaining_error(tables.counts, tables.errors),
         }
     )
     parts = [
@@ -143,7 +149,7 @@ def summarised(
     facts = {
         "households": len(w),
         "weight": total,
-        "areas": len(areas),
+        "areas": len(tables.areas),
         "areas_empty": int((result.size <= 0).sum()),
         "patterns": len(patterns),
         "iterations": result.iterations,

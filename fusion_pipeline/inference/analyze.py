@@ -50,7 +50,9 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
+    """An estimand, and how it is estimated."""
+
     estimand: Estimand
     estimator: Estimator
     source: str
@@ -78,6 +80,7 @@ def analyze(
     level: float = 0.90,
     sources: Mapping[str, str] | None = None,
     area_error: AreaError | None = None,
+    within: bool = False,
     seed: int = 1,
     memory_limit: int | str | None = None,
     threads: int | None = None,
@@ -133,6 +136,8 @@ def analyze(
     area_error : AreaError, optional
         Measured area errors: what areas have of their own is added to the variance (`area_error.py`), for groups in few
         areas above all. Its `area` columns must be among those at hand.
+    within : bool
+        Give the variance within implicates, column `within`.
     seed : int
         Of the bootstrap.
     memory_limit, threads : optional
@@ -176,7 +181,7 @@ def analyze(
         estimands = [read_estimand(asked) for asked in estimates]
         data = Microdata(relation, derive or {}, where, universes or {})
         factors = [data.factor(text, "by") for text in by]
-        asked = [_prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
+        asked = [prepare(estimand, data, by, where, sources or {}) for estimand in estimands]
         areas, wider = (
             [data.factor(name, "area error") for name in names]
             for names in ((area_error.area, area_error.wider) if area_error else ((), ()))
@@ -230,6 +235,9 @@ def analyze(
     if area_error and spread:
         table = spread.widen(table, area_error, level)
         columns_at_hand += AREA_COLUMNS
+    if within:
+        table = table.rename(columns={"_within": "within"})
+        columns_at_hand.append("within")
     table = _ordered(table, factors, by, columns_at_hand)
     notes += [f"{name} is estimated where {condition}." for name, condition in data.limited.items()]
     found = set(table["estimand"])
@@ -242,9 +250,16 @@ def analyze(
     return Estimates(table, tuple(by), level, rule, len(members), tuple(notes), _rests_on(design, bootstrap))
 
 
-def _prepare(
+def prepare(
     estimand: Estimand, data: Microdata, by: Sequence[str], where: str | None, sources: Mapping[str, str]
-) -> _Asked:
+) -> Asked:
+    """Ask for the columns of an estimand.
+
+    Raises
+    ------
+    AnalysisError
+        If a column is unknown or unfit.
+    """
     purpose = f"estimate {estimand.text}"
     keys: list[str] = []
     levels: list[tuple[str, ...] | None] = []
@@ -261,7 +276,7 @@ def _prepare(
             keys.append(data.number(argument.text, purpose))
             levels.append(None)
     texts = [*(a.text for a in estimand.arguments), *by, *([where] if where else [])]
-    return _Asked(estimand, estimand.estimator(keys, levels), source_of(data, texts, sources))
+    return Asked(estimand, estimand.estimator(keys, levels), source_of(data, texts, sources))
 
 
 def _is_name(text: str) -> bool:
@@ -280,7 +295,7 @@ def _rests_on(design: ReplicateDesign, bootstrap: bool) -> str:
 
 
 def _within(
-    block: Block, sets: Sequence[Grouping], asked: Sequence[_Asked], z: float, bootstrap: bool, seed: int
+    block: Block, sets: Sequence[Grouping], asked: Sequence[Asked], z: float, bootstrap: bool, seed: int
 ) -> tuple[list[list[tuple[np.ndarray, Within]]], float]:
     """Estimate everything in one implicate: for each estimand, groups and results of each grouping."""
     plain = block.weights
@@ -301,7 +316,7 @@ def _within(
 
 def _tidy(
     finished: Sequence[tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]],
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     rule: str,
     level: float,
 ) -> pd.DataFrame:
