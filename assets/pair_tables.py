@@ -154,29 +154,22 @@ def fusion_located(
 ) -> dg.MaterializeResult[Artefact]:
     """Donors with imputed PUMAs inside their disclosed location; recipients with the same location columns."""
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
-    donor, recipient, places = harmonized.donor.read(), harmonized.recipient.read(), concordance.read()
-    states = sorted({state for file in from_table(recipient_raw.read()) for state in file.states})
-    fused = preparation.pair_variables(pair, donors, donor)
-    known = spatial.place_predictors(
-        summaries.read(), datasets, REGISTRY.windows, REGISTRY.year(pair.recipient)
-    )
-    located = puma_imputation.impute_puma(
-        donor,
-        recipient,
-        places,
-        locations=pair.locations,
-        predictors=[name for name in donor.column_names if "__" in name],
+    result = preparation.locate_pair(
+        pair,
+        REGISTRY,
+        harmonized,
+        donors,
+        concordance.read(),
+        summaries.read(),
+        datasets,
+        covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,
-        covered_states=states,
-        draws=pair.location_draws or puma_imputation.draws_for(donor.num_rows),
-        evidence=puma_imputation.Evidence(fused.table, known.table),
     )
-    recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=compute.seed)
     return publish(
         context,
-        {"donor": located.table, "recipient": recipient, "draws": located.draws},
+        {"donor": result.donor, "recipient": result.recipient, "draws": result.draws},
         inputs=[harmonized, concordance, recipient_raw, *donors.values(), summaries, *datasets.values()],
-        metadata={"PUMA imputation": dg.MetadataValue.json(located.report)},
+        metadata={"PUMA imputation": dg.MetadataValue.json(result.report)},
     )
 
 
@@ -204,31 +197,16 @@ def fusion_prepared(
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
-    acs, windows = summaries.read(), REGISTRY.windows
-    years = {key: REGISTRY.year(key) for key in (*pair.donors, pair.recipient)}
-    of_year = {y: spatial.place_predictors(acs, datasets, windows, y) for y in sorted(set(years.values()))}
-    of_survey = {key: of_year[years[key]].table for key in pair.donors}
-    donor = spatial.attach_by_survey(located.donor.read(), of_survey)
-    recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
-    kept, dropped = spatial.usable_predictors(donor, recipient)
-    names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
-    fused = preparation.pair_variables(pair, donors, donor)
-    training_table = donor.select(["survey", "hid", "weight", *names])
-    for name in fused.table.column_names:
-        training_table = training_table.append_column(name, fused.table[name])
-    assert located.draws is not None
-    draws = spatial.attach_by_survey(located.draws.read(), of_survey).select(["survey", "hid", "draw", *kept])
+    result = preparation.prepare_pair(pair, REGISTRY, located, donors, summaries.read(), datasets)
     return publish(
         context,
-        {"donor": training_table, "recipient": recipient.select(["year", "hid", *names]), "draws": draws},
+        {"donor": result.donor, "recipient": result.recipient, "draws": result.draws},
         inputs=[located, summaries, *datasets.values(), *donors.values()],
         metadata={
-            "predictors": len(names),
-            "vintages of spatial datasets": dg.MetadataValue.json(
-                {str(year): of.vintages for year, of in of_year.items()}
-            ),
-            "dropped spatial predictors": figures.reasons(dropped),
-            "skipped fusion variables": figures.reasons(fused.skipped),
+            "predictors": len(result.predictors),
+            "vintages of spatial datasets": dg.MetadataValue.json(result.vintages),
+            "dropped spatial predictors": figures.reasons(result.dropped),
+            "skipped fusion variables": figures.reasons(result.skipped),
         },
-        left_out={"fusion variable": fused.skipped, "spatial predictor": dropped},
+        left_out={"fusion variable": result.skipped, "spatial predictor": result.dropped},
     )

@@ -25,7 +25,8 @@ from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.receipts import audit
 from fusion_pipeline.storage.remote import Remote
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
+LOCK = Path(__file__).parents[1] / "requirements-dev.lock"
+"""The larger of the two: it has every package of the other in the same version."""
 LEAST_DISK, USUAL_DISK = 1 << 30, 20 << 30
 """Bytes: below the first nothing should be started; ten national implicates of a pair need about the second."""
 

@@ -1,6 +1,6 @@
 """The training and prediction tables of a fusion pair, and what of its plan the data can carry.
 
-Belongs here: joining fusion variables and spatial predictors to the harmonized tables, deriving prices,
+Belongs here: joining fusion variables and spatial predictors to the harmonized tables in their places, deriving prices,
 turning price steps into plan steps, universes and rules that the files at hand can carry, several draws of a donor's
 place. Does not belong here: choosing predictors
 and order (`fusion/screening.py`).
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,11 @@ from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.donors import price as price_of
 from fusion_pipeline.fusion.rule_language import parse_condition, parse_rule, with_levels
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep
+from fusion_pipeline.geography import predictors as spatial
+from fusion_pipeline.geography import puma_imputation
 from fusion_pipeline.harmonize.definitions import Harmony
 from fusion_pipeline.keys import row_positions
-from fusion_pipeline.registry import FusionPair
+from fusion_pipeline.registry import FusionPair, Registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.tables import TableRef
 
@@ -56,6 +58,113 @@ class FusionVariables:
 
     table: pa.Table
     skipped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LocatedPair:
+    """Both sides of a pair with their PUMAs, other draws of the donors' PUMAs, and how these were imputed."""
+
+    donor: pa.Table
+    recipient: pa.Table
+    draws: pa.Table
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedPair:
+    """The tables that a pair is trained on and predicted for, and what is not in them."""
+
+    donor: pa.Table
+    """Keys, predictors, fusion variables."""
+    recipient: pa.Table
+    draws: pa.Table
+    """Spatial predictors of the donors' other draws of a PUMA."""
+    predictors: list[str]
+    vintages: dict[str, dict[str, str]]
+    """Year: vintage of each spatial dataset."""
+    dropped: dict[str, str]
+    """Spatial predictors left out, and why."""
+    skipped: dict[str, str]
+    """Fusion variables left out, and why."""
+
+
+def locate_pair(
+    pair: FusionPair,
+    registry: Registry,
+    harmonized: PairTables,
+    donors: Mapping[str, TableRef],
+    places: pa.Table,
+    summaries: pa.Table,
+    datasets: Mapping[str, TableRef],
+    *,
+    covered_states: Sequence[str],
+    seed: int,
+) -> LocatedPair:
+    """Impute the donors' PUMAs inside their disclosed location; give recipients the same location columns.
+
+    Parameters
+    ----------
+    harmonized : both sides with harmonized predictors
+    donors : survey-year -> standardized households, whose fusion variables tell of their place
+    places : concordance of the PUMA definition that the recipient uses
+    summaries : recipient's ACS year by PUMA
+    datasets : spatial dataset -> its summary by PUMA
+    covered_states : states that the recipient's files cover; none: all
+    """
+    donor = harmonized.donor.read()
+    fused = pair_variables(pair, donors, donor)
+    known = spatial.place_predictors(summaries, datasets, registry.windows, registry.year(pair.recipient))
+    recipient = harmonized.recipient.read()
+    located = puma_imputation.impute_puma(
+        donor,
+        recipient,
+        places,
+        locations=pair.locations,
+        predictors=[name for name in donor.column_names if "__" in name],
+        seed=seed,
+        covered_states=covered_states,
+        draws=pair.location_draws or puma_imputation.draws_for(donor.num_rows),
+        evidence=puma_imputation.Evidence(fused.table, known.table),
+    )
+    recipient = puma_imputation.locate_recipients(recipient, places, pair.locations, seed=seed)
+    return LocatedPair(located.table, recipient, located.draws, located.report)
+
+
+def prepare_pair(
+    pair: FusionPair,
+    registry: Registry,
+    located: PairTables,
+    donors: Mapping[str, TableRef],
+    summaries: pa.Table,
+    datasets: Mapping[str, TableRef],
+) -> PreparedPair:
+    """Attach spatial predictors to both sides and fusion variables to the donors; parameters as in `locate_pair`."""
+    windows = registry.windows
+    years = {key: registry.year(key) for key in (*pair.donors, pair.recipient)}
+    of_year = {
+        year: spatial.place_predictors(summaries, datasets, windows, year)
+        for year in sorted(set(years.values()))
+    }
+    of_survey = {key: of_year[years[key]].table for key in pair.donors}
+    donor = spatial.attach_by_survey(located.donor.read(), of_survey)
+    recipient = spatial.attach_predictors(located.recipient.read(), of_year[years[pair.recipient]].table)
+    kept, dropped = spatial.usable_predictors(donor, recipient)
+    names = [name for name in donor.column_names if "__" in name or name in pair.locations] + kept
+    fused = pair_variables(pair, donors, donor)
+    training = donor.select([*KEYS, *names])
+    for name in fused.table.column_names:
+        training = training.append_column(name, fused.table[name])
+    assert located.draws is not None
+    draws = spatial.attach_by_survey(located.draws.read(), of_survey)
+    return PreparedPair(
+        donor=training,
+        recipient=recipient.select(["year", "hid", *names]),
+        draws=draws.select(["survey", "hid", "draw", *kept]),
+        predictors=names,
+        vintages={str(year): of.vintages for year, of in of_year.items()},
+        dropped=dropped,
+        skipped=fused.skipped,
+    )
 
 
 def price_name(expenditure: str) -> str:

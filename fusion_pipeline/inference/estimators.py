@@ -10,6 +10,7 @@ variance in the form of Gatz and Smith (1995), n / ((n - 1) W^2) sum w^2 (x - x'
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -103,7 +104,7 @@ class Within:
 
 
 @dataclass(frozen=True)
-class Estimator:
+class Estimator(ABC):
     """An estimand over columns of a sample.
 
     Subclasses give `replicated`, the estimate for the weight and each replicate (cells, labels, 1 + R), and
@@ -149,13 +150,13 @@ class Estimator:
                     "medians and quantiles take them as they are.",
                 )
 
+    @abstractmethod
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """Estimate for the weight and each replicate: (cells, labels, 1 + R)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def linearised(self, sample: Sample, cells: Codes, estimate: Array) -> Array:
         """Variance without replicates: (cells, labels)."""
-        raise NotImplementedError
 
     def at_the_edge(self, sample: Sample, estimate: Array, variance: Array, effective: Array) -> Array:
         """Put right what the formula gets wrong at the edge of the possible; nothing, by default."""

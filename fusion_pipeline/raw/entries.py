@@ -62,6 +62,8 @@ class Part(Model):
 
     path: str
     """Relative to the mirror folder."""
+    size: int | None = Field(default=None, ge=0)
+    """Bytes of the file as it lies there."""
     sha256: Sha256 | None = None
     """Of the file as it lies there."""
     states: tuple[Key, ...] = ()
@@ -73,6 +75,7 @@ class Alternative(Model):
 
     path: str | None = None
     """Of one file; relative to the mirror folder."""
+    size: int | None = Field(default=None, ge=0)
     sha256: Sha256 | None = None
     states: tuple[Key, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -90,12 +93,16 @@ class Alternative(Model):
     @property
     def files(self) -> tuple[Part, ...]:
         """The parts, or the one file."""
-        return self.parts or (Part(path=self.path or "", sha256=self.sha256, states=self.states),)
+        return self.parts or (
+            Part(path=self.path or "", size=self.size, sha256=self.sha256, states=self.states),
+        )
 
     @model_validator(mode="after")
     def _one_file_or_parts(self) -> Alternative:
-        if bool(self.path) == bool(self.parts) or (self.parts and (self.sha256 or self.states)):
-            raise ValueError("an alternative is one path with sha256 and states, or parts that have them")
+        if bool(self.path) == bool(self.parts) or (self.parts and (self.size or self.sha256 or self.states)):
+            raise ValueError(
+                "an alternative is one path with size, sha256 and states, or parts that have them"
+            )
         return self
 
     def lacks(self, columns: Collection[str]) -> tuple[str, ...]:
@@ -110,7 +117,8 @@ class RawFile(Model):
 
     name: str
     url: str
-    size: int | None = None
+    size: int | None = Field(default=None, ge=0)
+    """Bytes that the publisher's file has: looked at before it is digested, and when it was downloaded."""
     sha256: Sha256 | None = None
     member: str = "*.csv"
     """Which members of a zip archive hold the records: patterns apart by `;`. Several roles may share an archive."""

@@ -1,11 +1,11 @@
 """Where a raw file comes from: mirror folder, then cache, then official download, then a clear error.
 
-Belongs here: the order of places, partial alternatives, and checksums. Does not belong here: transfer
+Belongs here: the order of places, partial alternatives, sizes and checksums. Does not belong here: transfer
 (`download.py`), what a file means (`surveys`, `geography`).
 
 A mirror is a folder of files somebody brought, laid out `<survey>_<vintage>/<file>[.gz|.zip]`. Nothing in it
-is ever written or removed, and a file in it whose digest is wrong stops the run rather than being passed
-over. The cache is ours: a file in it whose digest is wrong is fetched again.
+is ever written or removed, and a file in it whose size or digest is wrong stops the run rather than being
+passed over. The cache is ours: such a file in it is fetched again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A path that would do, and the digest known for it."""
+    """A path that would do, and the size and digest known for it."""
 
     path: Path
+    size: int | None = None
     sha256: str | None = None
     inside: str | None = None
-    """Name of the wrapped file when `sha256` is of what the wrapper (.gz, .zip) holds."""
+    """Name of the wrapped file when `size` and `sha256` are of what the wrapper (.gz, .zip) holds."""
     absent: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ def resolve(
         Never download.
     simulated : bool
         `mirror` holds simulated files: neither cache nor download may stand in for them, and the official
-        digests do not apply.
+        sizes and digests do not apply.
     columns : collection of str
         Raw columns that will be read of it, which an alternative may lack.
 
@@ -84,7 +86,7 @@ def resolve(
     Raises
     ------
     RawFileError
-        If the file is nowhere to be had, a digest is wrong, or the download fails.
+        If the file is nowhere to be had, a size or digest is wrong, or the download fails.
     """
     for candidate in _in_mirror(file, folder, mirror, columns):
         if candidate.path.is_file():
@@ -99,14 +101,14 @@ def resolve(
             f"Delete {mirror} and simulate again, or set FUSION_SOURCE=public to use the file of {file.url}.",
         )
 
-    target = _Candidate(cache / folder / file.name, file.sha256)
+    target = _Candidate(cache / folder / file.name, file.size, file.sha256)
     if target.path.is_file():
-        digest = _sha256(target.path)
-        if file.sha256 in (None, digest):
-            return _resolved(role, target, digest, "cache", file.member)
+        contradiction = _contradiction(target)
+        if contradiction is None:
+            return _resolved(role, target, "cache", file.member)
         if offline:
-            _check(target, digest)
-        _log.warning("%s: the cached file has another digest than the registry; fetching it again", where)
+            raise contradiction
+        _log.warning("%s: the cached file is another than the registry's; fetching it again", where)
         target.path.unlink()
     if offline:
         place = (
@@ -119,7 +121,7 @@ def resolve(
             f"Fetch it on a connected machine into {place}/{file.name}, or unset FUSION_OFFLINE.",
         )
     fetch(file.url, target.path, size=file.size, sha256=file.sha256)
-    return _resolved(role, target, _sha256(target.path), "download", file.member)
+    return _resolved(role, target, "download", file.member)
 
 
 def resolve_all(
@@ -197,10 +199,9 @@ def _held(
 
 
 def _from_mirror(role: str, file: RawFile, candidate: _Candidate, *, simulated: bool) -> ResolvedFile:
-    digest = _sha256(candidate.path)
-    if not simulated:
-        _check(candidate, digest)
-    return _resolved(role, candidate, digest, "simulated" if simulated else "mirror", file.member)
+    if not simulated and (contradiction := _contradiction(candidate)):
+        raise contradiction
+    return _resolved(role, candidate, "simulated" if simulated else "mirror", file.member)
 
 
 def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collection[str]) -> list[_Candidate]:
@@ -208,28 +209,34 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collect
     if mirror is None:
         return []
     official = mirror / folder / file.name
-    candidates = [_Candidate(official, file.sha256)]
+    candidates = [_Candidate(official, file.size, file.sha256)]
     candidates += [
-        _Candidate(Path(f"{official}{suffix}"), file.sha256, inside=file.name) for suffix in (".gz", ".zip")
+        _Candidate(Path(f"{official}{suffix}"), file.size, file.sha256, file.name)
+        for suffix in (".gz", ".zip")
     ]
-    for other in file.alternatives:
-        if not other.parts:
-            candidates += _candidates(mirror, other.files[0], other, columns)
-    return candidates
+    others = [
+        candidate
+        for other in file.alternatives
+        if not other.parts
+        for candidate in _candidates(mirror, other.files[0], other, columns)
+    ]
+    # A compressed official file that an alternative names is known by what the alternative says of it.
+    named = {candidate.path for candidate in others}
+    return [*(candidate for candidate in candidates if candidate.path not in named), *others]
 
 
 def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[str]) -> list[_Candidate]:
     path, lacks = mirror / part.path, (of.lacks(columns), part.states, of.without, of.excerpt)
     if path.suffix == ".gz":
-        # The digest is of the compressed file and says nothing about an uncompressed one.
-        second = _Candidate(path.with_suffix(""), None, None, *lacks)
+        # Size and digest are of the compressed file and say nothing about an uncompressed one.
+        second = _Candidate(path.with_suffix(""), None, None, None, *lacks)
     else:
-        second = _Candidate(Path(f"{path}.gz"), part.sha256, path.name, *lacks)
-    return [_Candidate(path, part.sha256, None, *lacks), second]
+        second = _Candidate(Path(f"{path}.gz"), part.size, part.sha256, path.name, *lacks)
+    return [_Candidate(path, part.size, part.sha256, None, *lacks), second]
 
 
-def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member: str) -> ResolvedFile:
-    path = found.path.absolute()
+def _resolved(role: str, found: _Candidate, origin: Origin, member: str) -> ResolvedFile:
+    path, digest = found.path.absolute(), _sha256(found.path)
     there = path.stat()
     _log.info("%s: %s (%s, %.1f MB)", role, path, origin, there.st_size / 1e6)
     return ResolvedFile(
@@ -247,18 +254,25 @@ def _resolved(role: str, found: _Candidate, digest: str, origin: Origin, member:
     )
 
 
-def _check(found: _Candidate, digest: str) -> None:
-    if found.sha256 is None:
-        return
-    if found.inside is not None:
-        digest = _sha256_inside(found.path, found.inside)
-    if digest != found.sha256:
-        what = f"{found.inside} in it" if found.inside else "it"
-        raise RawFileError(
-            str(found.path),
-            f"the registry expects sha256 {found.sha256}, {what} has {digest}.",
-            "Replace the file by the official one; if the publisher revised it, update registry.yaml.",
-        )
+def _contradiction(found: _Candidate) -> RawFileError | None:
+    """Tell how a file is another than the registry's; by its size first, which costs nothing to look at."""
+    if found.size is None and found.sha256 is None:
+        return None
+    what = f"{found.inside} in it" if found.inside else "it"
+    size, digest = (
+        _measure_inside(found.path, found.inside) if found.inside else (found.path.stat().st_size, None)
+    )
+    if found.size not in (None, size):
+        told = f"the registry expects {found.size:,} bytes, {what} has {size:,}."
+    elif found.sha256 not in (None, digest := digest or _sha256(found.path)):
+        told = f"the registry expects sha256 {found.sha256}, {what} has {digest}."
+    else:
+        return None
+    return RawFileError(
+        str(found.path),
+        told,
+        "Replace the file by the official one; if the publisher revised it, update registry.yaml.",
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -278,12 +292,12 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sha256_inside(path: Path, name: str) -> str:
-    """Digest of the file that a .gz or .zip wraps: the official file may lie compressed in a mirror."""
+def _measure_inside(path: Path, name: str) -> tuple[int, str]:
+    """Size and digest of the file that a .gz or .zip wraps: the official file may lie compressed in a mirror."""
     try:
         if path.suffix == ".gz":
             with open_gzip(path) as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+                return _measure(stream)
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.namelist() if Path(member).name == name]
             if len(members) != 1:
@@ -293,8 +307,16 @@ def _sha256_inside(path: Path, name: str) -> str:
                     f"Zip {name} alone under that name.",
                 )
             with open_member(archive, members[0]) as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+                return _measure(stream)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise RawFileError(
             str(path), f"is not a readable archive ({error}).", "Copy it again from where it came."
         ) from error
+
+
+def _measure(stream: BufferedIOBase) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    while piece := stream.read(1 << 20):
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 from assets import recipes
+from fusion_pipeline import preparation
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.registry import FusionPair, load_registry
 from fusion_pipeline.surveys import allocating, derive
@@ -34,9 +35,9 @@ STEPS = {asset.key.to_user_string(): asset.op.compute_fn.decorated_fn for asset 
 
 
 def fields_read(step) -> set[str]:
-    """Fields of a fusion pair that an asset's function reads of the registry's entry."""
+    """Fields of a fusion pair that an asset's function reads of the registry's entry, or hands to `preparation`."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(step))))
-    names = set()
+    names = {"pair"} if step.__module__ == preparation.__name__ else set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             [target] = node.targets
@@ -50,7 +51,13 @@ def fields_read(step) -> set[str]:
         for node in attributes
         if _is_entry(node.value) or (isinstance(node.value, ast.Name) and node.value.id in names)
     }
-    return {field for name in read for field in BEHIND.get(name, (name,))}
+    handed = [node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and _prepares(node)]
+    behind = {field for name in handed for field in fields_read(getattr(preparation, name))}
+    return behind | {field for name in read for field in BEHIND.get(name, (name,))}
+
+
+def _prepares(call: ast.Call) -> bool:
+    return ast.unparse(call.func) in {"preparation.locate_pair", "preparation.prepare_pair"}
 
 
 def _both_tuples(node: ast.Assign) -> bool:

@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusion_pipeline.errors import RawFileError
-from fusion_pipeline.raw import Missing, ResolvedFile, as_table, from_table, resolve, resolve_all, verify
+from fusion_pipeline.raw import (
+    Missing,
+    ResolvedFile,
+    as_table,
+    from_table,
+    resolve,
+    resolve_all,
+    resolving,
+    verify,
+)
 from fusion_pipeline.raw.entries import Alternative, Excerpt, FoldedFlag, RawFile
 from fusion_pipeline.registry import load_registry
 
@@ -75,6 +84,54 @@ def test_a_damaged_cached_file_is_fetched_again(tmp_path, server):
     _put(tmp_path / "cache/recs_2015/recs.csv", b"damaged")
     found = _resolve(tmp_path, _file(url=server.address, sha256=DIGEST))
     assert (found.origin, found.path.read_bytes()) == ("download", BODY)
+
+
+def test_a_cached_file_of_another_size_is_fetched_again_though_no_digest_is_known(tmp_path, server):
+    server.body = BODY
+    _put(tmp_path / "cache/recs_2015/recs.csv", BODY[:-1])
+    found = _resolve(tmp_path, _file(url=server.address, size=len(BODY)))
+    assert (found.origin, found.path.read_bytes()) == ("download", BODY)
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_digested(tmp_path, monkeypatch):
+    mirrored = _put(tmp_path / "mirror/recs_2015/recs.csv", BODY[:-1])
+    monkeypatch.setattr(resolving, "_sha256", lambda path: pytest.fail(f"{path} was read"))
+    with pytest.raises(RawFileError, match=f"expects {len(BODY)} bytes, it has {len(BODY) - 1}") as caught:
+        _resolve(tmp_path, _file(size=len(BODY), sha256=DIGEST))
+    assert str(mirrored) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zip"])
+def test_the_size_of_an_official_file_is_that_of_what_lies_compressed(tmp_path, suffix):
+    path = tmp_path / f"mirror/recs_2015/recs.csv{suffix}"
+    _put(path, gzip.compress(BODY))
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("recs.csv", BODY)
+    assert _resolve(tmp_path, _file(size=len(BODY))).path == path
+    with pytest.raises(RawFileError, match=rf"expects 9 bytes, recs.csv in it has {len(BODY)}"):
+        _resolve(tmp_path, _file(size=9))
+
+
+def test_a_compressed_official_file_that_an_alternative_names_is_held_against_its_digest(tmp_path):
+    path = _put(tmp_path / "mirror/recs_2015/recs.csv.gz", gzip.compress(BODY))
+    known = Alternative(path="recs_2015/recs.csv.gz", size=path.stat().st_size, sha256="0" * 64)
+    with pytest.raises(RawFileError, match=f"expects sha256 {'0' * 64}"):
+        _resolve(tmp_path, _file(alternatives=(known,)))
+    short = known.model_copy(update={"size": 1})
+    with pytest.raises(RawFileError, match="expects 1 bytes"):
+        _resolve(tmp_path, _file(alternatives=(short,)))
+
+
+def test_every_digest_in_the_registry_has_its_size_beside_it():
+    registry = load_registry()
+    entries = (*registry.surveys.values(), *registry.recipients.values())
+    files = [file for entry in entries for file in entry.files.values()] + [
+        *registry.geography_files.values()
+    ]
+    parts = [part for file in files for other in file.alternatives for part in other.files]
+    assert [known for known in (*files, *parts) if bool(known.sha256) != bool(known.size)] == []
+    assert sum(bool(file.sha256) for file in files) >= 4
 
 
 def test_a_damaged_cached_file_is_an_error_offline_and_stays(tmp_path):
@@ -268,10 +325,12 @@ def test_the_registered_alternatives_are_found_and_have_the_registered_digests(t
     registry = load_registry()
     vintages = [registry.surveys["RECS_2015"], registry.recipients["2013"]]
     files = [(v.folder, role, file) for v in vintages for role, file in v.files.items()]
-    files += [("spatial", role, file) for role, file in registry.geography_files.items() if file.alternatives]
+    places = registry.geography_files.items()
+    files += [("spatial", role, file) for role, file in places if file.alternatives or file.sha256]
     for folder, role, file in files:
         found = resolve(role, file, folder=folder, mirror=shared, cache=tmp_path, offline=True)
-        assert found.sha256 == file.alternatives[0].sha256
+        if not file.sha256:
+            assert (found.size, found.sha256) == (file.alternatives[0].size, file.alternatives[0].sha256)
 
 
 def test_a_split_alternative_gives_the_parts_that_are_there_with_their_states(tmp_path):
