@@ -209,7 +209,7 @@ def analyze(
         def work(member: Member) -> tuple[Member, Records, list[list[tuple[np.ndarray, Within]]], float]:
             block = data.read(member)
             found, df = _within(block, sets, asked, z, bootstrap, seed)
-            return member, (len(block.rows), zlib.crc32(block.rows)), found, df
+            return member, (len(block.rows), zlib.crc32(block.rows.tobytes())), found, df
 
         if len(members) > 1:
             with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(members))) as pool:
