@@ -24,7 +24,7 @@ from fusion_pipeline.inference.estimands import Statistic
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import IMPUTED, TableRef
 from fusion_pipeline.surveys.codebook import load_codebook
 
 ORIGIN = ("model_set", "recipient", "seed", "stream")
@@ -90,6 +90,7 @@ def estimate_pair(
         where=where,
         derive=derive,
         universes=universes_of(pairs, files),
+        sources=imputed_in(households),
         totals=totals,
         rule=rule,
         **design,
@@ -113,6 +114,12 @@ def replicate_design(codebook: str, households: TableRef) -> dict[str, Any]:
         "replicate_scale": design.scale if design else None,
         "replicate_count": design.count if design else None,
     }
+
+
+def imputed_in(households: TableRef) -> dict[str, str]:
+    """Give the source flag of the recipient's columns in which answers were missing and were filled."""
+    counts = households.provenance.get(IMPUTED, {})
+    return {name: "imputed" for name, count in counts.items() if count}
 
 
 def universes_of(pairs: Sequence[str], files: Mapping[str, Sequence[Path]]) -> dict[str, str]:

@@ -171,7 +171,15 @@ def _estimates(
 
 
 def estimates_table(frame: Any, by: Sequence[str]) -> Table:
-    """Lay estimates out so that a narrow screen folds words and never cuts a number."""
+    """Lay estimates out: a narrow screen has fewer columns, then folded words, and never a number that is cut."""
+    for left_out in ((), ("area_error",), ("area_error", "standard_error")):
+        table = _laid_out(frame, by, left_out)
+        if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= console.width:
+            break
+    return table
+
+
+def _laid_out(frame: Any, by: Sequence[str], left_out: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     words = [*by, "estimand", *(["level"] if frame["level"].notna().any() else [])]
     for column in words:
@@ -179,11 +187,14 @@ def estimates_table(frame: Any, by: Sequence[str]) -> Table:
     numbers = {"estimate": "estimate", "margin": "± margin", "standard_error": "standard\nerror"}
     if "area_error" in frame:
         numbers["area_error"] = "of it\nareas"
+    numbers = {name: heading for name, heading in numbers.items() if name not in left_out}
     for heading in numbers.values():
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     for row in frame.to_dict("records"):
         estimate, margin, *errors = (as_text(row[name]) for name in numbers)
-        table.add_row(*(escape(as_text(row[name])) for name in words), estimate, f"±{margin}", *errors)
+        said = [escape(as_text(row[name])) for name in words]
+        table.add_row(*said, estimate, f"±{margin}", *errors, row["source"])
     return table
 
 

@@ -24,8 +24,8 @@ from fusion_pipeline.downscaling.results import Downscaled
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.estimands import Statistic
+from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.inference.output import Estimates
-from fusion_pipeline.inference.relation import Implicates
 from fusion_pipeline.storage.tables import TableRef
 
 MEMORY = 2 << 30

@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.area_component import COLUMNS as AREA_COLUMNS
@@ -37,15 +37,17 @@ from fusion_pipeline.inference.estimands import (
     read_estimand,
 )
 from fusion_pipeline.inference.estimators import Estimator, Sample, Within
+from fusion_pipeline.inference.given import Implicates, Recipient, listed, surveys_of
 from fusion_pipeline.inference.microdata import Block, Factor, Microdata, frame_of
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.inference.pooling import DEFAULT, DEFAULT_NESTED, rule_named
 from fusion_pipeline.inference.provenance import COLUMNS_AT_HAND, cross_donor_note, recorded_rule, source_of
-from fusion_pipeline.inference.relation import NEST, Implicates, open_fused
+from fusion_pipeline.inference.relation import NEST, open_fused
 from fusion_pipeline.inference.weights import ReplicateDesign, Weights
-from fusion_pipeline.storage.tables import TableRef
 
 TOTAL = "(all)"
+Records = tuple[int, int]
+"""How many records an implicate has of the static table, and a checksum of which."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,17 +62,17 @@ class Asked:
 
 def analyze(
     implicates: Implicates | Mapping[str, Implicates],
-    static: pa.Table | TableRef | None = None,
+    static: Recipient | None = None,
     *,
-    estimates: Sequence[str | Statistic],
-    by: Sequence[str] = (),
+    estimates: Sequence[str | Statistic] | str | Statistic,
+    by: Sequence[str] | str = (),
     totals: str = "none",
     where: str | None = None,
     derive: Mapping[str, str] | None = None,
     universes: Mapping[str, str] | None = None,
     weight: str | None = "weight",
     parts: str | None = None,
-    replicate_weights: Sequence[str] = (),
+    replicate_weights: Sequence[str] | str = (),
     replicate_scale: float | None = None,
     replicate_method: str = "sdr",
     replicate_count: int | None = None,
@@ -89,10 +91,10 @@ def analyze(
 
     Parameters
     ----------
-    implicates : pa.Table, Path or sequence of Path, or a mapping of names to such
+    implicates : frame, pa.Table, DuckDB relation, folder or files, or a mapping of names to such
         Fused variables with column `implicate`, the folder of a dataset `implicate=NN/part-0.parquet`, or
         some of its files. A mapping joins several surveys fused onto the same households.
-    static : pa.Table or TableRef, optional
+    static : frame, pa.Table or TableRef, optional
         The recipient, joined on `year`, `hid` and, where both have it, `pid`: weights, replicate weights and
         anything to group by or to estimate.
     estimates : sequence of str or Statistic
@@ -157,7 +159,7 @@ def analyze(
     ------
     AnalysisError
         If a column or estimand is unknown or unfit, an expression holds more than it may, weights are missing or
-        negative, nothing can be joined, or the implicates have gaps or unequal numbers of records.
+        negative, nothing can be joined, the implicates have gaps, or not the same records, each once.
 
     Notes
     -----
@@ -172,11 +174,14 @@ def analyze(
     >>> fp.analyze(fused, static, estimates=["mean(use)"]).table[["estimand", "estimate", "M"]].values.tolist()
     [['mean(use)', 2.25, 2]]
     """
+    estimates, by, replicate_weights = listed(estimates), listed(by), listed(replicate_weights)
+    _check_groups(by)
     if not estimates:
         raise AnalysisError("estimates", "none was asked for.", f"Write one of: {KNOWN}.")
     if not 0 < level < 1:
         raise AnalysisError(f"level {level}", "is not between 0 and 1.", "Write 0.90 for 90 %.")
     design = ReplicateDesign.of(replicate_weights, replicate_scale, replicate_method, fay, replicate_count)
+    implicates = surveys_of(implicates)
     with open_fused(implicates, static, parts=parts, memory_limit=memory_limit, threads=threads) as relation:
         estimands = [read_estimand(asked) for asked in estimates]
         data = Microdata(relation, derive or {}, where, universes or {})
@@ -206,10 +211,10 @@ def analyze(
         sets = groupings(factors, totals)
         z = _normal(level)
 
-        def work(member: Member) -> tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]:
+        def work(member: Member) -> tuple[Member, Records, list[list[tuple[np.ndarray, Within]]], float]:
             block = data.read(member)
             found, df = _within(block, sets, asked, z, bootstrap, seed)
-            return member, len(block.rows), found, df
+            return member, (len(block.rows), zlib.crc32(block.rows.tobytes())), found, df
 
         if len(members) > 1:
             with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, len(members))) as pool:
@@ -315,7 +320,7 @@ def _within(
 
 
 def _tidy(
-    finished: Sequence[tuple[Member, int, list[list[tuple[np.ndarray, Within]]], float]],
+    finished: Sequence[tuple[Member, Records, list[list[tuple[np.ndarray, Within]]], float]],
     asked: Sequence[Asked],
     rule: str,
     level: float,
@@ -324,7 +329,10 @@ def _tidy(
     parts = []
     for position, a in enumerate(asked):
         results = Results(
-            {m: found[position] for m, _, found, _ in finished}, finished[0][3], a.estimator.parameters
+            {m: found[position] for m, _, found, _ in finished},
+            finished[0][3],
+            a.estimator.parameters,
+            a.estimator.absent,
         )
         groups, part = results.pool(rule_named(rule), level)
         if part.empty:
@@ -359,18 +367,31 @@ def _ordered(
     return pd.concat([left, table[list(columns)]], axis=1)
 
 
-def _check_records(records: Mapping[Member, int]) -> None:
+def _check_groups(by: Sequence[str]) -> None:
+    if repeated := [name for name in by if by.count(name) > 1]:
+        raise AnalysisError(f"by {repeated[0]}", "is named twice.", "Name each group column once.")
+    if taken := [name for name in by if name in (*COLUMNS_AT_HAND, *AREA_COLUMNS)]:
+        raise AnalysisError(
+            f"by {taken[0]}",
+            "is the name of a column of the results, too.",
+            f'Group by a variable of another name, such as derive={{"{taken[0]}_": "{taken[0]}"}}.',
+        )
+
+
+def _check_records(records: Mapping[Member, Records]) -> None:
     least, most = min(records, key=lambda m: records[m]), max(records, key=lambda m: records[m])
-    if not records[most]:
+    if not records[most][0]:
         raise AnalysisError(
             "implicates and static table",
             "have no household in common.",
             "Give the recipient that these implicates were fused onto.",
         )
     if records[least] != records[most]:
+        (few, _), (many, _) = records[least], records[most]
         raise AnalysisError(
             f"implicate {least[-1]}",
-            f"has {records[least]:,} records of the static table, implicate {most[-1]} has {records[most]:,}.",
+            f"has {few:,} records of the static table, implicate {most[-1]} has {many:,}"
+            + (", of which some are others." if few == many else "."),
             "Fuse the implicate again: one of them is incomplete.",
         )
 

@@ -82,6 +82,8 @@ class Results:
     df: float
     """Complete-data degrees of freedom of the replicates, infinite without."""
     parameters: int = 1
+    absent: float = np.nan
+    """The estimate in an implicate that has no record of a group: 0 for sums, which are known there."""
 
     def pool(self, rule: Rule, level: float) -> tuple[NDArray[np.int64], pd.DataFrame]:
         """Pool every cell over the implicates that have it.
@@ -141,7 +143,7 @@ class Results:
         where = np.split(inverse.reshape(-1), np.cumsum([len(t) for t in tables])[:-1])
         labels = max(w.estimate.shape[1] for m in members for _, w in self.parts[m])
         wide = (len(members), len(groups), labels)
-        estimate, variance = np.full(wide, np.nan), np.full(wide, np.nan)
+        estimate, variance = np.full(wide, self.absent), np.full(wide, 0 * self.absent)
         n, effective = np.zeros(wide[:2]), np.zeros(wide[:2])
         for position, (member, rows) in enumerate(zip(members, where, strict=True)):
             within = [w for _, w in self.parts[member]]

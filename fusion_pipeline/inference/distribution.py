@@ -6,6 +6,7 @@ Belongs here: these estimators and their variances. Does not belong here: the lo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class Quantile(Estimator):
     """
 
     p: float = 0.5
+    bounded: ClassVar[bool] = False
 
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """Invert the weighted distribution function for the weight and every replicate."""

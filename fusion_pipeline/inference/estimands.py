@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from fusion_pipeline.inference.estimators import (
     Share,
     Sum,
 )
+from fusion_pipeline.inference.given import listed
 from fusion_pipeline.inference.regression import Regression
 
 NUMBER, CATEGORY, EITHER = "numeric", "categorical", "any"
@@ -79,6 +81,10 @@ class Statistic:
     name: str
     variables: Sequence[str]
     function: Callable[[pd.DataFrame, np.ndarray], float | Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        """Take one variable for a list of one."""
+        object.__setattr__(self, "variables", tuple(listed(self.variables)))
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,12 @@ def read_estimand(asked: str | Statistic) -> Estimand:
     if isinstance(asked, Statistic):
         arguments = tuple(Argument(text, EITHER) for text in asked.variables)
         return Estimand(asked.name, "statistic", arguments, statistic=asked)
+    if not isinstance(asked, str):
+        raise AnalysisError(
+            f"estimate {asked}",
+            f"is a {type(asked).__name__}.",
+            "Write it as text, or give Statistic(name, variables, function).",
+        )
     match = re.fullmatch(r"\s*(\w+)\s*\(\s*(.+?)\s*\)\s*", asked, flags=re.DOTALL)
     if match is None or match[1] not in _KINDS:
         raise AnalysisError(f"estimate {asked}", "is not known.", f"Write one of: {KNOWN}.")
@@ -212,14 +224,18 @@ class Own(Estimator):
         super().__init__(columns)
         object.__setattr__(self, "statistic", statistic)
         object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "answered", [])
 
     statistic: Statistic
     levels: tuple[tuple[str, ...] | None, ...]
+    answered: list[tuple[str | None, ...]]
+    """Labels of all answers so far: implicates are worked on side by side, and the first decides."""
+    bounded: ClassVar[bool] = False
 
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """Call the function; labels follow from its first answer."""
         order, starts = ordered(cells, sample.count)
-        w, answers, labels = sample.weights, {}, list(self.labels)
+        w, answers = sample.weights, {}
         for cell in range(sample.count):
             rows = order[starts[cell] : starts[cell + 1]]
             if not len(rows):
@@ -227,15 +243,9 @@ class Own(Estimator):
             frame, at = self._frame(sample, rows), sample.rows[rows]
             columns = [w.main[at], *w.replicates[at].T.astype(np.float64)]
             answers[cell] = [self._call(frame, weight) for weight in columns]
-            found = list(answers[cell][0])
-            labels = found if labels == [None] else labels
-            if found != labels:
-                raise AnalysisError(
-                    f"statistic {self.statistic.name}",
-                    f"gives {found} in one group and {labels} in another.",
-                    "Return the same labels every time.",
-                )
-        object.__setattr__(self, "labels", tuple(labels))
+            for answer in answers[cell]:
+                self._settle(tuple(answer))
+        labels = self.labels
         out = np.full((sample.count, len(labels), 1 + w.replicates.shape[1]), np.nan)
         for cell, results in answers.items():
             out[cell] = np.array([[result[label] for label in labels] for result in results]).T
@@ -254,8 +264,31 @@ class Own(Estimator):
                 columns[text] = np.asarray(levels, dtype=object)[sample.codes[key][rows]]
         return pd.DataFrame(columns)
 
+    def _settle(self, labels: tuple[str | None, ...]) -> None:
+        self.answered.append(labels)
+        if labels != self.answered[0]:
+            raise AnalysisError(
+                f"statistic {self.statistic.name}",
+                f"gives {_words(labels)} in one group and {_words(self.answered[0])} in another.",
+                "Return the same labels every time, in the same order.",
+            )
+        del self.answered[1:]
+        object.__setattr__(self, "labels", labels)
+
     def _call(self, frame: pd.DataFrame, weight: np.ndarray) -> dict[str | None, float]:
-        answer = self.statistic.function(frame, weight)
-        if isinstance(answer, Mapping):
-            return {str(label): float(value) for label, value in answer.items()}
-        return {None: float(answer)}
+        try:
+            answer = self.statistic.function(frame, weight)
+            if isinstance(answer, Mapping):
+                return {str(label): float(value) for label, value in answer.items()}
+            return {None: float(answer)}
+        except Exception as error:
+            raise AnalysisError(
+                f"statistic {self.statistic.name}",
+                f"fails for a group of {len(frame):,} records ({type(error).__name__}: {error}).",
+                f"It is called with a frame of {', '.join(self.statistic.variables)} and an array of weights, and "
+                "returns a number, or a mapping of labels to numbers.",
+            ) from error
+
+
+def _words(labels: tuple[str | None, ...]) -> str:
+    return ", ".join("a number" if label is None else label for label in labels)

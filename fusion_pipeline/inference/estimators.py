@@ -13,10 +13,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.weights import Weights
 
 Array = NDArray[np.float64]
@@ -113,6 +115,10 @@ class Estimator(ABC):
     labels: tuple[str | None, ...] = field(default=(None,), kw_only=True)
     parameters = 1
     """Taken from n for the complete-data degrees of freedom."""
+    absent: ClassVar[float] = np.nan
+    """Estimate in a group that an implicate has no record of."""
+    bounded: ClassVar[bool] = True
+    """Whether an infinite value leaves no estimate."""
 
     def within(self, sample: Sample) -> Within:
         """Estimate in every cell, with variances by replicates if there are any, else linearised."""
@@ -120,6 +126,8 @@ class Estimator(ABC):
             nothing = np.empty((0, len(self.labels)))
             return Within(nothing, nothing, nothing[:, 0], nothing[:, 0])
         cells = sample.where(*self.columns)
+        if self.bounded:
+            self._refuse_infinite(sample, cells)
         n, effective = sample.sizes(cells)
         theta = self.replicated(sample, cells)
         if theta.shape[2] > 1:
@@ -131,6 +139,16 @@ class Estimator(ABC):
         estimate = theta[:, :, 0]
         variance = self.at_the_edge(sample, estimate, variance, effective)
         return Within(estimate, np.where(np.isnan(estimate), np.nan, variance), n, effective)
+
+    def _refuse_infinite(self, sample: Sample, cells: Codes) -> None:
+        for name in self.columns:
+            if name in sample.values and (count := int((np.isinf(sample.values[name]) & (cells >= 0)).sum())):
+                raise AnalysisError(
+                    name,
+                    f"is infinite in {count:,} records, which leaves nothing to add up.",
+                    "Divide by nullif(x, 0) to leave them out as missing, or filter them with `where`; "
+                    "medians and quantiles take them as they are.",
+                )
 
     @abstractmethod
     def replicated(self, sample: Sample, cells: Codes) -> Array:
@@ -162,6 +180,8 @@ class Mean(Estimator):
 
 class Sum(Estimator):
     """Weighted sum of a number."""
+
+    absent = 0.0
 
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum(w x); unknown where there is no weight."""
@@ -202,6 +222,8 @@ class Proportion(Estimator):
 class Count(Proportion):
     """Weighted number of every level of a category."""
 
+    absent = 0.0
+
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum(w 1[level]); unknown where there is no weight."""
         levels = self._levels(sample, cells)
@@ -237,6 +259,8 @@ class Ratio(Estimator):
 
 class Share(Estimator):
     """A cell's part of the sum over all cells of the grouping."""
+
+    absent = 0.0
 
     def replicated(self, sample: Sample, cells: Codes) -> Array:
         """sum over the cell / sum over all cells."""

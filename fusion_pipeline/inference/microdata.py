@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.expressions import Expression, read_expression
-from fusion_pipeline.inference.relation import IMPLICATE, NEST, ROW, STATIC, FusedRelation, listing, quoted
+from fusion_pipeline.inference.relation import (
+    IMPLICATE,
+    KEYS,
+    NEST,
+    ROW,
+    STATIC,
+    FusedRelation,
+    listing,
+    quoted,
+)
 from fusion_pipeline.inference.weights import ReplicateDesign, Weights, checked
 
 _NUMERIC = (
@@ -200,7 +209,7 @@ class Microdata:
         Raises
         ------
         AnalysisError
-            If a level occurs that the first implicate's list has not.
+            If a level occurs that the first implicate's list has not, or a record stands in it twice.
         """
         selected = [f"{sql} AS {quoted(key)}" for key, sql in self._select.items()]
         if self._filter:
@@ -216,6 +225,8 @@ class Microdata:
             table = self.relation.arrow(self._view(f"SELECT {', '.join(['row', *selected])}", base, source))
         rows = table["row"].to_numpy().astype(np.int64, copy=False)
         order = None if np.all(rows[1:] > rows[:-1]) else np.argsort(rows, kind="stable")
+        if order is not None and self.relation.one_to_one:
+            self._refuse_twice(rows[order], member)
 
         def arranged(column: NDArray[Any]) -> NDArray[Any]:
             return column if order is None else column[order]
@@ -228,6 +239,19 @@ class Microdata:
         if self._weights is not None:
             return Block(arranged(rows), kept, values, codes, self._weights)
         return Block(np.arange(len(rows)), kept, values, codes, self._weights_in(table, arranged, member))
+
+    def _refuse_twice(self, rows: NDArray[np.int64], member: tuple[int, ...]) -> None:
+        again = rows[1:][rows[1:] == rows[:-1]]
+        if not len(again):
+            return
+        keys = ", ".join(quoted(key) for key in KEYS if key in self.relation.columns)
+        with self._lock:
+            found = self.relation.query(f"SELECT {keys} FROM {self.relation.own} WHERE s.{ROW} = {again[0]}")
+        raise AnalysisError(
+            f"implicate {member[-1]}",
+            f"has {len(again):,} records more than once, such as {found.iloc[0].to_dict()}.",
+            "Give every record once an implicate: here it would count double.",
+        )
 
     def _read(self, text: str, purpose: str) -> Expression:
         expression = read_expression(text, self._names, purpose)

@@ -6,8 +6,10 @@ Belongs here: what a user does with results. Does not belong here: how they come
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +53,7 @@ class Estimates:
         return "\n".join([head, self.table.to_string(), *self.notes])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return f"{self.table.to_html(index=False)}{notes}"
 
     def only(self, estimand: str | None = None, level: str | None = None) -> Estimates:
@@ -107,7 +109,7 @@ class Estimates:
         text = "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
-        return "\n\n".join([text, self._caption(), *self.notes]) + "\n"
+        return "\n\n".join([text, self._caption(), *map(_line, self.notes)]) + "\n"
 
     def to_latex(self) -> str:
         """Write the same as a LaTeX tabular."""
@@ -122,7 +124,7 @@ class Estimates:
                 *body,
                 r"\hline",
                 r"\end{tabular}",
-                *(f"% {note}" for note in [self._caption(), *self.notes]),
+                *(f"% {note}" for note in [self._caption(), *map(_line, self.notes)]),
                 "",
             ]
         )
@@ -202,7 +204,7 @@ class Estimates:
     def _words(self) -> tuple[list[str], list[list[str]]]:
         words = [*self.by, "estimand", *(["level"] if self.table["level"].notna().any() else [])]
         rows = [
-            [*(as_text(row[w]) for w in words), as_text(row["estimate"]), f"±{as_text(row['margin'])}",
+            [*(_line(as_text(row[w])) for w in words), as_text(row["estimate"]), f"±{as_text(row['margin'])}",
              as_text(row["n"]), row["source"]]
             for row in self.table.to_dict("records")
         ]  # fmt: skip
@@ -219,13 +221,27 @@ def _stata(table: pd.DataFrame) -> pd.DataFrame:
     """Make names and types that Stata knows: text instead of mixed columns, numbers without infinity."""
     columns: dict[str, pd.Series] = {}
     for name in table.columns:
-        short = "".join(sign if sign.isalnum() or sign == "_" else "_" for sign in str(name))[:32]
+        short = _stata_name(str(name), columns)
         values = table[name]
         if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
             columns[short] = pd.Series(["" if pd.isna(v) else str(v) for v in values], dtype=object)
         else:
             columns[short] = values.where(values.abs() != float("inf"))
     return pd.DataFrame(columns)
+
+
+def _stata_name(name: str, taken: Collection[str]) -> str:
+    """Make a name of 32 letters, digits and _, another one where two begin alike."""
+    plain = "".join(sign if sign.isascii() and sign.isalnum() else "_" for sign in name)
+    plain = f"_{plain}" if plain[:1].isdigit() else plain
+    ends = itertools.chain([""], (f"_{k}" for k in itertools.count(2)))
+    tries = (f"{plain[: 32 - len(end)]}{end}" for end in ends)
+    return next(short for short in tries if short not in taken)
+
+
+def _line(text: str) -> str:
+    """Make one line of what was written on several."""
+    return " ".join(text.split())
 
 
 def _latex(text: str) -> str:

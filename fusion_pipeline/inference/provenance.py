@@ -7,13 +7,11 @@ what cannot be known (`bounds.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.relation import KEYS, STATIC, Implicates
+from fusion_pipeline.inference.given import Implicates, surveys_of
+from fusion_pipeline.inference.relation import KEYS, STATIC
 from fusion_pipeline.storage.tables import TableRef
 
 if TYPE_CHECKING:
@@ -84,14 +82,6 @@ def cross_donor_note(
 
 def recorded_rule(implicates: Implicates | Mapping[str, Implicates]) -> str | None:
     """Read the pooling rule that the maker of the implicates recorded, if any."""
-    if isinstance(implicates, Mapping):
-        implicates = next(iter(implicates.values()))
-    if isinstance(implicates, pa.Table):
-        return None
-    files = (
-        sorted(implicates.glob("**/implicate=*/*.parquet"))
-        if isinstance(implicates, Path)
-        else list(implicates)
-    )
-    rule = TableRef(files[0]).provenance.get(RULE) if files else None
+    first = next(iter(surveys_of(implicates).values()))
+    rule = TableRef(first[0]).provenance.get(RULE) if isinstance(first, list) else None
     return str(rule) if rule else None

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.distribution import ordered
 from fusion_pipeline.inference.estimators import Array, Codes, Estimator, Sample
 
@@ -42,6 +43,7 @@ class Regression(Estimator):
         """Fit every cell for the weight and its replicates."""
         replicates = sample.weights.replicates
         out = np.full((sample.count, len(self.labels), 1 + replicates.shape[1]), np.nan)
+        self._check_outcome(sample, cells)
         order, starts = ordered(cells, sample.count)
         for cell in range(sample.count):
             rows = order[starts[cell] : starts[cell + 1]]
@@ -67,6 +69,15 @@ class Regression(Estimator):
             z = (x * (w * (y - mu))[:, None]) @ bread
             out[cell] = n / (n - 1) * (z * z).sum(axis=0) if n > 1 else np.nan
         return out
+
+    def _check_outcome(self, sample: Sample, cells: Codes) -> None:
+        y = sample.values[self.columns[0]][cells >= 0]
+        if self.logistic and len(y) and (y.min() < 0 or y.max() > 1):
+            raise AnalysisError(
+                f"logistic, outcome {self.columns[0]}",
+                f"has values from {y.min():g} to {y.max():g}.",
+                "Give a condition, such as insec = 'Yes', or a share between 0 and 1.",
+            )
 
     def _design(self, sample: Sample, rows: Codes) -> tuple[Array, Array]:
         parts = [np.ones(len(rows))]

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import duckdb
 import numpy as np
@@ -21,11 +20,10 @@ import pyarrow as pa
 from pydantic import ByteSize, TypeAdapter
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.given import IMPLICATE, Implicates, Recipient, recipient_of, surveys_of
 from fusion_pipeline.storage.tables import TableRef, levels_of
 
-Implicates: TypeAlias = pa.Table | Path | Sequence[Path]
 KEYS = ("year", "hid", "pid")
-IMPLICATE = "implicate"
 NEST = "nest"
 """Column (or folder `nest=N`) of implicates that come in nests: completed data sets with synthetic ones of each."""
 ROW = "file_row_number"
@@ -69,6 +67,8 @@ class FusedRelation:
     """What follows FROM for the implicates of each survey alone."""
     own: str | None = None
     """What follows FROM for the static table alone; its rows are numbered by `ROW`."""
+    one_to_one: bool = False
+    """Whether an implicate has every row of the static table once: both have the same keys."""
     spill: Path = Path()
     """Temporary folder, removed at the end."""
 
@@ -169,7 +169,7 @@ def _explained() -> Iterator[None]:
 @contextmanager
 def open_fused(
     implicates: Implicates | Mapping[str, Implicates],
-    static: pa.Table | TableRef | None,
+    static: Recipient | None,
     *,
     parts: str | None = None,
     memory_limit: int | str | None = None,
@@ -179,10 +179,11 @@ def open_fused(
 
     Parameters
     ----------
-    implicates : pa.Table with column `implicate`, Path or sequence of Path, or a mapping of names to such
-        A folder with a dataset `implicate=NN/part-0.parquet`, or some of its files. Several surveys fused onto the
-        same households, by name, are joined household by household and implicate by implicate.
-    static : pa.Table or TableRef, optional
+    implicates : table with column `implicate`, folder or files, or a mapping of names to such
+        A frame, Arrow table or DuckDB relation; the folder of a dataset `implicate=NN/part-0.parquet`, or some of
+        its files. Several surveys fused onto the same households, by name, are joined household by household and
+        implicate by implicate.
+    static : frame, pa.Table or TableRef, optional
         The recipient: weights and the columns that were not fused. Fused columns win where names clash.
         Implicate rows without a partner are left out, so that a part of the recipient can be analysed.
     parts : str, optional
@@ -204,8 +205,8 @@ def open_fused(
             config["threads"] = threads
         connection = duckdb.connect(config=config)  # type: ignore[arg-type]
         try:
-            surveys = dict(implicates) if isinstance(implicates, Mapping) else {"fused": implicates}
-            yield replace(_join(connection, surveys, static, parts), spill=Path(spill))
+            own = None if static is None else recipient_of(static)
+            yield replace(_join(connection, surveys_of(implicates), own, parts), spill=Path(spill))
         finally:
             connection.close()
 
@@ -223,7 +224,7 @@ def listing(names: Sequence[str] | dict[str, Column], most: int = 40) -> str:
 
 def _join(
     connection: duckdb.DuckDBPyConnection,
-    surveys: Mapping[str, Implicates],
+    surveys: Mapping[str, pa.Table | list[Path]],
     static: pa.Table | TableRef | None,
     parts: str | None,
 ) -> FusedRelation:
@@ -274,11 +275,14 @@ def _join(
     using = " AND ".join(f"i.{quoted(key)} = s.{quoted(key)}" for key in shared)
     left = {name: column for name, column in own.items() if name not in columns}
     joined = f"{source} JOIN {scan} AS s ON {using}"
-    return FusedRelation(connection, joined, {**columns, **left}, tuple(sources), f"{scan} AS s")
+    alike = all(key in own for key in KEYS if key in columns) and parts is None
+    return FusedRelation(
+        connection, joined, {**columns, **left}, tuple(sources), f"{scan} AS s", one_to_one=alike
+    )
 
 
 def _fused(
-    connection: duckdb.DuckDBPyConnection, surveys: Mapping[str, Implicates]
+    connection: duckdb.DuckDBPyConnection, surveys: Mapping[str, pa.Table | list[Path]]
 ) -> tuple[list[dict[str, Column]], list[str]]:
     fused: list[dict[str, Column]] = []
     sources: list[str] = []
@@ -301,7 +305,7 @@ def _fused(
 
 
 def _implicates(
-    connection: duckdb.DuckDBPyConnection, implicates: Implicates, number: int, survey: str
+    connection: duckdb.DuckDBPyConnection, implicates: pa.Table | list[Path], number: int, survey: str
 ) -> tuple[dict[str, Column], str]:
     alias = _alias(number)
     if isinstance(implicates, pa.Table):
@@ -313,13 +317,7 @@ def _implicates(
                 "implicates", f"have no column {IMPLICATE}, only {listing(columns)}.", "Add it."
             )
         return columns, f"implicate_table_{alias} AS {alias}"
-    files = sorted(
-        implicates.glob(f"**/{IMPLICATE}=*/*.parquet") if isinstance(implicates, Path) else implicates
-    )
-    if not files:
-        raise AnalysisError(
-            str(implicates), "holds no implicates (implicate=NN/part-0.parquet).", "Fuse the pair first."
-        )
+    files = sorted(implicates)
     first = TableRef(files[0])
     schema = first.schema.append(pa.field(IMPLICATE, pa.int32()))
     types = f"{_text(IMPLICATE)}: INTEGER"

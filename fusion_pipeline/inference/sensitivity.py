@@ -28,18 +28,18 @@ from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.analyze import analyze
+from fusion_pipeline.inference.given import Implicates, Recipient
 from fusion_pipeline.inference.output import Estimates
 from fusion_pipeline.inference.relation import (
     IMPLICATE,
     KEYS,
     NEST,
     FusedRelation,
-    Implicates,
     open_fused,
     quoted,
 )
 from fusion_pipeline.randomness import stream
-from fusion_pipeline.storage.tables import TableRef, categorical, write_table
+from fusion_pipeline.storage.tables import categorical, write_table
 
 RHOS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 LEAST_IMPLICATES = 5
@@ -48,7 +48,7 @@ _ROWS = 1 << 16
 
 def sensitivity(
     implicates: Mapping[str, Implicates],
-    static: pa.Table | TableRef | None = None,
+    static: Recipient | None = None,
     *,
     first: str,
     second: str,

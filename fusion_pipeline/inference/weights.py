@@ -44,8 +44,8 @@ class ReplicateDesign:
         Raises
         ------
         AnalysisError
-            If there are fewer than two columns, a column twice, another number than `count`, or the method is
-            unknown.
+            If there are fewer than two columns, a column twice, another number than `count`, the method is
+            unknown, or a factor is none.
         """
         columns = tuple(columns)
         where = f"replicate weights ({columns[0]} ... {columns[-1]})" if columns else "replicate weights"
@@ -63,6 +63,10 @@ class ReplicateDesign:
             raise AnalysisError(
                 f"replicate method {method}", "is not known.", f"Choose one of: {', '.join(METHODS)}."
             )
+        if not 0 <= fay < 1:
+            raise AnalysisError(f"fay {fay}", "is not a factor k of Fay's method.", "Give 0 <= k < 1.")
+        if scale is not None and not scale > 0:
+            raise AnalysisError(f"replicate scale {scale}", "is not positive.", "Write 4 / 80 for the ACS.")
         if scale is None and columns:
             scale = scale_of(method, len(columns), fay)
         return cls(columns, float(scale or 0.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,15 @@ from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.fusion.variables import as_table
+from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.inference.microdata import Factor, Microdata
-from fusion_pipeline.inference.relation import IMPLICATE, KEYS, NEST, FusedRelation, Implicates, open_fused
+from fusion_pipeline.inference.relation import IMPLICATE, KEYS, NEST, FusedRelation, open_fused
 from fusion_pipeline.inference.weights import ReplicateDesign, checked
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation.dependence import Columns
 
-if TYPE_CHECKING:
-    import duckdb
-
 Values: TypeAlias = NDArray[Any]
 Observed: TypeAlias = pd.DataFrame | pa.Table | TableRef
-Fused: TypeAlias = "Implicates | pd.DataFrame | duckdb.DuckDBPyRelation"
 TRUTH = {"True": "true", "False": "false"}
 """Truth values are text in these words."""
 
@@ -100,7 +97,7 @@ class Compared:
 
 
 def bring_together(
-    implicates: Fused,
+    implicates: Implicates,
     observed: Observed,
     *,
     variables: Sequence[str] | None,
@@ -129,7 +126,6 @@ def bring_together(
             "were both given.",
             "Give folds if the observed households are each other's donors, else donors.",
         )
-    table = _table(implicates)
     keys = [key for key in KEYS if key in ours]
     if "hid" not in keys:
         raise AnalysisError("observed, column hid", "is missing.", "Add the household ids that were fused.")
@@ -137,7 +133,7 @@ def bring_together(
         row = ours.loc[ours.duplicated(keys), keys].iloc[0]
         raise AnalysisError("observed", f"has {row.to_dict()} more than once.", "Give one row a household.")
     static = pa.Table.from_pandas(ours[keys], preserve_index=False)
-    with open_fused(table, static, memory_limit=memory_limit, threads=threads) as relation:
+    with open_fused(implicates, static, memory_limit=memory_limit, threads=threads) as relation:
         names = _variables(relation, ours, variables, beside)
         others = None if donors is None else _frame(donors, "donors")
         if others is not None and (lacking := [n for n in (*names, *beside) if n not in others]):
@@ -271,14 +267,6 @@ def _frame(given: Observed, where: str) -> pd.DataFrame:
     if isinstance(given, pd.DataFrame):
         return given.reset_index(drop=True)
     return as_table(given, names, where, AnalysisError).to_pandas()
-
-
-def _table(implicates: Fused) -> Implicates:
-    if isinstance(implicates, pd.DataFrame):
-        return pa.Table.from_pandas(implicates, preserve_index=False)
-    if hasattr(implicates, "to_arrow_table"):
-        return implicates.to_arrow_table()
-    return implicates
 
 
 def _weight(frame: pd.DataFrame, weight: str | None) -> NDArray[np.float64]:

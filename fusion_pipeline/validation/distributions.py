@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.relation import Implicates, open_fused
+from fusion_pipeline.inference.given import Implicates
+from fusion_pipeline.inference.relation import open_fused
 from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation.marginals import donor_frame
 

@@ -19,10 +19,11 @@ import pandas as pd
 import pyarrow as pa
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.storage.atomic import atomic_directory
 from fusion_pipeline.storage.tables import TableRef, write_table
 from fusion_pipeline.validation.classifier import real_or_fused
-from fusion_pipeline.validation.compared import Compared, Fused, Observed, bring_together
+from fusion_pipeline.validation.compared import Compared, Observed, bring_together
 from fusion_pipeline.validation.dependence import compare_dependence, predictor_columns
 from fusion_pipeline.validation.distributions import ks_distance, total_variation
 from fusion_pipeline.validation.subset_estimates import subset_estimates
@@ -100,7 +101,7 @@ class Validation:
 
 
 def validate(
-    implicates: Fused,
+    implicates: Implicates,
     observed: Observed,
     *,
     groups: Sequence[str],

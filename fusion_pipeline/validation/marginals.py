@@ -19,12 +19,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.inference.pooling import rubin
 from fusion_pipeline.inference.relation import (
     IMPLICATE,
     Column,
     FusedRelation,
-    Implicates,
     listing,
     open_fused,
     quoted,

@@ -61,3 +61,21 @@ def test_the_caption_names_rule_and_level_and_says_what_fused_records_are(found)
     text = found.to_markdown()
     assert "90 %" in text and "barnard-rubin" in text
     assert "true of populations, not of persons" in text
+
+
+def test_groups_whose_names_begin_alike_are_different_columns_in_stata(found, tmp_path):
+    long = ["income above thirty thousand dollars", "income above thirty thousand dollars or not"]
+    table = found.table.rename(columns=dict(zip(found.by, long, strict=True)))
+    renamed = type(found)(table, tuple(long), found.level, found.rule, found.implicates)
+    back = pd.read_stata(renamed.write(tmp_path / "e.dta"))
+    assert list(back.columns[:2]) == ["income_above_thirty_thousand_dol", "income_above_thirty_thousand_d_2"]
+    assert back.iloc[:, 1].tolist() == table[long[1]].astype(str).tolist()
+
+
+def test_expressions_and_notes_of_several_lines_break_no_table(found):
+    table = found.table.assign(estimand="mean(a\n| b)")
+    notes = ("x is estimated where a\n< b.",)
+    broken = type(found)(table, found.by, found.level, found.rule, found.implicates, notes)
+    assert broken.to_markdown().count("\n|") == len(table) + 1
+    assert "% x is estimated where a < b." in broken.to_latex().splitlines()
+    assert "where a\n&lt; b." in broken._repr_html_()

@@ -21,7 +21,7 @@ from fusion_pipeline.cli.root import console
 from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.tables import categorical, write_table
+from fusion_pipeline.storage.tables import categorical, read_table, write_table
 from fusion_pipeline.text import as_text
 
 PAIR = "RECS_2015__ACS_2015"
@@ -166,8 +166,24 @@ def test_analyze_on_a_narrow_screen_cuts_no_number_and_no_word(run, fused, monke
     [numbers] = [line.split() for line in lines if "±" in line and "margin" not in line]
     frame = estimating.estimate_pair(PAIR, fused, ["mean(btuel)"], ["division", "puma10"]).table
     [row] = frame.itertuples()
-    shown = [as_text(row.estimate), f"±{as_text(row.margin)}", as_text(row.standard_error)]
+    shown = [as_text(row.estimate), f"±{as_text(row.margin)}", "fused"]
     assert numbers[-3:] == shown
+
+
+def test_analyze_says_what_is_fused_and_what_was_observed_or_imputed(run, fused) -> None:
+    households = fused.table(("acs", "households"), "2015")
+    table = read_table(households).append_column("hincp", pa.array([1.0, 2.0]))
+    table = table.append_column("rooms", pa.array([3.0, 4.0]))
+    write_table(households, table, {"imputed": {"hincp": 1, "rooms": 0}})
+    result = run(
+        "analyze", PAIR, *(part for x in ("btuel", "hincp", "rooms") for part in ("-e", f"mean({x})"))
+    )
+    lines = [line.split() for line in result.output.splitlines() if line.lstrip().startswith("mean(")]
+    assert {line[0]: line[-1] for line in lines} == {
+        "mean(btuel)": "fused",
+        "mean(hincp)": "imputed",
+        "mean(rooms)": "observed",
+    }
 
 
 def test_inspect_on_a_narrow_screen_shows_origin_and_whole_names(run, fused, monkeypatch) -> None:
