@@ -9,9 +9,8 @@ import dagster as dg
 from assets import figures, pairs, recipes
 from assets.publishing import provenance
 from assets.reuse import reusable
-from fusion_pipeline import harmonize, preparation
+from fusion_pipeline import harmonize, planning, preparation
 from fusion_pipeline.fusion import screening, training
-from fusion_pipeline.fusion.constraints import constrain
 from fusion_pipeline.fusion.importance import importance
 from fusion_pipeline.fusion.support import common_support, poor_support
 from fusion_pipeline.partitions import REGISTRY
@@ -35,23 +34,9 @@ def fusion_plan(
     """Fusion order, blocks, and the predictors of every step that survive the screen."""
     pair = REGISTRY.pair(context.partition_key)
     donor = preparation.training_table(prepared)
-    there = set(donor.column_names)
-    steps = [[v for v in ([s] if isinstance(s, str) else s.block) if v in there] for s in pair.fuse]
-    plan = screening.prepare(
-        donor,
-        y=[step for step in steps if step],
-        x=[name for name in prepared.recipient.columns if name not in ("year", "hid")],
-        weight="weight",
-        forced=[name for name in pair.forced if name in there],
-        order=pair.order,
-        seed=compute.seed,
-    )
-    plan = preparation.add_price_steps(plan, pair.prices, donor.column_names)
-    plan = preparation.add_universes(plan, pair.universes, donor.column_names)
     harmony = next(iter(harmonize.pair_harmonies(pair, REGISTRY).values()))
-    rules = preparation.rules_at_hand(pair.rules, harmony, donor.column_names)
-    plan = constrain(plan, rules, prepared.donor)
-    absent = preparation.absent_predictors(pair.forced, pair.prices, donor.column_names)
+    plan = planning.plan_pair(pair, harmony, prepared, donor, seed=compute.seed)
+    absent = planning.absent_predictors(pair.forced, pair.prices, donor.column_names)
     version = store.write_plan(context.partition_key, plan)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),

@@ -28,7 +28,7 @@ from fusion_pipeline.harmonize import (
     similarity,
 )
 from fusion_pipeline.inference.output import Estimates
-from fusion_pipeline.preparation import absent_predictors
+from fusion_pipeline.planning import absent_predictors
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.artefacts import PairTables
 from fusion_pipeline.storage.layout import Layout

@@ -8,12 +8,13 @@ import textwrap
 import pytest
 
 from assets import recipes
-from fusion_pipeline import preparation
+from fusion_pipeline import planning, preparation
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.registry import FusionPair, load_registry
 from fusion_pipeline.surveys import allocating, derive
 from tests.conftest import PAIR
 
+LIBRARIES = {"preparation": preparation, "planning": planning}
 ENTRY = load_registry().pair(PAIR)
 OTHER = {
     "donors": ("RECS_2020",),
@@ -35,9 +36,9 @@ STEPS = {asset.key.to_user_string(): asset.op.compute_fn.decorated_fn for asset 
 
 
 def fields_read(step) -> set[str]:
-    """Fields of a fusion pair that an asset's function reads of the registry's entry, or hands to `preparation`."""
+    """Fields of a fusion pair that an asset's function reads of the registry's entry, or hands to the library."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(step))))
-    names = {"pair"} if step.__module__ == preparation.__name__ else set()
+    names = {"pair"} if step.__module__ in {library.__name__ for library in LIBRARIES.values()} else set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             [target] = node.targets
@@ -51,13 +52,17 @@ def fields_read(step) -> set[str]:
         for node in attributes
         if _is_entry(node.value) or (isinstance(node.value, ast.Name) and node.value.id in names)
     }
-    handed = [node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and _prepares(node)]
-    behind = {field for name in handed for field in fields_read(getattr(preparation, name))}
+    handed = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call) and _hands_over(node)]
+    behind = {field for to in handed for field in fields_read(getattr(LIBRARIES[to.value.id], to.attr))}
     return behind | {field for name in read for field in BEHIND.get(name, (name,))}
 
 
-def _prepares(call: ast.Call) -> bool:
-    return ast.unparse(call.func) in {"preparation.locate_pair", "preparation.prepare_pair"}
+def _hands_over(call: ast.Call) -> bool:
+    return ast.unparse(call.func) in {
+        "preparation.locate_pair",
+        "preparation.prepare_pair",
+        "planning.plan_pair",
+    }
 
 
 def _both_tuples(node: ast.Assign) -> bool:

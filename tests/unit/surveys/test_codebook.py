@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.geography.concordance import areas
+from fusion_pipeline.registry import load_registry
 from fusion_pipeline.surveys.codebook import FOLDER, load_codebook
 from fusion_pipeline.surveys.variables import Span, canonical, is_whole
 
@@ -49,7 +51,7 @@ def test_2013_differs_from_2015_only_where_its_file_says_so():
     old, new = load_codebook("acs_2013"), load_codebook("acs_2015")
     assert old.persons and new.persons
     years = {"ybl": (old.households, new.households)}
-    years |= {name: (old.persons, new.persons) for name in ("marhyp", "yoep", "citwp")}
+    years |= dict.fromkeys(("marhyp", "yoep", "citwp"), (old.persons, new.persons))
     for name, (before, after) in years.items():
         assert set(after.variables[name].labels) - set(before.variables[name].labels) == {"2014", "2015"}
         assert before.variables[name].description == after.variables[name].description
@@ -165,3 +167,9 @@ def test_raw_columns_are_named_once_though_two_variables_use_them():
     columns = load_codebook("acs_2015").households.raw_columns
     assert len({c.lower() for c in columns}) == len(columns)
     assert {"SERIALNO", "WGTP", "WGTP80", "ADJINC", "ELEP"} <= set(columns)
+
+
+@pytest.mark.parametrize("year", load_registry().recipients)
+def test_divisions_of_the_acs_are_named_as_everywhere(year) -> None:
+    division = load_codebook(load_registry().codebook(year)).households.variables.get("division")
+    assert division is None or set(division.labels) == set(areas("division"))
