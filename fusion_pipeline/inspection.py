@@ -31,10 +31,14 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     upstream = [
         layout.table((group, stage), key) for group, names, keys in stages for key in keys for stage in names
     ]
-    sides = [
-        layout.tables(("fusion", stage), name) / f"{side}.parquet"
-        for stage in ("harmonized", "located", "prepared")
-        for side in ("donor", "recipient")
+    pair_tables = [
+        layout.tables(("fusion", stage), name) / f"{part}.parquet"
+        for stage, parts in (
+            ("harmonized", ("donor", "recipient")),
+            ("located", ("donor", "recipient", "draws")),
+            ("prepared", ("donor", "recipient", "draws")),
+        )
+        for part in parts
     ]
     implicates = sorted(layout.implicates(name).glob("implicate=*/part-0.parquet"))
     finished = [
@@ -42,7 +46,7 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
         layout.marginals(name),
         layout.table(("quality", "external"), name),
     ]
-    for path in [*upstream, *sides, *implicates, *finished]:
+    for path in [*upstream, *pair_tables, *implicates, *finished]:
         label = str(path.relative_to(layout.root).with_suffix(""))
         if not path.exists():
             yield label, "-", "-", "not materialized", ""

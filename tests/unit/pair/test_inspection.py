@@ -37,6 +37,9 @@ def test_every_stage_of_an_unmade_pair_is_listed_as_not_materialized(layout) -> 
         for stage in ("harmonized", "located", "prepared")
         for side in ("donor", "recipient")
     } < set(found)
+    assert {name for name in found if name.endswith("/draws")} == {
+        f"fusion/{stage}/{NAME}/draws" for stage in ("located", "prepared")
+    }
     assert list(found)[-8:] == [
         *(f"fusion/{stage}/{NAME}" for stage in ("microdata", "marginals")),
         f"quality/external/{NAME}",
