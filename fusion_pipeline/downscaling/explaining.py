@@ -1,7 +1,7 @@
 """How much of a variable tables and predictors explain between the households of a PUMA.
 
 Belongs here: the two shares of its variance, for what tables count and for what was fused. Does not belong here: what
-areas have beyond their tables (`holdout.py`), margins (`margins.py`).
+areas have beyond their tables (`holdout.py`), margins (`beyond.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What areas have beyond their tables: each table left out in turn and held against the others' answer.
 
 Belongs here: how far tables foretell what they do not count, the one check of downscaling that real data allow. Does
-not belong here: the shares (`downscale.py`), what follows for margins (`margins.py`).
+not belong here: the shares (`downscale.py`), what follows for margins (`beyond.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Belongs here: the schema of an entry under `spatial:` in `registry.yaml`, which is all that a new dataset takes, and
 which of its vintages a year uses. Does not belong here: reading the files (`reading.py`), summaries by PUMA
-(`spatial_summaries.py`).
+(`dataset_summaries.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Summaries of ACS households by PUMA, as declared in `acs_summaries.yaml`.
 
-Belongs here: the schema of that file and the weighted means and shares. Does not belong here: other sources
-of spatial predictors (`sources.py`).
+Belongs here: the schema of that file and the weighted means and shares. Does not belong here: other spatial
+datasets (`dataset_summaries.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The arrows of the house: library <- resources <- assets <- definitions, and nothing heavy on import."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_every_module_says_what_belongs_there() -> None:
         if not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent
+
+
+def test_modules_that_a_module_docstring_points_to_exist() -> None:
+    astray = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in ("fusion_pipeline", "assets", "resources")
+        for path in modules(package)
+        for name in re.findall(r"`([\w./]+\.py)`", ast.get_docstring(ast.parse(path.read_text())) or "")
+        if not any((folder / name).is_file() for folder in (path.parent, ROOT / "fusion_pipeline", ROOT))
+    ]
+    assert not astray
 
 
 def test_root_has_no_python_files_that_would_shadow_libraries() -> None:
