@@ -61,12 +61,12 @@ def quality_area_error(
         seed=compute.seed,
         threads=compute.threads,
     )
-    error.write(store.layout.area_error(pair))
+    version = store.write_area_error(pair, error)
     inputs: list[TableRef | PairTables] = [
         located, prepared, households, summaries, *datasets.values(), concordance, recipient_raw,
     ]  # fmt: skip
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(store.area_error_version(pair)),
+        data_version=dg.DataVersion(version),
         metadata={
             "path": dg.MetadataValue.path(store.layout.area_error(pair)),
             "donor rows": prepared.donor.num_rows,

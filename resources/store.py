@@ -119,8 +119,9 @@ class FusionStore(dg.ConfigurableResource):
 
     def write_area_error(self, pair: str, error: AreaError) -> str:
         """Publish the area errors of a pair and give their data version."""
-        error.write(self.layout.area_error(pair))
-        return _version(self.layout.area_error(pair).read_bytes())
+        path = self.layout.area_error(pair)
+        error.write(path)
+        return _version(path.read_bytes())
 
     def area_error_version(self, pair: str) -> str:
         """Data version of a pair's area errors."""
