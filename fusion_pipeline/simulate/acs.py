@@ -1,8 +1,7 @@
 """The simulated American Community Survey: sampling, weights, and the archives of a year.
 
-Belongs here: sampling of households, vacant units and group quarters, and the members of the official
-archives. Does not belong here: the columns of the members (`acs_columns.py`, `acs_items.py`,
-`acs_further.py`), what a vintage makes
+Belongs here: sampling of households, vacant units and group quarters, and the members of the official archives. Does
+not belong here: the columns of the members (`acs_columns.py`, `acs_items.py`, `acs_further.py`), what a vintage makes
 of them (`acs_vintages.py`), the households (`population.py`).
 
 A PUMA is the unit of generation: its households depend on the seed, the year and the PUMA alone.
@@ -11,7 +10,6 @@ A PUMA is the unit of generation: its households depend on the seed, the year an
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -112,13 +110,6 @@ def draw_columns(
     row = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
     units["SERIALNO"], people["SERIALNO"] = serial, serial.take(row)
     return file.arrange(units, asked), file.arrange(people, asked)
-
-
-def draw_samples(places: Places, seed: int, year: int, households: int) -> Iterator[tuple[int, Sample]]:
-    """Draw the sample PUMA by PUMA; `households` is the number of occupied units in all of them."""
-    counts, start = _allocation(places, households)
-    for puma, count in enumerate(counts):
-        yield puma, draw_sample(places, seed, year, puma, int(count), int(start[puma]))
 
 
 def _allocation(places: Places, households: int) -> tuple[Array, Array]:
