@@ -17,8 +17,8 @@ import numpy as np
 
 EPSILON = 0.001
 """Scaled expectations lie in [0, 1] up to this share of a normal distribution on either side."""
-K_RANGE = (10, 500)
-"""Smallest and largest donor pool."""
+LEAST_POOL = 10
+"""Fewest donors among whom k* is chosen; the most are the neighbours that training asks for."""
 _CHUNK_VALUES = 1 << 21
 """Neighbour values held at a time when pools are sized: bounds memory, changes nothing else."""
 _KMEANS_ITERATIONS = 25
@@ -130,9 +130,7 @@ def build_pools(
         sizes = np.full(len(points), k, dtype=np.int32)
     else:
         expected = scaling.undo(points)
-        sizes = pool_sizes(
-            values, weight, nearest, expected[:, 0], np.sort(expected[:, 1:], axis=1), levels, (K_RANGE[0], k)
-        )
+        sizes = pool_sizes(values, weight, nearest, expected[:, 0], np.sort(expected[:, 1:], axis=1), levels)
     pools = with_ties(scaled, nearest, sizes)
     offsets = np.concatenate([[0], np.cumsum([len(pool) for pool in pools])]).astype(np.int64)
     return DonorPools(scaling, points, donors[np.concatenate(pools)].astype(np.int32), offsets)
@@ -196,7 +194,6 @@ def pool_sizes(
     mean: np.ndarray,
     quantiles: np.ndarray,
     levels: Sequence[float],
-    k_range: tuple[int, int] = K_RANGE,
 ) -> np.ndarray:
     """Choose k* for every centre: the pool whose mean and quantiles come closest to the model's.
 
@@ -214,12 +211,12 @@ def pool_sizes(
 
     Returns
     -------
-    (C,) int32 with k_range[0] <= k* <= min(k_range[1], K); the smallest of equally good ones.
+    (C,) int32 with `LEAST_POOL` <= k* <= K; the smallest of equally good ones.
 
     Raises
     ------
     ValueError
-        If K < k_range[0].
+        If K < `LEAST_POOL`.
 
     Notes
     -----
@@ -229,16 +226,16 @@ def pool_sizes(
     """
     from scipy.stats import norm
 
-    smallest, largest = k_range[0], min(k_range[1], nearest.shape[1])
-    if nearest.shape[1] < smallest:
-        raise ValueError(f"a pool of {smallest} donors cannot be chosen among {nearest.shape[1]} neighbours")
+    largest = nearest.shape[1]
+    if largest < LEAST_POOL:
+        raise ValueError(f"a pool of {LEAST_POOL} donors cannot be chosen among {largest} neighbours")
     probability = np.asarray(levels, dtype=np.float64)
     spread = norm.ppf(probability[-1]) - norm.ppf(probability[0])
     sizes = np.empty(len(nearest), dtype=np.int32)
     step = max(1, _CHUNK_VALUES // largest)
     for start in range(0, len(nearest), step):
         part = slice(start, start + step)
-        rows = nearest[part, :largest]
+        rows = nearest[part]
         x, w = values[rows], weight[rows]
         total = np.cumsum(w, axis=1)
         away = np.cumsum(w * x, axis=1) / total - mean[part, None]
@@ -249,7 +246,7 @@ def pool_sizes(
         for j, p in enumerate(probability):
             share = np.cumsum(w * (x <= quantiles[part, j, None]), axis=1) / total
             divergence += np.abs(share - p) / max(p, 1 - p)
-        sizes[part] = smallest + np.argmin(divergence[:, smallest - 1 :], axis=1)
+        sizes[part] = LEAST_POOL + np.argmin(divergence[:, LEAST_POOL - 1 :], axis=1)
     return sizes
 
 

@@ -63,7 +63,7 @@ def step_tasks(
         If a fusion variable has too few donors or groups, or does not fit its universe.
     """
     step = plan.steps[position]
-    least = max(matching.K_RANGE[0], 2 * folds)
+    least = max(matching.LEAST_POOL, 2 * folds)
     everyone = donors.rows_of(step, least)
     tasks = []
 

@@ -157,7 +157,7 @@ def train(
         threads=(threads, 1),
         folds=(folds, 2),
         draws=(draws, 1),
-        neighbours=(neighbours, matching.K_RANGE[0]),
+        neighbours=(neighbours, matching.LEAST_POOL),
         block_neighbours=(block_neighbours, 1),
         centres=(centres, 1),
         bootstraps=(bootstraps, 0),
