@@ -1,8 +1,8 @@
 """The Dagster UI as a data engineer uses it, in a real browser.
 
 Pictures of what was seen are written to artifacts/ui/ (not under version control), so that a person can look at
-them. docs/images/asset_graph.png is a copy of artifacts/ui/asset_graph.png, made with a registry of one pair; renew
-it when the graph changes.
+them. docs/images/asset_graph.png is a copy of artifacts/ui/asset_graph.png, made with a registry of one pair, and
+asset_groups.png is cut out of groups.png; renew both when the graph changes.
 """
 
 import io
