@@ -386,9 +386,9 @@ def test_estimates_of_the_demo_are_whole_on_a_narrow_screen(monkeypatch, width) 
     divisions = areas("division")
     frame = pd.DataFrame(
         [
-            (d, v, level, 41.2 / scale, 1.4 / scale)
-            for d in divisions
-            for (v, level), (_, scale) in analyze.DEMO.items()
+            (division, *key, 41.2 / scale, 1.4 / scale)
+            for division in divisions
+            for key, (_, scale) in DEMO.items()
         ],
         columns=["division", "variable", "level", "estimate", "margin"],
     )
