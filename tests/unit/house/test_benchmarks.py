@@ -35,7 +35,7 @@ def test_every_section_names_the_command_that_makes_it_and_its_day(runner: Modul
 
 def test_a_section_that_was_not_measured_is_named(runner: ModuleType) -> None:
     titles = list(runner.SECTIONS)
-    told = runner.page({title: "`a command`" for title in titles[1:]})
+    told = runner.page(dict.fromkeys(titles[1:], "`a command`"))
     assert f"Not measured yet: {titles[0]} (`simulate.py`)." in told
     assert list(runner.read_sections(told)) == titles[1:]
 
