@@ -44,7 +44,7 @@ test: install-dev ## the fast test suite, a file of tests to each core at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: install-dev ## tests that take longer than ten seconds, most of it waiting for services
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not realdata and not ui" --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not realdata and not ui" --numprocesses 2 --dist loadfile
 
 test-realdata: install-dev ## tests on real public-use files (../shared or FUSION_SHARED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m realdata --numprocesses auto --dist loadfile

@@ -54,7 +54,10 @@ def _compare(layout: Layout, households: pd.DataFrame, by: list[str]) -> pd.Data
     indicators = {(v, None): households[v].to_numpy(float) for v in NUMERIC} | {
         (v, level): (households[v].astype(str) == level).to_numpy(float)
         for v in CATEGORICAL
-        for level in households[v].astype(str).unique()
+        for level in {
+            *households[v].astype(str),
+            *estimates.loc[estimates["variable"] == v, "level"].dropna(),
+        }
     }
     keys = [households[c].astype(str) for c in by] or [pd.Series("", index=households.index)]
     weight = households["weight"].to_numpy(float)
@@ -67,7 +70,7 @@ def _compare(layout: Layout, households: pd.DataFrame, by: list[str]) -> pd.Data
     places = estimates[by].astype(str).to_numpy() if by else np.full((len(estimates), 1), "")
     levels = [level if isinstance(level, str) else None for level in estimates["level"]]
     rows = zip(places, estimates["variable"], levels, strict=True)
-    expected = np.array([truth.get((*place, variable, level), 0.0) for place, variable, level in rows])
+    expected = np.array([truth[(*place, variable, level)] for place, variable, level in rows])
     covered = np.abs(estimates["estimate"] - expected) <= estimates["margin"]
     return estimates.assign(covered=covered)
 

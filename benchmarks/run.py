@@ -72,6 +72,8 @@ def page(sections: dict[str, str]) -> str:
         f"calibration loop can be compared between machines, seconds cannot. Machine: {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}."
     )
+    if missing := [f"{title} (`{SECTIONS[title][0]}`)" for title in SECTIONS if title not in sections]:
+        head += f"\n\nNot measured yet: {', '.join(missing)}."
     parts = [f"## {title}\n\n{sections[title]}" for title in SECTIONS if title in sections]
     return "\n\n".join([head, *parts]) + "\n"
 

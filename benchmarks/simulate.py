@@ -1,4 +1,4 @@
-"""How long, and in how much memory, a simulated world of a given size is written.
+"""How long, and in how much memory, the raw files of one fusion pair are simulated: donors, ACS year, geography, truth.
 
 Run `python benchmarks/simulate.py [--households N] [--donors N]`; the row printed is Markdown.
 """
@@ -14,6 +14,8 @@ from measure import calibrate, measured, table
 from fusion_pipeline.settings import load_settings
 from fusion_pipeline.simulate import simulate
 
+PAIR = "RECS_2015__ACS_2015"
+
 
 def main() -> None:
     """Simulate under measurement."""
@@ -22,9 +24,15 @@ def main() -> None:
     parser.add_argument("--households", type=int, default=settings.simulated_households)
     parser.add_argument("--donors", type=int, default=settings.simulated_donors)
     asked = parser.parse_args()
-    label = f"simulate {asked.households:,} ACS households a year and {asked.donors:,} RECS households"
+    label = f"simulate {PAIR}, {asked.households:,} ACS households and {asked.donors:,} donors"
     with tempfile.TemporaryDirectory() as folder, measured(label) as result:
-        simulate(Path(folder) / "raw", households=asked.households, donors=asked.donors, seed=settings.seed)
+        simulate(
+            Path(folder) / "raw",
+            [PAIR],
+            households=asked.households,
+            donors=asked.donors,
+            seed=settings.seed,
+        )
     print(table([result], calibrate()))
 
 

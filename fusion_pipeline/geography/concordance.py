@@ -67,7 +67,7 @@ def areas(kind: str) -> list[str]:
 
 
 def add_areas(households: pa.Table) -> pa.Table:
-    """Append `region` and `division` of each household's state, unless they are there.
+    """Set `region` and `division` of each household by its state, whatever a file of its own calls them.
 
     Parameters
     ----------
@@ -75,8 +75,12 @@ def add_areas(households: pa.Table) -> pa.Table:
     """
     fips = households["state"].cast(pa.string()).to_pandas()
     for name in ("region", "division"):
-        if name not in households.column_names:
-            households = households.append_column(name, area_column(fips, name))
+        there = (
+            households.column_names.index(name) if name in households.column_names else households.num_columns
+        )
+        if there < households.num_columns:
+            households = households.remove_column(there)
+        households = households.add_column(there, name, area_column(fips, name))
     return households
 
 

@@ -16,7 +16,7 @@ import logging
 import zipfile
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from fusion_pipeline.raw.record import Origin, ResolvedFile
 from fusion_pipeline.raw.unpacking import open_gzip, open_member
 
 _log = logging.getLogger(__name__)
+
+SIMULATED = "simulated.json"
+"""What simulating leaves in a folder: its files are no official ones, whatever their names, sizes and digests."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,10 @@ def _in_mirror(file: RawFile, folder: str, mirror: Path | None, columns: Collect
     ]
     # A compressed official file that an alternative names is known by what the alternative says of it.
     named = {candidate.path for candidate in others}
-    return [*(candidate for candidate in candidates if candidate.path not in named), *others]
+    found = [*(candidate for candidate in candidates if candidate.path not in named), *others]
+    if (mirror / folder / SIMULATED).is_file():
+        return [replace(candidate, size=None, sha256=None) for candidate in found]
+    return found
 
 
 def _candidates(mirror: Path, part: Part, of: Alternative, columns: Collection[str]) -> list[_Candidate]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from fusion_pipeline.errors import SettingsError, StorageError
 from fusion_pipeline.raw.entries import RawFile
+from fusion_pipeline.raw.resolving import SIMULATED as STAMP
 from fusion_pipeline.registry import Registry, SurveyVintage, load_registry
 from fusion_pipeline.simulate import boundaries, neighbourhoods, tracts
 from fusion_pipeline.simulate.acs import write_acs
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 VERSION = "8"
 """Changes whenever the same arguments give other bytes."""
-STAMP = "simulated.json"
 SPATIAL, TRUTH = "spatial", "truth"
 MIN_HOUSEHOLDS, MIN_DONORS = 500, 300
 """Two households in every PUMA; both halves of every pseudo-stratum occupied."""

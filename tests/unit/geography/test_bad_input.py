@@ -45,6 +45,13 @@ def test_households_of_no_state_are_refused_with_the_code_and_how_many(categorie
         add_areas(pa.table({"state": categories(["10", code, code])}))
 
 
+def test_areas_follow_the_state_whatever_a_file_calls_them(categories):
+    own = {"division": categories(["Mountain (West region)"] * 2), "weight": [1.0, 2.0]}
+    found = add_areas(pa.table({"state": categories(["10", "35"]), **own}))
+    assert found.column_names == ["state", "division", "weight", "region"]
+    assert found["division"].to_pylist() == ["South Atlantic", "Mountain"]
+
+
 @pytest.mark.parametrize("code", ["72", "99"])
 def test_a_household_in_puerto_rico_or_nowhere_is_in_no_concordance(categories, concordance, code):
     table = pa.table({"state": categories(["10", code]), "puma10": categories(["00001", "00001"])})

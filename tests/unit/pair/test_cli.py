@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from io import StringIO
+from types import SimpleNamespace
 
 import click
 import dagster as dg
@@ -13,13 +14,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import fusion_pipeline as fp
 from fusion_pipeline import estimating, running
 from fusion_pipeline.cli import main
+from fusion_pipeline.cli.analyze import DEMO, demo_table
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.errors import FusionError
+from fusion_pipeline.geography.concordance import areas
 from fusion_pipeline.registry import load_registry
+from fusion_pipeline.settings import load_settings
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import categorical, read_table, write_table
 from fusion_pipeline.text import as_text
@@ -374,6 +379,26 @@ def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:
     assert len(line) > 80
     assert line.endswith("28.0 s")
     assert any(line.endswith(f"{PAIR}.html") for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_estimates_of_the_demo_are_whole_on_a_narrow_screen(monkeypatch, width) -> None:
+    divisions = areas("division")
+    frame = pd.DataFrame(
+        [
+            (division, *key, 41.2 / scale, 1.4 / scale)
+            for division in divisions
+            for key, (_, scale) in DEMO.items()
+        ],
+        columns=["division", "variable", "level", "estimate", "margin"],
+    )
+    command = sys.modules[demo_table.__module__]
+    monkeypatch.setattr(command, "_estimates", lambda *_, **__: SimpleNamespace(table=frame))
+    screen = Console(width=width, file=StringIO())
+    screen.print(demo_table(PAIR, load_settings(), 10))
+    told = screen.file.getvalue()
+    assert "…" not in told
+    assert told.count("41.2 ±1.4") == len(divisions) * len(DEMO)
 
 
 SMALL = (

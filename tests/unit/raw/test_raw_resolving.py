@@ -101,6 +101,14 @@ def test_a_file_of_another_size_is_refused_before_it_is_digested(tmp_path, monke
     assert str(mirrored) in str(caught.value)
 
 
+def test_files_that_simulation_wrote_are_not_held_against_the_official_ones(tmp_path):
+    mirrored = _put(tmp_path / "mirror/recs_2015/recs.csv", b"made up")
+    with pytest.raises(RawFileError, match="bytes"):
+        _resolve(tmp_path, _file(size=len(BODY), sha256=DIGEST))
+    _put(mirrored.with_name(resolving.SIMULATED), b"{}")
+    assert _resolve(tmp_path, _file(size=len(BODY), sha256=DIGEST)).path == mirrored
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".zip"])
 def test_the_size_of_an_official_file_is_that_of_what_lies_compressed(tmp_path, suffix):
     path = tmp_path / f"mirror/recs_2015/recs.csv{suffix}"
