@@ -1,7 +1,7 @@
 """Spatial datasets brought to PUMAs: values of units to summaries of both PUMA definitions.
 
-Belongs here: weighted means, medians and shares of units by PUMA. Does not belong here: the schema of a dataset and which
-of its vintages a year uses (`datasets.py`), reading files (`reading.py`), ranks (`predictors.py`).
+Belongs here: weighted means, medians and shares of units by PUMA. Does not belong here: the schema of a dataset and
+which of its vintages a year uses (`datasets.py`), reading files (`reading.py`), ranks (`predictors.py`).
 
 A PUMA's summary is over the units that it crosses, weighed by the housing units of the intersection. Where units
 with a value hold less than half of a PUMA's housing units, the PUMA has none.
