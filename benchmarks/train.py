@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from households import PREDICTORS, SHARES, SOLO, make_households, make_plan
@@ -28,8 +29,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             with measured(f"train, {arguments.donors:,} donors, {threads} thread(s)") as result:
                 models = train(donor, plan, out=Path(folder) / "models", threads=threads)
-            result.task += f", {len(models.records)} models"
-            results.append(result)
+            results.append(replace(result, task=f"{result.task}, {len(models.records)} models"))
     print(table(results, unit))
 
 
