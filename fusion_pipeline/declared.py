@@ -6,8 +6,9 @@ that are put together from several (`surveys/codebook.py`, `harmonize/loading.py
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +16,21 @@ from pydantic import TypeAdapter, ValidationError
 from fusion_pipeline.errors import RegistryError
 
 _T = TypeVar("_T")
+
+
+class UniqueKeys(yaml.CSafeLoader):
+    """YAML in which a key that comes twice is an error: of two entries of one name one would silently go."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a repeated key."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} comes twice; join the two", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_declared(schema: type[_T], path: Path) -> _T:
@@ -26,6 +42,7 @@ def read_declared(schema: type[_T], path: Path) -> _T:
         Naming the file and the entry that contradicts the schema.
     """
     try:
-        return TypeAdapter(schema).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = UniqueKeys(path.read_text(encoding="utf-8")).get_single_data()
+        return TypeAdapter(schema).validate_python(content)
     except (ValidationError, yaml.YAMLError) as error:
         raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error

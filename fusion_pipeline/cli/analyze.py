@@ -208,7 +208,7 @@ def demo_table(pair: str, settings: Settings, implicates: int) -> Table:
         box=None,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("division", overflow="fold")
+    table.add_column("division", overflow="fold", min_width=8)
     for heading, _ in DEMO.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for division, rows in frame.groupby("division", sort=False, observed=True):

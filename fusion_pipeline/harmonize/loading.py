@@ -6,7 +6,7 @@ Belongs here: files, what is asked for, and messages that say where it is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from fusion_pipeline.declared import UniqueKeys
 from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.harmonize.definitions import Harmony, HarmonySet, Survey
 from fusion_pipeline.harmonize.documents import Document, Pair, Shared
@@ -141,7 +142,7 @@ def surveys_with_harmonies(folder: Path = FOLDER) -> list[str]:
 
 def _read(path: Path, schema: type[Document] | None) -> Any:
     try:
-        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        content = UniqueKeys(path.read_text(encoding="utf-8")).get_single_data()
         return schema.model_validate(content) if schema else content
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         raise RegistryError(
@@ -154,18 +155,3 @@ def _reasons(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
     return str(error)
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML in which a key that comes twice is an error: two groups of one name would silently be one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a repeated key."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} comes twice; join the two", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

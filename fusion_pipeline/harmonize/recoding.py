@@ -42,9 +42,11 @@ class Place:
         """Tell the raw code of a level, where a codebook knows it: `code 17, `."""
         if not (CODEBOOKS / f"{self._codebook}.yaml").is_file():
             return ""
-        kinds = load_codebook(self._codebook).kinds.values()
+        codebook = load_codebook(self._codebook)
+        kinds = codebook.kinds.values()
         variables = [entry.variables[variable] for entry in kinds if variable in entry.variables]
         codes = [code for v in variables for code, label in v.levels.items() if label == level]
+        codes += [code for v in variables if v.not_applicable == level for code in codebook.skips(v)]
         return f"code {codes[0]}, " if codes else ""
 
     @property

@@ -115,8 +115,8 @@ class Alternative(Model):
 class RawFile(Model):
     """A raw file as its publisher names it."""
 
-    name: str
-    url: str
+    name: Annotated[str, Field(pattern=r"^[^/.][^/]*$")]
+    url: Annotated[str, Field(pattern=r"^https?://")]
     size: int | None = Field(default=None, ge=0)
     """Bytes that the publisher's file has: looked at before it is digested, and when it was downloaded."""
     sha256: Sha256 | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,7 @@ class TableRef:
                 f"is not in the table (it has {', '.join(file.schema_arrow.names[:12])} ...).",
                 "Ask for a column it has, or materialize the asset that adds it.",
             )
-        try:
-            table = file.read(columns=list(columns) if columns is not None else None)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.path, error) from error
+        table = self._told(file.read, columns=list(columns) if columns is not None else None)
         table = _restore_levels(table, file.schema_arrow)
         return table.select(list(columns)) if columns is not None else table
 
@@ -150,9 +147,8 @@ class TableRef:
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Read in blocks of at most `rows` rows, in order."""
         file = self._open()
-        for batch in file.iter_batches(
-            batch_size=rows, columns=list(columns) if columns is not None else None
-        ):
+        batches = file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
+        while (batch := self._told(next, batches, None)) is not None:
             table = _restore_levels(pa.Table.from_batches([batch]), file.schema_arrow)
             yield table.select(list(columns)) if columns is not None else table
 
@@ -160,9 +156,18 @@ class TableRef:
         """Read the row groups, as the writer made them, in order."""
         file = self._open()
         for number in range(file.num_row_groups):
-            table = file.read_row_group(number, columns=list(columns) if columns is not None else None)
+            table = self._told(
+                file.read_row_group, number, columns=list(columns) if columns is not None else None
+            )
             table = _restore_levels(table, file.schema_arrow)
             yield table.select(list(columns)) if columns is not None else table
+
+    def _told(self, read: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Read a part of the file; what is damaged in it names the file."""
+        try:
+            return read(*arguments, **named)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(self.path, error) from error
 
     def _open(self) -> pq.ParquetFile:
         try:

@@ -240,3 +240,16 @@ def test_incomes_of_the_acs_are_in_dollars_of_the_donors_year() -> None:
     )
     paper = load_harmonies("NHTS", "2017", "2015", "paper").entries["hhfaminc__hincp"].recipient
     assert entry.names[int(recode(columns, paper, Place("", "", "", ""))[0]) - 1] == "$75,000 to $99,999"
+
+
+@pytest.mark.parametrize(
+    ("variable", "level", "told"),
+    [
+        ("cooltype", "No air conditioning", "code -2, "),
+        ("cooltype", "Central air conditioning system", "code 1, "),
+        ("cooltype", "Ice", ""),
+    ],
+)
+def test_the_code_behind_a_level_is_told_of_skips_too(variable: str, level: str, told: str) -> None:
+    place = Place("pair", "harmony", "donor", "RECS.yaml", "recs_2015")
+    assert place.code_of(variable, level) == told

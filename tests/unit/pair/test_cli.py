@@ -381,7 +381,7 @@ def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:
     assert any(line.endswith(f"{PAIR}.html") for line in lines)
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [70, 80])
 def test_estimates_of_the_demo_are_whole_on_a_narrow_screen(monkeypatch, width) -> None:
     divisions = areas("division")
     frame = pd.DataFrame(
@@ -399,6 +399,7 @@ def test_estimates_of_the_demo_are_whole_on_a_narrow_screen(monkeypatch, width) 
     told = screen.file.getvalue()
     assert "…" not in told
     assert told.count("41.2 ±1.4") == len(divisions) * len(DEMO)
+    assert all(division.split()[0] in told for division in divisions)
 
 
 SMALL = (

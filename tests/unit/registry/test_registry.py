@@ -93,6 +93,13 @@ def broken(tmp_path: Path, change) -> Path:
     return path
 
 
+def test_an_entry_that_comes_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    path.write_text(PATH.read_text() + "\npairs: {}\n")
+    with pytest.raises(RegistryError, match="'pairs' comes twice"):
+        load_registry(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -107,6 +114,8 @@ def broken(tmp_path: Path, change) -> Path:
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(fuse=["btuel", "btuel"]), "listed twice"),
         (lambda c: c["pairs"]["RECS_2015__ACS_2015"].update(fuse=["cooltype"]), "quantity"),
         (lambda c: c["surveys"]["RECS_2015"].update(colour="blue"), "colour"),
+        (lambda c: c["surveys"]["RECS_2015"]["files"]["households"].update(url="ftp//eia.gov"), "url"),
+        (lambda c: c["surveys"]["RECS_2015"]["files"]["households"].update(name="../recs.csv"), "name"),
         (lambda c: c["surveys"].update({"RECS|2015": c["surveys"]["RECS_2015"]}), "pattern"),
     ],
 )

@@ -77,6 +77,22 @@ def test_truncated_parquet_is_named_with_the_remedy(tmp_path: Path) -> None:
         read_table(path)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [lambda t: t.read(), lambda t: list(t.batches(100)), lambda t: list(t.row_groups())],
+    ids=["read", "batches", "row_groups"],
+)
+def test_damage_inside_a_file_is_named_however_it_is_read(tmp_path: Path, read) -> None:
+    path = tmp_path / "t.parquet"
+    numbers = np.random.default_rng(1).normal(size=5_000)
+    write_table(path, pa.table({"amount": numbers}))
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=r"t\.parquet: is not a readable Parquet file"):
+        read(TableRef(path))
+
+
 def test_missing_file_and_missing_column_are_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"nowhere.*does not exist.*Materialize"):
         read_table(tmp_path / "nowhere")
