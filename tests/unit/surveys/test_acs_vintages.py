@@ -52,11 +52,12 @@ MISPRINTED = {
     ("2017", "naicsp"): {"22S"},  # printed 22s
 }
 # Labels that are not those of the published processed survey, which carries slips of the dictionaries: headings and
-# blanks run into labels, commas and periods lost, a dash for two; and two that keep one wording for all years here.
+# blanks run into labels, commas and periods lost, a dash for two; two that keep one wording for all years here; and
+# divisions, which are named as everywhere else, without their region.
 REWORDED = {
-    "2015": {"ags", "esp", "fes", "nop", "sfr", "vps"},
-    "2017": {"esp", "vps"},
-    "2019": {"esp", "powsp"},
+    "2015": {"ags", "division", "esp", "fes", "nop", "sfr", "vps"},
+    "2017": {"division", "esp", "vps"},
+    "2019": {"division", "esp", "powsp"},
 }
 DICTIONARIES = {
     "2017": "pums-dict_acs1-2017.csv.gz",
