@@ -105,6 +105,13 @@ def locate_pair(
     summaries : recipient's ACS year by PUMA
     datasets : spatial dataset -> its summary by PUMA
     covered_states : states that the recipient's files cover; none: all
+
+    Raises
+    ------
+    GeographyError
+        If a donor's disclosed location has no PUMA with households of the recipient.
+
+    Method: `geography/puma_imputation.py` and docs/method.md, Place.
     """
     donor = harmonized.donor.read()
     fused = pair_variables(pair, donors, donor)
