@@ -241,11 +241,11 @@ def test_five_year_file_is_read_whole_through_its_registry_entry(five_years):
 @pytest.mark.parametrize(
     ("year", "records", "left_out"),
     [
-        ("2014", 3_611, {"TAXP", "HANDHELD"}),
-        ("2015", 3_650, {"TAXP", "HANDHELD"}),
+        ("2014", 3_611, {"TAXP", "HANDHELD", "DSL", "FIBEROP", "MODEM"}),
+        ("2015", 3_650, {"TAXP", "HANDHELD", "DSL", "FIBEROP", "MODEM"}),
         ("2016", 3_653, {"TAXP"}),
-        ("2017", 3_709, {"TAXP"}),
-        ("2018", 3_786, set()),
+        ("2017", 3_709, {"TAXP", "HHLANP"}),
+        ("2018", 3_786, {"HHLANP"}),
     ],
 )
 def test_every_year_of_the_five_is_read_as_its_own_file_would_be(
@@ -336,7 +336,10 @@ def seventeen_states(tmp_path_factory):
     codebook = load_codebook(entry.codebook)
     made = {}
     for role, file in entry.files.items():
-        found = resolve_all(role, file, folder=entry.folder, mirror=DATA, cache=cache, offline=True)
+        columns = codebook.raw_columns(role)
+        found = resolve_all(
+            role, file, folder=entry.folder, mirror=DATA, cache=cache, offline=True, columns=columns
+        )
         assert len(found) == 17
         made[role] = ingest_with_report([RawPart(f.path, f.absent) for f in found], codebook, role)
     return made
