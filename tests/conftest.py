@@ -15,7 +15,8 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 PAIR = "RECS_2015__ACS_2015"
-
+SMALL = {"simulated_households": 1_500, "simulated_donors": 700}
+"""Sizes of `small_run`."""
 
 SHARING = ("test_backfills.py", "test_failures.py", "test_internal_validation.py")
 """Files whose tests use the same complete pair and running instance: one process makes these for all."""
@@ -72,9 +73,7 @@ def materialize(folder: Path, **settings) -> Run:
     from fusion_pipeline.running import run_pair
     from fusion_pipeline.settings import load_settings
 
-    chosen = load_settings(
-        data=folder, source="simulated", simulated_households=1_500, simulated_donors=700, **settings
-    )
+    chosen = load_settings(data=folder, source="simulated", **SMALL, **settings)
     instance = dg.DagsterInstance.ephemeral()
     outcomes = {run: outcome for run, outcome in run_pair(PAIR, chosen, instance) if outcome is not None}
     return Run(chosen, instance, outcomes)
