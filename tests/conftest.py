@@ -19,7 +19,12 @@ SMALL = {"simulated_households": 1_500, "simulated_donors": 700}
 """Sizes of `small_run`."""
 
 SHARING = {
-    "complete": ("test_made_again.py", "test_failures.py", "test_internal_validation.py"),
+    "complete": (
+        "test_failures.py",
+        "test_internal_validation.py",
+        "test_made_again.py",
+        "test_object_store.py",
+    ),
     "served": ("test_backfills.py", "test_served_failures.py"),
 }
 """Files whose tests use the same complete pair, or the same running instance: one process makes it for all."""
