@@ -7,6 +7,7 @@ one that the UI and the schedules launch.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
@@ -255,6 +256,14 @@ def local_instance() -> dg.DagsterInstance:
         raise SettingsError(
             where, f"needs {', '.join(unset)}.", "Set them (docs/operations.md, A shared instance)."
         ) from error
+
+
+def runs_at_once(instance: dg.DagsterInstance) -> float | None:
+    """Runs of the UI that may work on this machine at once; None where a launcher of another kind spreads them."""
+    queue = instance.get_concurrency_config().run_queue_config
+    if queue is None or not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return None
+    return math.inf if queue.max_concurrent_runs < 0 else queue.max_concurrent_runs
 
 
 def daemon_beats(instance: dg.DagsterInstance) -> float | None:
