@@ -61,7 +61,7 @@ def test_environment_is_read_in_one_place() -> None:
         for path in MODULES
         if any(ast.unparse(node) in ("os.environ", "os.getenv") for node in nodes(path, ast.Attribute))
     }
-    known = {"running", "diagnosis", "validation/expectations", "fusion/compiling"}
+    known = {"running", "diagnosis", "validation/judging", "fusion/compiling"}
     assert readers <= {f"fusion_pipeline/{name}.py" for name in known}
 
 
