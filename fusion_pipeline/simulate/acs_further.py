@@ -6,7 +6,7 @@ simulated households and persons (`acs_columns.py`, `acs_items.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -17,13 +17,17 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fusion_pipeline.declared import read_declared
+from fusion_pipeline.errors import RegistryError
 from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.coding import within
-from fusion_pipeline.surveys.respondents import Respondent
 from fusion_pipeline.surveys.variables import Span, Variable
 
 Array = np.ndarray
 PATH = Path(__file__).with_name("acs_further.yaml")
+ALLOCATED = 0.05
+"""Share of answers that the publisher allocated, every item's alike."""
+PUERTO_RICO = frozenset({"FHOTWATP", "FPLMPRP", "FRWATPRP"})
+"""Flags of what is asked in Puerto Rico only."""
 
 
 def _span(text: object) -> object:
@@ -57,6 +61,7 @@ class Rule(_Model):
     numbers: _Range | None = None
     zero: float = 0.0
     sum: tuple[str, ...] = ()
+    same_as: str | None = None
     recode: Recode | None = None
 
 
@@ -76,36 +81,69 @@ def load_further() -> Further:
 def further_columns(
     columns: Mapping[str, pa.Array],
     rules: Mapping[str, tuple[Rule, ...]],
-    entry: Respondent,
+    wanted: Collection[str],
+    variables: Mapping[str, Variable],
+    year: int,
     rng: np.random.Generator,
 ) -> dict[str, pa.Array]:
-    """Draw the columns that have rules and that the vintage's codebook reads.
+    """Draw the wanted columns that have rules.
 
     Parameters
     ----------
     columns : those made so far; rules name them
     rules : of `load_further`
-    entry : the vintage's codebook, for the levels of columns whose rules list no codes
+    wanted : of the vintage's layout
+    variables : by raw column, for the levels of columns whose rules list no codes
+    year : int
+        Of the interview; rules name it `YEAR`.
     """
-    variables = {variable.raw: variable for variable in entry.variables.values()}
+    rows = len(next(iter(columns.values())))
     made: dict[str, pa.Array] = {}
-    numbers: dict[str, Array] = {}
+    numbers: dict[str, Array] = {"YEAR": np.full(rows, float(year))}
 
     def number(name: str) -> Array:
         if name not in numbers:
-            text = made[name] if name in made else columns[name]
-            numbers[name] = pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False)
+            text = made[name] if name in made else columns.get(name)
+            if text is None and name not in rules:
+                raise RegistryError(PATH.name, f"{name} is no column of the simulation.", "Correct the rule.")
+            # What this vintage does not ask is blank for everybody.
+            numbers[name] = (
+                np.full(rows, np.nan)
+                if text is None
+                else pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False)
+            )
         return numbers[name]
 
     for name, rules_of_it in rules.items():
-        if name not in variables or name in columns:
+        if name not in wanted or name in columns:
             continue
-        values = pa.nulls(len(next(iter(columns.values()))), pa.string())
+        values = pa.nulls(rows, pa.string())
         for rule in reversed(rules_of_it):
-            asked = _asked(rule, number, len(values))
-            values = pc.if_else(pa.array(asked), _drawn(rule, variables[name], number, asked, rng), values)
+            asked = _asked(rule, number, rows)
+            if asked.any():
+                drawn = (
+                    columns[rule.same_as] if rule.same_as else _drawn(rule, name, variables, number, rows, rng)
+                )
+                values = drawn if asked.all() else pc.if_else(pa.array(asked), drawn, values)
         made[name] = values
     return made
+
+
+def allocation_flags(
+    flags: Sequence[str], asked: Array, rng: np.random.Generator
+) -> dict[str, pa.Array]:
+    """Return allocation flags: 1 if the publisher allocated the item, 0 if not.
+
+    Parameters
+    ----------
+    flags : names of the vintage's flags
+    asked : (n,)
+        Housing units and persons; flags of group quarters are blank in the housing file.
+    """
+    one = rng.integers(0, 256, (len(flags), len(asked)), dtype=np.uint8) < ALLOCATED * 256
+    one[[name in PUERTO_RICO for name in flags]] = False
+    text = digits(one.ravel(), 1, np.tile(~asked, len(flags)))
+    return {name: text.slice(row * len(asked), len(asked)) for row, name in enumerate(flags)}
 
 
 def _asked(rule: Rule, number: Callable[[str], Array], rows: int) -> Array:
@@ -117,10 +155,14 @@ def _asked(rule: Rule, number: Callable[[str], Array], rows: int) -> Array:
 
 
 def _drawn(
-    rule: Rule, variable: Variable, number: Callable[[str], Array], asked: Array, rng: np.random.Generator
+    rule: Rule,
+    name: str,
+    variables: Mapping[str, Variable],
+    number: Callable[[str], Array],
+    rows: int,
+    rng: np.random.Generator,
 ) -> pa.Array:
     """Return a code for everybody; only those asked keep it."""
-    rows = len(asked)
     if rule.sum:
         return digits(sum(np.nan_to_num(number(name)) for name in rule.sum).astype(np.int64))
     if rule.numbers is not None:
@@ -132,7 +174,7 @@ def _drawn(
         for position, code in enumerate(rule.recode.codes):
             follows[number(rule.recode.column) == code] = position
         return pa.array(codes).take(pa.array(follows))
-    codes = list(rule.codes) or _codes(variable)
+    codes = list(rule.codes) or _codes(variables[name])
     if len(codes) == 1:
         return pa.array(np.full(rows, codes[0]))
     if not rule.shares:
