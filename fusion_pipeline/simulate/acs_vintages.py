@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.geography.pumas import puma_column
+from fusion_pipeline.simulate.acs_further import Step, load_further, plan
 from fusion_pipeline.simulate.acs_layout import Record, official_columns
 from fusion_pipeline.surveys.codebook import Respondent, load_codebook
 from fusion_pipeline.surveys.derive import LOOKUPS
@@ -93,6 +94,10 @@ class Vintage:
         own = _INCOME_FACTORS.get(interviewed) or _one_year_income_factor(interviewed)
         return {"ADJINC": str(round(own * ratio)), "ADJHSG": str(round(1_000_000 * ratio))}
 
+    def plan(self, record: Record) -> tuple[Step, ...]:
+        """Return how the columns are drawn that no model makes."""
+        return _plan(self, record)
+
     def arrange(
         self, columns: Mapping[str, pa.Array], record: Record, interviewed: int
     ) -> dict[str, pa.Array]:
@@ -119,6 +124,13 @@ def _variables(vintage: str, record: Record) -> dict[str, Variable]:
         for name in codebooks
         for variable in _respondent(name, record).variables.values()
     }
+
+
+@cache
+def _plan(vintage: Vintage, record: Record) -> tuple[Step, ...]:
+    further = load_further()
+    rules = further.households if record == "households" else further.persons
+    return plan(rules, vintage.columns(record), vintage.variables(record))
 
 
 @cache
