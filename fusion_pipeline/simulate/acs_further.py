@@ -75,6 +75,8 @@ class Further(_Model):
 
     households: dict[str, tuple[Rule, ...]] = Field(min_length=1)
     persons: dict[str, tuple[Rule, ...]] = Field(min_length=1)
+    retired: dict[str, tuple[_Code, ...]]
+    """Codes that lists of 2019 have and later ones have not."""
 
 
 @cache

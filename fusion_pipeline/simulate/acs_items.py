@@ -135,7 +135,7 @@ def person_items(
         "SSP": security,
         "SSIP": np.minimum(income, 30_000) * aided,
         "PAP": np.minimum(income, 30_000) * assisted,
-        "OIP": income * (idle & ~aided & ~assisted),
+        "OIP": np.minimum(income, 99_999) * (idle & ~aided & ~assisted),
     }
     worker = adult & ((status != 6) | (chance[2] < 0.3))
     entered = np.where(foreign, year - rng.integers(0, 30, n), 0)

@@ -69,7 +69,7 @@ def official_columns(record: Record, year: int, five: bool, *, flags: bool = Fal
     """
     return tuple(
         name
-        for place in _load()
+        for place in load_layout()
         if place.record == record
         and _has(place.five_year if five else place.one_year, year)
         and (place.kind == "flag" or not flags)
@@ -82,7 +82,8 @@ def _has(years: Span, year: int) -> bool:
 
 
 @cache
-def _load() -> tuple[Place, ...]:
+def load_layout() -> tuple[Place, ...]:
+    """Read and validate the places of all columns."""
     with PATH.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     try:

@@ -8,7 +8,7 @@ Source: the Census Bureau's PUMS data dictionaries of 2013 to 2024, one-year and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -118,12 +118,18 @@ class Vintage:
 
 @cache
 def _variables(vintage: str, record: Record) -> dict[str, Variable]:
-    codebooks = (FULLEST, vintage[:4], vintage)
-    return {
+    known = {
         variable.raw: variable
-        for name in codebooks
+        for name in (FULLEST, vintage[:4], vintage)
         for variable in _respondent(name, record).variables.values()
     }
+    retired = load_further().retired if int(vintage[:4]) > int(FULLEST) else {}
+    return known | {raw: _without(known[raw], codes) for raw, codes in retired.items() if raw in known}
+
+
+def _without(variable: Variable, codes: Collection[str]) -> Variable:
+    levels = {code: label for code, label in variable.levels.items() if code not in codes}
+    return variable.model_copy(update={"levels": levels})
 
 
 @cache
