@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fusion_pipeline.storage.atomic import atomic_file
-from fusion_pipeline.validation.expectations import VERSION, Finding, TableSpec
+from fusion_pipeline.validation.expectations import VERSION, TableSpec
+from fusion_pipeline.validation.judging import Finding
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fusion_pipeline.validation.expectations import ColumnSpec, Finding, TableSpec
+from fusion_pipeline.validation.expectations import ColumnSpec, TableSpec
+from fusion_pipeline.validation.judging import Finding
 from fusion_pipeline.validation.kept_findings import basis, recall, remember
 
 FILES = {"survey/households/RECS_2015.parquet": "ab" * 32}
