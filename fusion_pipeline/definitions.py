@@ -29,20 +29,11 @@ from assets import (
 from fusion_pipeline import jobs, schedules, sensors
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.workers import noting
+from fusion_pipeline.workers import IN_PROCESS
 from resources.compute import Compute
 from resources.parquet_io import ParquetIOManager
 from resources.raw_files import RawFiles
 from resources.store import FusionStore
-
-# Forked from a process that has the definitions already: half the start of a spawned step. Steps of a run follow each
-# other; what runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these.
-_EXECUTOR = noting(dg.multiprocess_executor).configured(
-    {
-        "max_concurrent": 1,
-        "start_method": {"forkserver": {"preload_modules": ["fusion_pipeline.definitions"]}},
-    }
-)
 
 
 def build_defs(
@@ -77,7 +68,7 @@ def build_defs(
         schedules=schedules.SCHEDULES,
         sensors=sensors.SENSORS,
         resources={**_resources(settings or load_settings()), **(overrides or {})},
-        executor=_EXECUTOR,
+        executor=IN_PROCESS,
     )
     return definitions.map_asset_specs(func=_followed)
 

@@ -1,7 +1,7 @@
 """The jobs: one a chain of assets that share their partitions, in the order in which a pair needs them.
 
-Belongs here: which assets run together; a job's partitions are those of its assets. Steps of a chain are short
-and follow each other, so they share a process; work spreads over machines by runs, one a partition.
+Belongs here: which assets run together; a job's partitions are those of its assets. Steps of a chain follow each
+other and share the process of their run; work spreads over machines by runs, one a partition.
 """
 
 from typing import Any
@@ -10,12 +10,11 @@ import dagster as dg
 
 from fusion_pipeline.errors import StorageError
 from fusion_pipeline.storage.receipts import audit
-from fusion_pipeline.workers import IN_PROCESS
 from resources.store import FusionStore
 
 
 def _chain(name: str, selection: dg.AssetSelection, description: str) -> Any:
-    return dg.define_asset_job(name, selection=selection, executor_def=IN_PROCESS, description=description)
+    return dg.define_asset_job(name, selection=selection, description=description)
 
 
 def _keys(*names: str) -> dg.AssetSelection:
@@ -35,7 +34,7 @@ def hold_against_receipts(context: dg.OpExecutionContext, store: FusionStore) ->
         )
 
 
-@dg.job(executor_def=IN_PROCESS)
+@dg.job
 def validate_store() -> None:
     """Hold every artefact against its receipt: a disk that forgot, a file that somebody changed."""
     hold_against_receipts()

@@ -34,7 +34,7 @@ def note(run_id: str, process: int | None = None) -> dict[str, str]:
     return {PROCESS: f"{run_id} {platform.node()} {process} {_began(process)}"}
 
 
-def noting(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+def _noting(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
     """Have an executor note the process of each run before its first step."""
     create = executor.executor_creation_fn
     if create is None:
@@ -65,8 +65,9 @@ class _Noting(dg.Executor):
         yield from self._inner.execute(plan_context, execution_plan)
 
 
-IN_PROCESS = noting(dg.in_process_executor)
-"""All steps of a run in its one process."""
+IN_PROCESS = _noting(dg.in_process_executor)
+"""All steps of a run in its one process: they follow each other, and a process takes seconds to load what they need.
+What runs at once are runs, as many as dagster.yaml allows, and threads and memory are shared among these."""
 
 
 def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

@@ -15,10 +15,19 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 PAIR = "RECS_2015__ACS_2015"
+SMALL = {"simulated_households": 1_500, "simulated_donors": 700}
+"""Sizes of `small_run`."""
 
-
-SHARING = ("test_backfills.py", "test_failures.py", "test_internal_validation.py")
-"""Files whose tests use the same complete pair and running instance: one process makes these for all."""
+SHARING = {
+    "complete": (
+        "test_failures.py",
+        "test_internal_validation.py",
+        "test_made_again.py",
+        "test_object_store.py",
+    ),
+    "served": ("test_backfills.py", "test_served_failures.py"),
+}
+"""Files whose tests use the same complete pair, or the same running instance: one process makes it for all."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
@@ -28,7 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "sharing" if file.endswith(SHARING) else file
+            return next((what for what, files in SHARING.items() if file.endswith(files)), file)
 
     return ByFile(config, log)
 
@@ -72,9 +81,7 @@ def materialize(folder: Path, **settings) -> Run:
     from fusion_pipeline.running import run_pair
     from fusion_pipeline.settings import load_settings
 
-    chosen = load_settings(
-        data=folder, source="simulated", simulated_households=1_500, simulated_donors=700, **settings
-    )
+    chosen = load_settings(data=folder, source="simulated", **SMALL, **settings)
     instance = dg.DagsterInstance.ephemeral()
     outcomes = {run: outcome for run, outcome in run_pair(PAIR, chosen, instance) if outcome is not None}
     return Run(chosen, instance, outcomes)

@@ -1,11 +1,16 @@
-"""Changes of simulated raw files, as a publisher's revision makes them."""
+"""Changes of a pair's files: a publisher's revision of raw ones, and a cause why one cannot be made."""
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import TableRef
+from tests.conftest import PAIR
 from tests.lineage import Made
+
+RECS, ACS = ("survey/raw", "RECS_2015"), ("acs/raw", "2015")
 
 
 def change_answer(layout: Layout, raw: Made) -> None:
@@ -56,3 +61,16 @@ def double_incomes(path: Path) -> None:
                     row[position] = str(2 * int(row[position]) + 1)
                 data = "\n".join([header, *map(",".join, cells), ""]).encode()
             archive.writestr(name, data)
+
+
+@contextlib.contextmanager
+def in_the_way(layout: Layout, implicate: int) -> Iterator[None]:
+    """Take an implicate away and put a file where the folder of its row blocks has to stand: it cannot be drawn."""
+    file = layout.implicate(PAIR, implicate)
+    file.unlink()
+    obstacle = file.parent.with_name(f".{file.parent.name}.parts")
+    obstacle.touch()
+    try:
+        yield
+    finally:
+        obstacle.unlink()

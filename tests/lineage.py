@@ -14,6 +14,11 @@ Made = tuple[str, str]
 REPORT = ("quality/report", PAIR)
 
 
+def chunks(*keys: str) -> set[Made]:
+    """Return chunks of the pair as asset partitions."""
+    return {("fusion/implicates", f"{PAIR}|{key}") for key in keys}
+
+
 def downstream(*given: Made) -> set[Made]:
     """Return all that is made from the given, and these themselves."""
     return _closure(given, _graph().get_children_partitions)

@@ -1,5 +1,6 @@
 """A complete pair, and a running instance on another, for the slow tests that leave them complete."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,14 @@ from tests.serving import MANY, DagsterUI, make_home, serve
 
 
 @pytest.fixture(scope="session")
-def complete_pair(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A pair that is complete; every test leaves it complete."""
-    return materialize(tmp_path_factory.mktemp("complete"), threads=1)
+def complete_pair(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A pair that is complete, in a folder copied from another; every test leaves it complete."""
+    folder = tmp_path_factory.mktemp("complete")
+    shutil.copytree(small_run.settings.data, folder, dirs_exist_ok=True)
+    run = materialize(folder, threads=1)
+    made = [m for o in run.outcomes.values() for m in o.materialized if not m.metadata["reused"].value]
+    assert {m.asset_key.path[-1] for m in made} <= {"raw"}, "what was moved is made again"
+    return run
 
 
 @pytest.fixture(scope="session")

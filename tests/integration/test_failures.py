@@ -5,9 +5,7 @@ Kills in the middle of training are in `test_killed_run.py`; each way a write ca
 
 import hashlib
 import os
-import re
 import resource
-import signal
 import subprocess
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from fusion_pipeline.running import run_pair
 from tests.conftest import PAIR, Run
 from tests.disks import on_small_disk, pages
-from tests.serving import DagsterUI, program, wait_until
+from tests.serving import program
 
 pytestmark = pytest.mark.slow
 
@@ -150,45 +148,3 @@ def test_clock_that_jumps_makes_nothing_again(complete_pair) -> None:
         os.utime(path, (0, 4_000_000_000))
     outcomes = dict(run_pair(PAIR, complete_pair.settings, complete_pair.instance))
     assert all(len(o.reused) == len(o.materialized) for o in outcomes.values() if o)
-
-
-LAUNCH = """mutation Launch($parameters: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-RUNS = "{ runsOrError { ... on Runs { results { runId status parentRunId tags { key value } } } } }"
-MESSAGES = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
-  eventConnection { events { ... on MessageEvent { message } } } } } }"""
-
-
-def launch(ui: DagsterUI, job: str, partition: str, **tags: str) -> str:
-    """Launch a job on a partition as the UI does."""
-    selector = {
-        "repositoryLocationName": "fusion_pipeline",
-        "repositoryName": "__repository__",
-        "jobName": job,
-    }
-    shown = [{"key": key, "value": value} for key, value in {"dagster/partition": partition, **tags}.items()]
-    parameters = {"selector": selector, "mode": "default", "executionMetadata": {"tags": shown}}
-    launched = ui.ask(LAUNCH, parameters=parameters)["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    return launched["run"]["runId"]
-
-
-def test_killed_run_worker_is_noticed_and_its_run_tried_again_to_the_end(ui) -> None:
-    run = launch(ui, "fit_pair", PAIR, **{"fusion/force": "true"})
-
-    def messages() -> str:
-        events = ui.ask(MESSAGES, id=run)["runOrError"]["eventConnection"]["events"]
-        return "\n".join(event.get("message") or "" for event in events)
-
-    wait_until(lambda: "fitted" in messages(), 600, "the training to begin")
-    worker = re.search(r"in process \(pid: (\d+)\)", messages())
-    assert worker is not None, messages()
-    os.kill(int(worker[1]), signal.SIGKILL)
-    wait_until(lambda: ui.run_status(run) == "FAILURE", 600, "the monitor to notice")
-
-    def retried() -> str | None:
-        runs = ui.ask(RUNS)["runsOrError"]["results"]
-        return next((r["status"] for r in runs if r["parentRunId"] == run), None)
-
-    wait_until(lambda: retried() == "SUCCESS", 600, "the second attempt")

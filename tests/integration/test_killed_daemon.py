@@ -11,7 +11,7 @@ import pytest
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.workers import PROCESS
 from tests.conftest import ROOT
-from tests.integration.test_failures import MESSAGES, RUNS, launch
+from tests.launching import MESSAGES, RUNS, launch_run
 from tests.serving import DagsterUI, environment, program, serve, wait_until
 
 pytestmark = pytest.mark.slow
@@ -59,11 +59,11 @@ def test_killed_daemon_loses_no_run(start, tmp_path) -> None:
     start("dagster-webserver", "-h", "127.0.0.1", "-p", port)
     daemon = start("dagster-daemon", "run")
     wait_until(lambda: _answers(ui), 600, "the web server")
-    running = launch(ui, "ingest_survey", "RECS_2015")
+    running = launch_run(ui, "ingest_survey", "RECS_2015")
     wait_until(lambda: ui.run_status(running) == "STARTED", 600, "the run to start")
     daemon.send_signal(signal.SIGKILL)
     daemon.wait()
-    waiting = launch(ui, "ingest_recipient", "2015")
+    waiting = launch_run(ui, "ingest_recipient", "2015")
     wait_until(lambda: _ended(ui, running), 600, "the run that was going on")
     assert ui.run_status(waiting) == "QUEUED", "nobody is there to start it"
     start("dagster-daemon", "run")
@@ -78,9 +78,9 @@ def test_queue_goes_on_when_all_of_it_was_killed_in_the_middle_of_a_run(tmp_path
     file = tmp_path / "dagster.yaml"
     file.write_text(file.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 1"))
     with serve(tmp_path, tmp_path / "before.log") as ui:
-        killed = launch(ui, "ingest_survey", "RECS_2015")
+        killed = launch_run(ui, "ingest_survey", "RECS_2015")
         wait_until(lambda: PROCESS in _tags(ui, killed), 600, "the run to begin")
-        waiting = launch(ui, "ingest_survey", "RECS_2015")
+        waiting = launch_run(ui, "ingest_survey", "RECS_2015")
         assert ui.run_status(killed) == "STARTED"
     # The group is gone by kill -9: web server, daemon, code server and run.
     with serve(tmp_path, tmp_path / "after.log") as ui:

@@ -35,23 +35,24 @@ def starve(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [kill, starve])
-def test_run_that_ends_while_training_is_continued_by_the_next_one(tmp_path: Path, stop) -> None:
+def test_run_that_ends_while_training_is_continued_by_the_next_one(tmp_path: Path) -> None:
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     words, environment = command(tmp_path)
-    first = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert first.stderr is not None
-    for line in first.stderr:
-        if "fitted" in line:
-            stop(first)
-            break
-    first.communicate(timeout=600)
-    assert first.returncode != 0, "the run ended before it was stopped"
-    assert not (tmp_path / "data" / "simulated" / "models" / PAIR).exists()
-    second = subprocess.run(
+    models = tmp_path / "data" / "simulated" / "models" / PAIR
+    for stop in (kill, starve):
+        process = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "fitted" in line:
+                stop(process)
+                break
+        process.communicate(timeout=600)
+        assert process.returncode != 0, "the run ended before it was stopped"
+        assert not models.exists()
+    last = subprocess.run(
         words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
-    assert second.returncode == 0, second.stderr[-2000:]
-    assert (tmp_path / "data" / "simulated" / "models" / PAIR / "manifest.json").exists()
+    assert last.returncode == 0, last.stderr[-2000:]
+    assert (models / "manifest.json").exists()
     left = list((tmp_path / "data").rglob(".*.tmp"))
     assert not left

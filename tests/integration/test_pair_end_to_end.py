@@ -1,6 +1,5 @@
 """A fusion pair through the graph, on simulated surveys: what must be there, and be true, at the end."""
 
-import hashlib
 import re
 import shutil
 from html.parser import HTMLParser
@@ -25,7 +24,7 @@ from fusion_pipeline.storage.tables import TableRef
 from fusion_pipeline.validation import known_truth, pair_area_error, pair_external
 from fusion_pipeline.validation.area_proxies import load_proxies
 from fusion_pipeline.validation.published import Expected, Published, load_published
-from tests.conftest import PAIR, materialize
+from tests.conftest import PAIR
 from tests.lineage import of_pair
 
 TWELVE = {
@@ -34,15 +33,6 @@ TWELVE = {
     "cooltype", "insec", "noheat", "noac",
 }  # fmt: skip
 """Fusion variables of RECS 2015: Ummel et al. 2024, Table 2."""
-
-
-def digests(layout) -> dict[str, str]:
-    files = [p for p in layout.root.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    # Receipts tell of the run: how long it took, where files lie.
-    files = [p for p in files if ".receipts" not in p.parts]
-    # The record of raw files says where they lie, which differs between folders.
-    files = [p for p in files if p.parent.name != "raw" and p.name != "raw.parquet"]
-    return {str(p.relative_to(layout.root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def test_every_asset_behind_the_pair_is_materialized_and_every_blocking_check_passes(small_run) -> None:
@@ -210,19 +200,6 @@ def test_truncated_table_stops_the_run_with_its_name_and_the_remedy(small_run, t
         StorageError, match=r"recipient\.parquet: is not a readable Parquet file.*materialize"
     ):
         execute(build_defs(settings), JobRun("fuse_chunk", f"{PAIR}|01-05"), dg.DagsterInstance.ephemeral())
-
-
-@pytest.mark.slow
-def test_same_seed_gives_the_same_bytes_in_another_folder_on_other_threads_in_another_order(
-    small_run, tmp_path
-) -> None:
-    other = materialize(tmp_path, threads=1, memory_limit="320MiB")
-    for implicate in (3, 8):
-        shutil.rmtree(other.layout.implicate(PAIR, implicate).parent)
-    definitions = build_defs(other.settings)
-    for chunk in ("06-10", "01-05"):
-        execute(definitions, JobRun("fuse_chunk", f"{PAIR}|{chunk}"), other.instance)
-    assert digests(other.layout) == digests(small_run.layout)
 
 
 def test_areas_without_households_enough_are_not_measured_and_estimates_say_so(small_run) -> None:
