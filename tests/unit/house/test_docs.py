@@ -9,6 +9,7 @@ from fusion_pipeline.fusion.training import train
 from fusion_pipeline.registry import load_registry
 
 ROOT = Path(__file__).parents[3]
+TEST = re.compile(r"`(test_\w+)`")
 
 
 def words(name: str) -> str:
@@ -75,9 +76,6 @@ def not_there(cell: str, file: str = "") -> list[str]:
 
 def has(file: str, name: str) -> bool:
     return any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob(file or "-"))
-
-
-TEST = re.compile(r"`(test_\w+)`")
 
 
 def test_tests_behind_the_rows_of_backfills_are_where_the_table_says() -> None:
