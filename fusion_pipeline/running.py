@@ -58,6 +58,12 @@ class Outcome:
 
 def runs_of(pair: str) -> list[JobRun]:
     """List the job runs that make a fusion pair from raw files, upstream first."""
+    chunks = [_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks]
+    return [*runs_up_to_models(pair), *chunks, JobRun("publish_pair", pair)]
+
+
+def runs_up_to_models(pair: str) -> list[JobRun]:
+    """List those of them before the first implicate: after these, chunks may be drawn anywhere."""
     entry = REGISTRY.pair(pair)
     return [
         *(JobRun("ingest_survey", key) for donor in entry.donors for key in REGISTRY.behind(donor)),
@@ -67,8 +73,6 @@ def runs_of(pair: str) -> list[JobRun]:
         *(JobRun("summarize_places", dataset) for dataset in REGISTRY.spatial),
         JobRun("summarize_pumas", entry.recipient),
         JobRun("fit_pair", pair),
-        *(_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks),
-        JobRun("publish_pair", pair),
     ]
 
 
@@ -107,7 +111,12 @@ def _chunk_run(pair: str, chunk: str) -> JobRun:
 
 
 def run_pair(
-    pair: str, settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
+    pair: str,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    force: bool = False,
+    up_to_models: bool = False,
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
     """Materialize a pair's assets, job by job; see `run_all`.
 
@@ -117,7 +126,8 @@ def run_pair(
         Before any job, if raw files are not to be had: one error that lists them all.
     """
     find_raw_files(pair, settings)
-    return run_all(runs_of(pair), settings, instance, force=force)
+    runs = runs_up_to_models(pair) if up_to_models else runs_of(pair)
+    return run_all(runs, settings, instance, force=force)
 
 
 def find_raw_files(pair: str, settings: Settings) -> None:

@@ -31,7 +31,8 @@ def job(tmp_path, monkeypatch):
     """Have `run` execute one job that logs, on an instance that manages the package's logger as dagster.yaml does."""
     managed = {"managed_python_loggers": ["fusion_pipeline"], "python_log_level": "INFO"}
 
-    def run_pair(pair, _settings, instance, **_options):
+    def run_pair(pair, _settings, instance, *, up_to_models, **_options):
+        asked.append(up_to_models)
         wanted = running.JobRun("ingest_survey", "a survey-year with a name as long as those of pools can be")
         yield wanted, None
         made = dg.GraphDefinition("ingest_all", node_defs=[ingest]).to_job()
@@ -39,10 +40,11 @@ def job(tmp_path, monkeypatch):
         assert result.success
         yield wanted, running.Outcome(28.0, [], [])
 
+    asked: list[bool] = []
     monkeypatch.setattr(running, "run_pair", run_pair)
     with dg.instance_for_test(overrides={"python_logs": managed}) as instance:
         monkeypatch.setattr(running, "local_instance", lambda: instance)
-        yield
+        yield asked
 
 
 def test_run_shows_warnings_and_details_only_on_demand_whatever_the_instance_says(run, job) -> None:
@@ -63,6 +65,16 @@ def test_lines_of_a_run_are_whole_off_a_terminal(run, job, monkeypatch) -> None:
     assert len(line) > 80
     assert line.endswith("28.0 s")
     assert any(line.endswith(f"{PAIR}.html") for line in lines)
+
+
+def test_run_that_stops_at_the_models_tells_where_they_are_and_makes_no_demo(run, job) -> None:
+    told = run("run", PAIR, "--up-to-models")
+    assert told.exit_code == 0, told.output
+    assert told.output.rstrip().endswith(f"models/{PAIR}")
+    assert "report" not in told.output
+    refused = run("run", PAIR, "--up-to-models", "--demo")
+    assert refused.exit_code == 2
+    assert job == [True], "only the first was begun"
 
 
 @pytest.mark.parametrize("width", [70, 80])
