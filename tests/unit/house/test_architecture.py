@@ -25,6 +25,12 @@ ORCHESTRATION = {
 HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "numba"}
 
 
+def test_page_of_the_architecture_names_the_modules_that_know_dagster() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    [named] = re.findall(r"knows no Dagster but in\s(.*?);", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", named)) == ORCHESTRATION - {"__main__"}
+
+
 def library() -> list[Path]:
     top = ROOT / "fusion_pipeline"
     return [p for p in modules("fusion_pipeline") if p.parent != top or p.stem not in ORCHESTRATION]
