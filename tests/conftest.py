@@ -42,6 +42,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return ByFile(config, log)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files unread that have no test of the kind asked for (`-m slow`): most have none."""
+    asked = (config.getoption("markexpr") or "not").split()[0]
+    if asked == "not" or collection_path.suffix != ".py":
+        return None
+    return f"mark.{asked}" not in collection_path.read_text() or None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with real public-use files."""
