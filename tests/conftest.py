@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 from hypothesis import settings
 
+from tests import ready
+
 # How long an example takes is a property of the machine.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -23,7 +25,6 @@ SHARING = {
         "test_failures.py",
         "test_internal_validation.py",
         "test_made_again.py",
-        "test_object_store.py",
     ),
     "served": ("test_backfills.py", "test_served_failures.py"),
 }
@@ -96,6 +97,14 @@ def materialize(folder: Path, **settings) -> Run:
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory) -> Run:
-    """The simulated pair, 1,500 ACS households and 700 donors, 10 implicates."""
-    return materialize(tmp_path_factory.mktemp("small"))
+def small_run(tmp_path_factory, pytestconfig) -> Run:
+    """The simulated pair, 1,500 ACS households and 700 donors, 10 implicates, made by this process."""
+    run = materialize(tmp_path_factory.mktemp("small"))
+    ready.keep(pytestconfig.cache.mkdir("pair"), run.settings.data)
+    return run
+
+
+@pytest.fixture(scope="session")
+def ready_pair(pytestconfig) -> Path:
+    """Data folder of the same pair, made by whichever process came first: to copy, not to change."""
+    return ready.find_or_make(pytestconfig.cache.mkdir("pair"), materialize)
