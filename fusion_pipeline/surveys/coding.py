@@ -157,10 +157,12 @@ class _LevelCoder:
         if variable.not_applicable is not None:
             self._known |= {canonical(code): position[variable.not_applicable] for code in skips}
         self._seen: dict[str, int] = {}
+        # Most variables of a nation's persons fit into one byte a record.
+        self._type = np.int8 if len(variable.labels) <= np.iinfo(np.int8).max else np.int16
 
     def encode(self, texts: pa.DictionaryArray, factor: np.ndarray | None, problems: Problems) -> np.ndarray:
         distinct = texts.dictionary.to_pylist()
-        codes = np.array([self._look_up(text) for text in distinct], dtype=np.int16)
+        codes = np.array([self._look_up(text) for text in distinct], dtype=self._type)
         _report(self._variable.raw, texts, codes == UNKNOWN, "has no meaning in the codebook", problems)
         return codes[_indices(texts)]
 

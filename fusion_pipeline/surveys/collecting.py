@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fusion_pipeline.measuring import give_back
 from fusion_pipeline.surveys.codebook import Codebook
 from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
 from fusion_pipeline.surveys.derive import evaluate
@@ -108,6 +109,7 @@ class Collector:
             columns[name] = coder.column(self._take(name))
         for number in range(1, len(self._replicates) + 1):
             columns[f"rep_{number}"] = pa.array(self._take(f"rep_{number}"))
+        give_back()  # the blocks' memory, before persons outside the households kept are taken out of a copy
         return pa.table(columns)
 
     def _take(self, name: str) -> np.ndarray:
