@@ -11,6 +11,8 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)
 # Bytes, figures and timings must not depend on how many thread pools a library opens by itself.
 export OMP_WAIT_POLICY = PASSIVE
+# Every process of a suite would compile the project, and rewrite the assertions of the tests, for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install install-dev demo test test-realdata test-slow test-ui test-postgres lint format bench ui lock images clean
 

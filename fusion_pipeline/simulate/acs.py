@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.simulate.acs_columns import Sample, housing_columns, person_columns
-from fusion_pipeline.simulate.acs_further import further_columns, load_further
-from fusion_pipeline.simulate.acs_items import household_items, person_items
+from fusion_pipeline.simulate.acs_further import allocation_flags, further_columns
+from fusion_pipeline.simulate.acs_items import household_items, householder_items, person_items
+from fusion_pipeline.simulate.acs_layout import Record
 from fusion_pipeline.simulate.acs_vintages import Vintage
 from fusion_pipeline.simulate.energy import draw_energy
 from fusion_pipeline.simulate.place import Places
@@ -95,21 +96,27 @@ def draw_columns(
     places: Places, seed: int, file: Vintage, asked: int, puma: int, sample: Sample
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
     """Return the housing and person columns of one PUMA and year of interview as a vintage has them."""
-    units = housing_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "h"))
-    units |= household_items(sample, asked, _rng(places, seed, asked, puma, "h items"))
-    rules = load_further()
-    units |= further_columns(
-        units, rules.households, file.households, _rng(places, seed, asked, puma, "h further")
+
+    def rng(part: str) -> np.random.Generator:
+        return _rng(places, seed, asked, puma, part)
+
+    units = housing_columns(places, puma, asked, sample, rng("h"))
+    units |= household_items(sample, asked, rng("h items"))
+    people = person_columns(places, puma, asked, sample, rng("p"))
+    people |= person_items(people, asked, file.variables("persons"), rng("p items"))
+    units |= householder_items(people, sample.kind == 0)
+    everybody = np.ones(len(people["SERIALNO"]), dtype=bool)
+    filled: tuple[tuple[Record, dict[str, pa.Array], Array], ...] = (
+        ("households", units, sample.kind < 2),
+        ("persons", people, everybody),
     )
-    people = person_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "p"))
-    people |= person_items(people, asked, file.persons, _rng(places, seed, asked, puma, "p items"))
-    people |= further_columns(
-        people, rules.persons, file.persons, _rng(places, seed, asked, puma, "p further")
-    )
+    for record, columns, flagged in filled:
+        columns |= further_columns(columns, file.plan(record), asked, rng(f"{record} further"))
+        columns |= allocation_flags(file.flags(record), flagged, rng(f"{record} flags"))
     serial = file.serial_numbers(sample.serial, sample.kind >= 2, asked)
     row = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
     units["SERIALNO"], people["SERIALNO"] = serial, serial.take(row)
-    return file.arrange(units, asked), file.arrange(people, asked)
+    return file.arrange(units, "households", asked), file.arrange(people, "persons", asked)
 
 
 def _allocation(places: Places, households: int) -> tuple[Array, Array]:

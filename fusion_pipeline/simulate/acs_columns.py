@@ -48,7 +48,7 @@ class Sample:
 def housing_columns(
     places: Places, puma: int, year: int, sample: Sample, rng: np.random.Generator
 ) -> dict[str, pa.Array]:
-    """Return the housing file's columns for one PUMA, in the official order."""
+    """Return the housing file's columns for one PUMA."""
     homes, kind = sample.homes, sample.kind
     rows, n, occupied = len(kind), len(homes), kind == 0
 
@@ -84,6 +84,8 @@ def housing_columns(
     workers = np.bincount(people.household, people.hours > 0, minlength=n)
     elders = np.bincount(people.household, people.age >= 65, minlength=n)
     no_kitchen = (homes.refrigerators == 0) | (homes.stoves == 0)
+    owner_costs = payment * mortgage + insurance // 12 + bills
+    no_income = income <= 0
     lot = np.where(homes.urban == 2, rng.integers(1, 4, n), 1)
     size = np.where(kind >= 2, 1, 0)
     size[occupied] = homes.size
@@ -122,6 +124,7 @@ def housing_columns(
         "YBL": unit(year_built(homes.built, year), 0, (1, 2, 3, 4, 5, 6, 7, 8)),
         "FINCP": home(income, 9, ~homes.relatives),
         "GRNTP": home(rent + bills, 4, ~cash),
+        "GRPIP": home(_burden(rent + bills, income), 3, ~cash | no_income),
         "HHT": home(household_type(homes), 1),
         "HINCP": home(income, 9),
         "KIT": unit(1 + no_kitchen, 1, mostly),
@@ -130,7 +133,8 @@ def housing_columns(
         "PLM": unit(np.where(rng.random(n) < 0.004, 2, 1), 1, mostly),
         "R18": home(homes.children > 0, 1),
         "R65": home(np.minimum(elders, 2), 1),
-        "SMOCP": home(payment * mortgage + insurance // 12 + bills, 5, ~owner),
+        "OCPIP": home(_burden(owner_costs, income), 3, ~owner | no_income),
+        "SMOCP": home(owner_costs, 5, ~owner),
         "WIF": home(np.minimum(workers, 3), 1, ~homes.relatives),
     }
     return columns | numbered("wgtp", sample.replicates, 5)
@@ -139,7 +143,7 @@ def housing_columns(
 def person_columns(
     places: Places, puma: int, year: int, sample: Sample, rng: np.random.Generator
 ) -> dict[str, pa.Array]:
-    """Return the person file's columns for one PUMA, in the official order."""
+    """Return the person file's columns for one PUMA."""
     homes, kind = sample.homes, sample.kind
     people = homes.people
     quarters = np.flatnonzero(kind >= 2)
@@ -214,6 +218,11 @@ def utilities(homes: Households, energy: Energy, rng: np.random.Generator) -> tu
     return elep.astype(int), gasp.astype(int), fulp.astype(int)
 
 
+def _burden(monthly: Array, income: Array) -> Array:
+    """Monthly costs in percent of a year's income, 101 if more; of no use where there is none."""
+    return np.clip(np.rint(1200 * monthly / np.maximum(income, 1)), 1, 101).astype(int)
+
+
 def household_type(homes: Households) -> Array:
     """HHT: married couple, other family by sex of householder, living alone or not by sex."""
     female = homes.of_reference("female").astype(int)
@@ -269,7 +278,7 @@ def _location(places: Places, puma: int, year: int, rows: int, *, housing: bool)
         "ADJHSG": "1000000",
         "ADJINC": "1000000",
     }
-    names = values if housing else ("PUMA", "ST", "ADJINC")
+    names = values if housing else [name for name in values if name != "ADJHSG"]
     return {name: pa.array(np.full(rows, values[name])) for name in names}
 
 
