@@ -51,8 +51,9 @@ def summaries(_acs_year: str) -> dict[str, Any]:
     return {"summaries": _digest(load_summaries())}
 
 
-def dataset(name: str) -> dict[str, Any]:
+def dataset(key: str) -> dict[str, Any]:
     """Name the entry of a spatial dataset; where its files come from and which years use it does not matter."""
+    name, _ = REGISTRY.summaries[key]
     entry = REGISTRY.spatial[name].model_dump(mode="json", exclude={"description", "window"})
     for table in entry["tables"].values():
         del table["file"], table["records"]

@@ -236,12 +236,18 @@ class Registry(Model):
         return name
 
     @property
-    def geography_files(self) -> dict[str, RawFile]:
-        """All files about places, by definition or dataset and role; a file may have several roles."""
-        files = {f"{name}/{role}": f for name, d in self.geography.items() for role, f in d.files.items()}
-        for name, dataset in self.spatial.items():
-            files |= {f"{name}/{role}": file for role, file in dataset.files.items()}
-        return files
+    def summaries(self) -> dict[str, tuple[str, str]]:
+        """Summaries of spatial datasets by PUMA: key -> dataset and PUMA definition."""
+        return {f"{name}_{pumas}": (name, pumas) for name in self.spatial for pumas in self.geography}
+
+    def place_files(self, pumas: str | None = None) -> dict[str, RawFile]:
+        """Files about places, by definition or dataset and role, of one PUMA definition or all.
+
+        A file may have several roles.
+        """
+        files: dict[str, dict[str, RawFile]] = {name: entry.files for name, entry in self.spatial.items()}
+        files |= {name: entry.files for name, entry in self.geography.items() if pumas in (None, name)}
+        return {f"{name}/{role}": file for name, of in files.items() for role, file in of.items()}
 
     @property
     def windows(self) -> dict[str, int]:

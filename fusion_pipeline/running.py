@@ -65,12 +65,14 @@ def runs_of(pair: str) -> list[JobRun]:
 def runs_up_to_models(pair: str) -> list[JobRun]:
     """List those of them before the first implicate: after these, chunks may be drawn anywhere."""
     entry = REGISTRY.pair(pair)
+    pumas = REGISTRY.pumas_of(entry.recipient)
     return [
         *(JobRun("ingest_survey", key) for donor in entry.donors for key in REGISTRY.behind(donor)),
         *(JobRun("pool_survey", donor) for donor in entry.donors if donor in REGISTRY.pools),
         JobRun("ingest_recipient", entry.recipient),
-        *(JobRun("build_concordance", pumas) for pumas in REGISTRY.geography),
-        *(JobRun("summarize_places", dataset) for dataset in REGISTRY.spatial),
+        JobRun("build_concordance", pumas),
+        *(JobRun("find_places", dataset) for dataset in REGISTRY.spatial),
+        *(JobRun("summarize_places", key) for key, (_, of) in REGISTRY.summaries.items() if of == pumas),
         JobRun("summarize_pumas", entry.recipient),
         JobRun("fit_pair", pair),
     ]
@@ -133,8 +135,8 @@ def run_pair(
 def find_raw_files(pair: str, settings: Settings) -> None:
     """Find all raw files of a pair, fetching those that are neither in the mirror nor in the cache.
 
-    Files of places are found too, those of spatial datasets included. Simulated files are written by the steps
-    themselves, and not looked for.
+    Files of places are found too: of the recipient's PUMA definition, and of all spatial datasets. Simulated files are
+    written by the steps themselves, and not looked for.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def find_raw_files(pair: str, settings: Settings) -> None:
             with missing.noted():
                 files.survey(REGISTRY.survey_year(key))
         with missing.noted():
-            files.places(REGISTRY.geography_files)
+            files.places(REGISTRY.place_files(REGISTRY.pumas_of(entry.recipient)))
 
 
 def run_all(

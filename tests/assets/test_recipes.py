@@ -117,13 +117,13 @@ def test_another_table_makes_those_again_whose_codebook_names_it(
 def test_another_list_of_states_counties_zones_or_columns_makes_the_places_again(
     name, monkeypatch, tmp_path
 ) -> None:
-    before, dataset = recipes.places("puma10"), recipes.dataset("eia")
+    before, dataset = recipes.places("puma10"), recipes.dataset("eia_puma10")
     copy = shutil.copytree(recipes.GEOGRAPHY, tmp_path / "geography")
     with (copy / name).open("a") as file:
         file.write("\n")
     monkeypatch.setattr(recipes, "GEOGRAPHY", copy)
     assert recipes.places("puma10") != before
-    assert (recipes.dataset("eia") != dataset) == (name in recipes.UNITS)
+    assert (recipes.dataset("eia_puma10") != dataset) == (name in recipes.UNITS)
 
 
 @pytest.mark.parametrize("asset", ["quality/external", "quality/report"])

@@ -105,10 +105,10 @@ def test_refresh_looks_at_what_was_made_and_lies_in_the_mirror(on_disk, tmp_path
     put(mirror, "acs_2015", "csv_pus.zip")
     assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
     made(on_disk, ("spatial/raw", "irs"))
-    assert "lies in" in tick("monthly_summarize_places", on_disk, **here).skip_message
+    assert "lies in" in tick("monthly_find_places", on_disk, **here).skip_message
     # One of its vintages is enough: the others are left out.
     put(mirror, "spatial", "15zpallagi.csv")
-    assert asked(tick("monthly_summarize_places", on_disk, **here)) == [("summarize_places", "irs")]
+    assert asked(tick("monthly_find_places", on_disk, **here)) == [("find_places", "irs")]
 
 
 def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geography(
@@ -118,7 +118,7 @@ def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geogra
     here = {"resources": resources(tmp_path, None)}
     assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
     assert asked(tick("monthly_build_concordance", on_disk, **here)) == [("build_concordance", "puma10")]
-    assert asked(tick("monthly_summarize_places", on_disk, **here)) == [("summarize_places", "eia")]
+    assert asked(tick("monthly_find_places", on_disk, **here)) == [("find_places", "eia")]
 
 
 def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> None:

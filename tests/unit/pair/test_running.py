@@ -1,4 +1,4 @@
-"""Runs of the command line leave room for each other: threads and memory are shared, pools are kept."""
+"""What a pair's runs are and ask for; runs leave room for each other: threads and memory are shared, pools are kept."""
 
 import os
 import subprocess
@@ -15,10 +15,14 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
 from fusion_pipeline import running, workers
-from fusion_pipeline.running import JobRun, run_all
+from fusion_pipeline.errors import RawFileError
+from fusion_pipeline.registry import load_registry
+from fusion_pipeline.running import JobRun, find_raw_files, run_all, runs_of
 from fusion_pipeline.settings import load_settings
 from resources.compute import Compute
 from tests.conftest import ROOT
+
+REGISTRY = load_registry()
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_step_of_the_command_line_waits_for_a_place_in_its_pool(on_disk) -> None
     ours.start()
     assert not begun.wait(2)
     places.free_concurrency_slots_for_run("another run")
-    ours.join(30)
+    ours.join(300)
     assert begun.is_set()
 
 
@@ -107,3 +111,29 @@ def test_run_that_lost_its_process_is_taken_up_by_another_and_keeps_its_place_in
     assert done == [1]
     ended = on_disk.get_run_by_id(run.run_id)
     assert ended.tags[workers.PROCESS] == workers.note(run.run_id)[workers.PROCESS]
+
+
+def other_definition(pair: str) -> str:
+    own = REGISTRY.pumas_of(REGISTRY.pair(pair).recipient)
+    [other] = set(REGISTRY.geography) - {own}
+    return other
+
+
+@pytest.mark.parametrize("pair", REGISTRY.pairs)
+def test_a_pair_makes_nothing_by_pumas_of_the_other_definition(pair) -> None:
+    places = {run.partition for run in runs_of(pair) if run.job in ("build_concordance", "summarize_places")}
+    assert len(places) == 1 + len(REGISTRY.spatial)
+    assert not [key for key in places if key.endswith(other_definition(pair))]
+
+
+@pytest.mark.parametrize("pair", ["RECS_2015__ACS_2015", "NHTS_2022__ACS_2024"])
+def test_a_pair_asks_for_no_file_of_the_other_definition(tmp_path, pair) -> None:
+    """With nothing at hand every file that is needed is named: its own tracts are, the others' are not."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    settings = load_settings(data=tmp_path, source="public", raw=mirror, offline=True)
+    with pytest.raises(RawFileError) as told:
+        find_raw_files(pair, settings)
+    own = REGISTRY.pumas_of(REGISTRY.pair(pair).recipient)
+    assert REGISTRY.geography[own].files["tracts"].name in str(told.value)
+    assert REGISTRY.geography[other_definition(pair)].files["tracts"].name not in str(told.value)
