@@ -7,6 +7,7 @@ import pytest
 
 from fusion_pipeline.running import chunk_runs, run_all, runs_of, throwaway_instance
 from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
 from tests.conftest import PAIR, SMALL, Run
 from tests.objects import object_store
 
@@ -41,7 +42,7 @@ def digests(layout) -> dict[str, str]:
 
 
 def test_same_seed_gives_the_same_bytes_on_three_machines_on_other_threads_in_another_order(
-    small_run, tmp_path
+    ready_pair, tmp_path
 ) -> None:
     with object_store() as address:
         one = machine(tmp_path / "one", remote=address, threads=1, memory_limit="320MiB")
@@ -57,4 +58,4 @@ def test_same_seed_gives_the_same_bytes_on_three_machines_on_other_threads_in_an
         # Raw files are found by each machine for itself; everything behind them is there.
         found = {name for name in made(third, runs_of(PAIR)) if "/raw" not in name}
         assert found == {f"fusion/microdata/{PAIR}", *(f"quality/{name}/{PAIR}" for name in QUALITY)}
-    assert digests(third.layout) == digests(small_run.layout)
+    assert digests(third.layout) == digests(Layout(ready_pair / "simulated"))

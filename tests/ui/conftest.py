@@ -34,9 +34,9 @@ expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
-def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dagster_home(ready_pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Instance and data folder of a pair that `fusion run` has made."""
-    return make_home(tmp_path_factory.mktemp("ui"))
+    return make_home(tmp_path_factory.mktemp("ui"), ready_pair)
 
 
 @pytest.fixture(scope="session")
