@@ -123,9 +123,13 @@ def _cut(ring: Array, side: Array) -> Array:
     following, beyond = np.roll(ring, -1, axis=0), np.roll(side, -1)
     crosses = (side > 0) != (beyond > 0)
     share = side / np.where(crosses, side - beyond, 1.0)
-    # Every corner and, after it, where the edge to the next one crosses the line.
-    points = np.stack([ring, ring + share[:, None] * (following - ring)], axis=1).reshape(-1, 2)
-    return points[np.stack([side <= 0, crosses], axis=1).ravel()]
+    kept = []
+    for k in range(len(ring)):
+        if side[k] <= 0:
+            kept.append(ring[k])
+        if crosses[k]:
+            kept.append(ring[k] + share[k] * (following[k] - ring[k]))
+    return np.array(kept)
 
 
 def _centroid(ring: Array) -> Array:

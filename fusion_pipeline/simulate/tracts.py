@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def build_tracts(places: Places, seed: int) -> Tracts:
     """Draw the tracts: two PUMAs of three fill a county, the others lie in two."""
     rng = stream(seed, "simulate", "tracts")
     first = np.searchsorted(places.state, np.arange(len(places.states)))
-    parts: list[dict[str, Sequence[object] | Array]] = []
+    parts: list[dict[str, Any]] = []
     for puma, state in enumerate(places.state):
         position = puma - first[state]
         count = max(4, round(places.households[puma] / TRACT_HOUSEHOLDS))
