@@ -124,7 +124,7 @@ class Step:
 def plan(
     rules: Mapping[str, tuple[Rule, ...]], wanted: Collection[str], variables: Mapping[str, Variable]
 ) -> tuple[Step, ...]:
-    """Prepare once what `further_columns` does for every PUMA.
+    """Prepare once what `further_columns` does for every block.
 
     Parameters
     ----------

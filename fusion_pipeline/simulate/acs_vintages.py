@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.simulate.acs_further import Step, load_further, plan
 from fusion_pipeline.simulate.acs_layout import Record, official_columns
+from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.codebook import Respondent, load_codebook
 from fusion_pipeline.surveys.derive import LOOKUPS
 from fusion_pipeline.surveys.variables import Variable
@@ -81,11 +82,11 @@ class Vintage:
     def serial_numbers(self, number: Array, quarters: Array, interviewed: int) -> pa.Array:
         """Write SERIALNO; since 2018 with letters, in five-year files and 2017 with the year before it."""
         if interviewed >= 2018:
-            kinds = np.where(quarters, "GQ", "HU")
-            return pa.array([f"{interviewed}{kind}{n:07d}" for kind, n in zip(kinds, number, strict=True)])
+            kinds = pc.if_else(pa.array(quarters), "GQ", "HU")
+            return pc.binary_join_element_wise(str(interviewed), kinds, digits(number, 7), "")
         if self.five or interviewed == 2017:
-            return pa.array([f"{interviewed}{n:09d}" for n in number])
-        return pa.array(number).cast(pa.string())
+            return pc.binary_join_element_wise(str(interviewed), digits(number, 9), "")
+        return digits(number)
 
     def factors(self, interviewed: int) -> dict[str, str]:
         """Return ADJINC and ADJHSG of the records of a year, as text."""
@@ -173,4 +174,4 @@ def _two_pumas(puma: pa.Array, interviewed: int) -> dict[str, pa.Array]:
 
 
 def _constant(text: str, like: pa.Array) -> pa.Array:
-    return pa.array(np.full(len(like), text))
+    return pa.repeat(text, len(like))

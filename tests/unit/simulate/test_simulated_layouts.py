@@ -27,8 +27,8 @@ DICTIONARIES = {"2017": "acs1-2017", "2018_5yr": "acs5-2018", "2019": "acs1-2019
 def draw(places: Places, key: str, count: int = COUNT) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One PUMA of a vintage's last year, blank cells as empty text."""
     file = Vintage(key)
-    sample = draw_sample(places, SEED, file.year, PUMA, count, 0)
-    units, people = draw_columns(places, SEED, file, file.year, PUMA, sample)
+    sample = draw_sample(places, SEED, file.year, np.array([PUMA]), np.array([count]), 0)
+    units, people = draw_columns(places, SEED, file, file.year, sample)
     frames = (
         pa.table({n: pc.fill_null(v, "") for n, v in each.items()}).to_pandas() for each in (units, people)
     )
