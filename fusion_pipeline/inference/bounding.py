@@ -90,6 +90,8 @@ class ShareBounds(Estimator):
     def linearised(self, sample: Sample, cells: Codes, estimate: Array) -> Array:
         """z = (g + g_a (1[a] - a) + g_b (1[b] - b) - bound) / W, with g the bound in the record's class."""
         classes, group = self._classes(sample, cells)
+        if not len(group):
+            return np.full(estimate.shape, np.nan)
         _, a, b = (found[..., 0] for found in self._shares(sample, classes, len(group)))
         total = sample.totals(cells, sample.weights.main[sample.rows])[cells]
         first, second = (sample.codes[name] for name in self.columns[:2])
@@ -100,8 +102,9 @@ class ShareBounds(Estimator):
                 for j in range(self.sizes[1]):
                     off_a, off_b = (first == i) - a[classes, i], (second == j) - b[classes, j]
                     value = bound[classes, i, j] + by_a[classes, i, j] * off_a + by_b[classes, i, j] * off_b
-                    influence = (value - by_label[cells, i, j, k]) / total
-                    out[:, i, j, k] = sample.influenced(cells, np.where(cells >= 0, influence, 0.0))
+                    off = np.where(cells >= 0, value - by_label[cells, i, j, k], 0.0)
+                    influence = np.divide(off, total, out=np.zeros_like(off), where=cells >= 0)
+                    out[:, i, j, k] = sample.influenced(cells, influence)
         return out.reshape(estimate.shape)
 
     def _classes(self, sample: Sample, cells: Codes) -> tuple[Codes, Codes]:

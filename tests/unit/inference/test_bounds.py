@@ -169,6 +169,24 @@ def test_a_common_variable_that_is_the_same_everywhere_or_twice_there_changes_no
     np.testing.assert_allclose(once, again, atol=1e-7)
 
 
+def test_bounds_are_of_the_records_that_have_everything_and_of_the_implicates_that_have_any(donors):
+    surveys, static = donors
+    first = pa.compute.equal(surveys["energy"]["implicate"], 1)
+    some = pa.compute.equal(surveys["energy"]["hid"], 7)
+    energy = surveys["energy"]
+    for name in ("heat", "use"):
+        value = pa.scalar(None, energy[name].type)
+        column = pa.compute.if_else(pa.compute.or_(first, some), value, energy[name])
+        energy = energy.set_column(energy.column_names.index(name), name, column)
+    table = analyze({**surveys, "energy": energy}, static, estimates=[SHARES, NUMBERS], by=["side"]).table
+    assert set(table["M"]) == {M - 1}
+    assert set(table["n"]) == {
+        count - (side == static["side"][7].as_py())
+        for side, count in zip(*np.unique(static["side"].to_pylist(), return_counts=True), strict=True)
+    }
+    assert table["margin"].notna().all()
+
+
 def test_bounds_rest_on_no_independence_and_raise_no_warning_of_it(donors):
     assert not analyze(*donors, estimates=[SHARES, NUMBERS]).notes
 
