@@ -25,6 +25,7 @@ install-dev: $(DEV) ## the same with those of tests, documents and shared instan
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || { echo "Python 3.11 is needed: $(PYTHON) was not found, or is of another version (set PYTHON=...)"; exit 1; }
+	@echo "Installing the locked dependencies into $(VENV): a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --only-binary :all: -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .

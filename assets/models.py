@@ -23,7 +23,7 @@ from resources.store import FusionStore
 @pairs.pair_asset(
     "fusion",
     "plan",
-    kinds={"sklearn"},
+    kinds={"numba"},
     code_version=screening.VERSION,
     ins={"prepared": dg.AssetIn(["fusion", "prepared"])},
 )

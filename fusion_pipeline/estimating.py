@@ -6,6 +6,7 @@ Does not belong here: estimation (`inference/`).
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from fusion_pipeline.inference.analyze import analyze
 from fusion_pipeline.inference.area_error import AreaError
 from fusion_pipeline.inference.estimands import Statistic
 from fusion_pipeline.inference.output import Estimates
+from fusion_pipeline.inspection import left_out
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.storage.layout import Layout
 from fusion_pipeline.storage.tables import IMPUTED, TableRef
@@ -63,8 +65,8 @@ def estimate_pair(
     ------
     AnalysisError
         If a pair has no implicates yet, if they are not the implicates 1..M of one model set, recipient,
-        seed and stream, if pairs have different recipients, if some replicate weights are missing, or as `analyze`
-        does.
+        seed and stream, if pairs have different recipients, if a fusion variable was left out, if some replicate
+        weights are missing, or as `analyze` does.
     """
     pairs = [pair] if isinstance(pair, str) else list(pair)
     recipients = {load_registry().pair(name).recipient for name in pairs}
@@ -81,6 +83,7 @@ def estimate_pair(
     texts = [*by, where or "", *(derive or {}).values()]
     for asked in estimates:
         texts += [asked] if isinstance(asked, str) else list(asked.variables)
+    _refuse_left_out(pairs, layout, texts, derive or {})
     measured = area_error_of(pairs[0], layout) if area_error and len(pairs) == 1 else None
     found = analyze(
         files if len(pairs) > 1 else files[pairs[0]],
@@ -103,6 +106,21 @@ def estimate_pair(
         note = "Margins hold no area error: it was not measured, so those of small areas are too narrow."
         return replace(found, notes=(*found.notes, note))
     return found
+
+
+def _refuse_left_out(
+    pairs: Sequence[str], layout: Layout, texts: Sequence[str], derive: Mapping[str, str]
+) -> None:
+    """Say of fusion variables that are asked for why a pair could not have them."""
+    asked = {word for text in texts for word in re.findall(r"\w+", text)} - set(derive)
+    for pair in pairs:
+        for name, why in left_out(pair, layout).get("fusion variable", {}).items():
+            if name in asked:
+                raise AnalysisError(
+                    f"fusion pair {pair}, fusion variable {name}",
+                    f"was left out: {why}.",
+                    "Bring raw files that have it, or leave it out of the analysis.",
+                )
 
 
 def replicate_design(codebook: str, households: TableRef) -> dict[str, Any]:

@@ -12,7 +12,16 @@ from pathlib import Path
 from fusion_pipeline.fusion.modelset import load_model_set
 from fusion_pipeline.registry import FusionPair, load_registry
 from fusion_pipeline.storage.layout import Layout
-from fusion_pipeline.storage.tables import TableRef
+from fusion_pipeline.storage.tables import LEFT_OUT, TableRef
+
+
+def left_out(pair: str, layout: Layout) -> dict[str, dict[str, str]]:
+    """Return what is declared for a pair and its files could not give: kind -> name -> why."""
+    stages = (
+        layout.tables(("fusion", stage), pair) / "donor.parquet" for stage in ("harmonized", "prepared")
+    )
+    told = (TableRef(path).provenance.get(LEFT_OUT, {}) for path in stages if path.exists())
+    return {kind: reasons for kinds in told for kind, reasons in kinds.items()}
 
 
 def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[str, str, str, str, str]]:

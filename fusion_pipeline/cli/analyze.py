@@ -94,7 +94,7 @@ def analyze(
         warnings.simplefilter("ignore")  # the notes below say the same
         found = _estimates(list(pairs), settings, estimates, by, **options)
     if out is not None:
-        console.print(f"{len(found)} estimates → {found.write(out)}")
+        console.print(f"{len(found)} estimates → {found.write(out)}", markup=False)
     else:
         console.print(
             f"{' + '.join(pairs)}, {settings.origin} data, {found.implicates} implicates; "
@@ -104,7 +104,7 @@ def analyze(
         console.print(estimates_table(found.table, by))
     if map_file is not None:
         written = _map(found, map_file, Layout(settings.root), pairs)
-        console.print(f"map → {written}", soft_wrap=True)
+        console.print(f"map → {written}", soft_wrap=True, markup=False)
     for note in found.notes:
         console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
 

@@ -32,7 +32,7 @@ def doctor() -> None:
         findings.append(finding)
         console.print(f"{_SIGNS[finding.state]} {finding.what:<12} {escape(finding.found)}", soft_wrap=True)
         if finding.remedy:
-            console.print(f"  {'':<12} → {escape(finding.remedy)}", soft_wrap=True)
+            console.print(f"  {'':<12} → {finding.remedy}", soft_wrap=True, markup=False)
     sys.exit(any(finding.state == "wrong" for finding in findings))
 
 

@@ -78,7 +78,7 @@ def downscale(
             )
         notes = result.notes
         if out is not None:
-            console.print(f"{len(result)} estimates → {result.write(out)}", soft_wrap=True)
+            console.print(f"{len(result)} estimates → {result.write(out)}", soft_wrap=True, markup=False)
         else:
             console.print(estimates_table(result.table, [*found.puma, found.area]))
     for note in notes:

@@ -25,4 +25,6 @@ def fetch(key: str) -> None:
         else files.survey(registry.survey_year(key))
     )
     for file in found:
-        console.print(f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}")
+        console.print(
+            f"{file.role}  {file.origin}  {file.path}  {file.size:,} bytes  {file.sha256[:12]}", markup=False
+        )

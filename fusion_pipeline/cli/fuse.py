@@ -45,7 +45,7 @@ def fuse(pair: str, implicates: str, force: bool, unrecorded: bool, address: str
     else:
         for chunk in spread([str(run.partition) for run in runs], settings, address, force=force):
             _tell(chunk.partition, chunk.reused, chunk.seconds, f" on {chunk.machine}")
-    console.print(f"implicates  {Layout(settings.root).implicates(pair)}", soft_wrap=True)
+    console.print(f"implicates  {Layout(settings.root).implicates(pair)}", soft_wrap=True, markup=False)
 
 
 def _tell(partition: str, reused: bool, seconds: float, where: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from fusion_pipeline.cli.root import console
@@ -28,6 +29,6 @@ def inspect(pair: str | None) -> None:
         for heading in ("artefact", "rows", "columns", "version", "made from"):
             table.add_column(heading, overflow="fold")
         for artefact in artefacts_of(registry.pair(pair), pair, Layout(settings.root)):
-            table.add_row(*artefact)
-    console.print(f"{settings.origin} data in {settings.root}", soft_wrap=True)
+            table.add_row(*map(escape, artefact))
+    console.print(f"{settings.origin} data in {settings.root}", soft_wrap=True, markup=False)
     console.print(table)

@@ -46,7 +46,7 @@ def new_survey(
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
     for path in draft.files:
-        console.print(f"{out / path}", soft_wrap=True)
+        console.print(f"{out / path}", soft_wrap=True, markup=False)
     for column, reason in draft.left_out.items():
         console.print(f"[yellow]![/] {escape(column)} is left out: it {escape(reason)}", soft_wrap=True)
 

@@ -30,6 +30,6 @@ def pull(pair: str) -> None:
             f"has no report of {pair}.",
             f"Make it with `fusion run {pair}` on a machine that shares it.",
         )
-    console.print(f"{len(brought)} artefacts from {settings.shared}", soft_wrap=True)
-    console.print(f"implicates  {layout.implicates(pair)}")
-    console.print(f"report      {layout.report(pair)}")
+    console.print(f"{len(brought)} artefacts from {settings.shared}", soft_wrap=True, markup=False)
+    console.print(f"implicates  {layout.implicates(pair)}", markup=False)
+    console.print(f"report      {layout.report(pair)}", markup=False)

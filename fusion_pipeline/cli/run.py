@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from fusion_pipeline.cli.analyze import demo_table
 from fusion_pipeline.cli.root import console, one_line_a_step
@@ -14,6 +15,10 @@ from fusion_pipeline.storage.layout import Layout
 
 if TYPE_CHECKING:
     from fusion_pipeline.running import JobRun, Outcome
+
+
+MOST_NAMED = 12
+"""Of a kind of what was left out."""
 
 
 @click.command()
@@ -37,20 +42,36 @@ def run(pair: str, simulate: bool, force: bool, up_to_models: bool, demo: bool, 
     settings = load_settings(**({"source": "simulated"} if simulate else {}))
     layout = Layout(settings.root)
     console.print(
-        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {layout.root}",
+        f"[bold]{pair}[/] from {settings.origin} raw files, {settings.threads} threads → {escape(str(layout.root))}",
         soft_wrap=True,
     )
     with local_instance() as instance, one_line_a_step(verbose=verbose):
         for job, outcome in run_pair(pair, settings, instance, force=force, up_to_models=up_to_models):
             if outcome is not None:
                 tell(job, outcome)
+            if job.job == "fit_pair":
+                tell_left_out(pair, layout)
     if up_to_models:
-        console.print(f"models      {layout.model_set(pair)}", soft_wrap=True)
+        console.print(f"models      {layout.model_set(pair)}", soft_wrap=True, markup=False)
         return
     if demo:
         console.print(demo_table(pair, settings, IMPLICATES.count))
-    console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)
-    console.print(f"report      {layout.report(pair)}", soft_wrap=True)
+    console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True, markup=False)
+    console.print(f"report      {layout.report(pair)}", soft_wrap=True, markup=False)
+
+
+def tell_left_out(pair: str, layout: Layout) -> None:
+    """Name what is declared for a pair and its files could not give."""
+    from fusion_pipeline.inspection import left_out
+
+    for kind, reasons in left_out(pair, layout).items():
+        if reasons:
+            more = f" and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+            console.print(
+                f"  [yellow]left out[/], {kind}: {escape(', '.join(list(reasons)[:MOST_NAMED]))}{more}"
+                " [dim](why: in the report)[/]",
+                soft_wrap=True,
+            )
 
 
 def tell(job: JobRun, outcome: Outcome) -> None:

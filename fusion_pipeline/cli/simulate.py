@@ -21,4 +21,4 @@ def simulate(out: Path, pairs: Sequence[str], households: int, donors: int, seed
     from fusion_pipeline.simulate import simulate as write
 
     write(out, pairs or None, households=households, donors=donors, seed=seed)
-    console.print(f"raw files and truth → {out}")
+    console.print(f"raw files and truth → {out}", markup=False)

@@ -44,7 +44,7 @@ def summary(pair: str, html: Path | None) -> None:
         console.print(f"[yellow]![/] {row.asset} {row.checks}", soft_wrap=True)
     if html is not None:
         write_summary(html, pair, found)
-        console.print(f"page        {html}", soft_wrap=True)
+        console.print(f"page        {html}", soft_wrap=True, markup=False)
 
 
 def _step(pair: str, asset: str, partition: str) -> str:

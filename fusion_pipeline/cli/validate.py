@@ -38,4 +38,4 @@ def validate(pair: str, simulate: bool, force: bool) -> None:
             if outcome is not None:
                 tell(job, outcome)
     console.print(repr(Validation.read(layout.internal(pair))), soft_wrap=True)
-    console.print(f"tables      {layout.internal(pair)}", soft_wrap=True)
+    console.print(f"tables      {layout.internal(pair)}", soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ import pytest
 
 from fusion_pipeline import estimating
 from fusion_pipeline.cli.root import console
-from fusion_pipeline.storage.tables import read_table, write_table
+from fusion_pipeline.storage.tables import LEFT_OUT, read_table, write_table
 from fusion_pipeline.text import as_text
 from tests.conftest import PAIR
 
@@ -132,3 +132,17 @@ def test_analyze_refuses_a_kind_of_file_it_cannot_write(run, fused, tmp_path) ->
     assert result.exit_code == 2
     assert "ends in none of" in result.output
     assert not (tmp_path / "e.sas7bdat").exists()
+
+
+def test_analyze_says_why_a_fusion_variable_was_left_out(run, fused) -> None:
+    why = "not in RECS_2015, whose raw file lacks what it is made of"
+    write_table(
+        fused.tables(("fusion", "prepared"), PAIR) / "donor.parquet",
+        pa.table({"btuel": [1.0]}),
+        {LEFT_OUT: {"fusion variable": {"insec": why}}},
+    )
+    result = run("analyze", PAIR, "-e", "proportion(insec)")
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert f"fusion variable insec: was left out: {why}" in told
+    assert run("analyze", PAIR, "-e", "mean(insec)", "-d", "insec = btuel").exit_code == 0

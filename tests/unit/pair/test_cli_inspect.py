@@ -1,7 +1,10 @@
 """`fusion inspect`: pairs of the registry, and what of one is made."""
 
+import pyarrow as pa
+
 from fusion_pipeline.cli.root import console
 from fusion_pipeline.registry import load_registry
+from fusion_pipeline.storage.tables import write_table
 from tests.conftest import PAIR
 
 
@@ -30,3 +33,10 @@ def test_inspect_on_a_narrow_screen_shows_origin_and_whole_names(run, fused, mon
     names = "".join(line.split(" ")[1] for line in lines if line.startswith(" ") and line[1] != " ")
     for side in ("donor", "recipient"):
         assert f"fusion/harmonized/{PAIR}/{side}" in names
+
+
+def test_inspect_names_the_partition_of_what_an_artefact_was_made_from(run, fused) -> None:
+    inputs = {"inputs": {"geography/concordance[puma10]": "f" * 16, "spatial/raw[eia]": "e" * 16}}
+    write_table(fused.table(("spatial", "summaries"), "eia_puma10"), pa.table({"puma10": ["00101"]}), inputs)
+    told = "".join(run("inspect", PAIR).output.split())
+    assert "geography/concordance[puma10]@ffffffff,spatial/raw[eia]@eeeeeeee" in told

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -15,8 +16,11 @@ from fusion_pipeline import running
 from fusion_pipeline.cli import main
 from fusion_pipeline.cli.analyze import DEMO, demo_table
 from fusion_pipeline.cli.root import console
+from fusion_pipeline.cli.run import tell_left_out
 from fusion_pipeline.geography.concordance import areas
 from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.tables import LEFT_OUT, write_table
 from tests.conftest import PAIR
 
 
@@ -75,6 +79,18 @@ def test_run_that_stops_at_the_models_tells_where_they_are_and_makes_no_demo(run
     refused = run("run", PAIR, "--up-to-models", "--demo")
     assert refused.exit_code == 2
     assert job == [True], "only the first was begun"
+
+
+def test_what_a_pair_could_not_have_is_named(tmp_path) -> None:
+    layout = Layout(tmp_path)
+    kinds = {"fusion variable": {"insec": "why"}, "harmony": {f"one{n}": "why" for n in range(14)}}
+    path = layout.tables(("fusion", "prepared"), PAIR) / "donor.parquet"
+    write_table(path, pa.table({"btuel": [1.0]}), {LEFT_OUT: kinds})
+    with console.capture() as captured:
+        tell_left_out(PAIR, layout)
+    of_variables, of_harmonies = captured.get().splitlines()
+    assert "fusion variable: insec (why" in of_variables
+    assert of_harmonies.count("one") == 12 and "and 2 more" in of_harmonies
 
 
 @pytest.mark.parametrize("width", [70, 80])
