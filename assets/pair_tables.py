@@ -161,7 +161,7 @@ def fusion_located(
         donors,
         concordance.read(),
         summaries.read(),
-        datasets,
+        pairs.by_dataset(datasets),
         covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,
     )
@@ -197,7 +197,8 @@ def fusion_prepared(
 ) -> dg.MaterializeResult[Artefact]:
     """The training table (predictors, fusion variables, weight) and the prediction table (ids, predictors)."""
     pair, donors = REGISTRY.pair(context.partition_key), donors | pools
-    result = preparation.prepare_pair(pair, REGISTRY, located, donors, summaries.read(), datasets)
+    places = pairs.by_dataset(datasets)
+    result = preparation.prepare_pair(pair, REGISTRY, located, donors, summaries.read(), places)
     return publish(
         context,
         {"donor": result.donor, "recipient": result.recipient, "draws": result.draws},

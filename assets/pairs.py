@@ -3,7 +3,7 @@
 Belongs here: declarations that several modules share. Does not belong here: assets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,14 +13,17 @@ from fusion_pipeline.partitions import (
     PAIRS,
     POOLS_TO_PAIR,
     PUMAS_TO_PAIR,
+    REGISTRY,
+    SUMMARIES_TO_PAIR,
     SURVEYS_TO_PAIR,
 )
+from fusion_pipeline.storage.tables import TableRef
 from resources.parquet_io import MAY_BE_NONE
 
 SUMMARIES = dg.AssetIn(["geography", "predictors"], partition_mapping=ACS_TO_PAIR)
 """What the recipient's ACS year says of places."""
-DATASETS = dg.AssetIn(["spatial", "summaries"], partition_mapping=dg.AllPartitionMapping())
-"""What all spatial datasets say of places."""
+DATASETS = dg.AssetIn(["spatial", "summaries"], partition_mapping=SUMMARIES_TO_PAIR)
+"""What all spatial datasets say of the PUMAs of the recipient's definition."""
 
 
 def pair_asset(
@@ -50,6 +53,11 @@ def from_recipient(asset: str) -> dg.AssetIn:
 def from_pumas(asset: str) -> dg.AssetIn:
     """Read an asset of the PUMA definition that the recipient's ACS year uses."""
     return dg.AssetIn(["geography", asset], partition_mapping=PUMAS_TO_PAIR)
+
+
+def by_dataset(summaries: Mapping[str, TableRef]) -> dict[str, TableRef]:
+    """Name what `DATASETS` reads by dataset: of a pair's PUMA definition there is one of each."""
+    return {REGISTRY.summaries[key][0]: table for key, table in summaries.items()}
 
 
 def check(

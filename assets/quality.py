@@ -50,12 +50,13 @@ def quality_area_error(
     """Area errors, which no implicate shows: ACS variables fused onto the ACS as the donors would have them."""
     pair = context.partition_key
     year = REGISTRY.survey_year(REGISTRY.pair(pair).recipient).year
+    of_places = pairs.by_dataset(datasets)
     error = pair_area_error.pair_area_error(
         pair,
         located=located,
         prepared=prepared,
         households=households,
-        places=spatial.place_predictors(summaries.read(), datasets, REGISTRY.windows, year).table,
+        places=spatial.place_predictors(summaries.read(), of_places, REGISTRY.windows, year).table,
         concordance=concordance,
         covered_states=sorted({s for file in from_table(recipient_raw.read()) for s in file.states}),
         seed=compute.seed,

@@ -6,7 +6,13 @@ from assets import recipes
 from assets.publishing import publish
 from assets.reuse import reusable
 from fusion_pipeline.geography import dataset_summaries
-from fusion_pipeline.partitions import DATASETS, REGISTRY
+from fusion_pipeline.partitions import (
+    DATASETS,
+    DATASETS_BY_PUMAS,
+    DATASETS_TO_SUMMARIES,
+    PUMAS_TO_SUMMARIES,
+    REGISTRY,
+)
 from fusion_pipeline.raw import VOLATILE, as_table, from_table, verify
 from fusion_pipeline.storage.artefacts import Artefact
 from fusion_pipeline.storage.tables import TableRef
@@ -31,29 +37,28 @@ def spatial_raw(context: dg.AssetExecutionContext, raw_files: RawFiles) -> dg.Ma
 
 @dg.asset(
     key=["spatial", "summaries"],
-    partitions_def=DATASETS,
+    partitions_def=DATASETS_BY_PUMAS,
     kinds={"parquet"},
     code_version=dataset_summaries.VERSION,
     ins={
-        "raw": dg.AssetIn(["spatial", "raw"]),
-        "concordances": dg.AssetIn(["geography", "concordance"], partition_mapping=dg.AllPartitionMapping()),
+        "raw": dg.AssetIn(["spatial", "raw"], partition_mapping=DATASETS_TO_SUMMARIES),
+        "concordance": dg.AssetIn(["geography", "concordance"], partition_mapping=PUMAS_TO_SUMMARIES),
     },
     group_name="spatial",
     owners=["team:geography"],
 )
 @reusable(recipes.dataset)
 def spatial_summaries(
-    context: dg.AssetExecutionContext, raw: TableRef, concordances: dict[str, TableRef]
+    context: dg.AssetExecutionContext, raw: TableRef, concordance: TableRef
 ) -> dg.MaterializeResult[Artefact]:
-    """A spatial dataset by PUMA: every vintage, for the PUMAs of either census, by housing units."""
-    name = context.partition_key
+    """A spatial dataset by PUMA: every vintage, for the PUMAs of one definition, by housing units."""
+    name, _ = REGISTRY.summaries[context.partition_key]
     paths = {file.role: verify(file) for file in from_table(raw.read())}
-    tables = {pumas: concordance.read() for pumas, concordance in concordances.items()}
-    result = dataset_summaries.summarize_dataset(name, REGISTRY.spatial[name], paths, tables)
+    result = dataset_summaries.summarize_dataset(name, REGISTRY.spatial[name], paths, concordance.read())
     return publish(
         context,
         result.table,
-        inputs=[raw, *concordances.values()],
+        inputs=[raw, concordance],
         metadata={
             "dataset": REGISTRY.spatial[name].description,
             "missing values and decisions": dg.MetadataValue.json(result.notes),

@@ -10,7 +10,9 @@ and those it is made of, are left out.
 Schemes: `none` and `group` know no place, or what is disclosed; `gower` is one household by Gower's distance (the
 reference's way); `expected` trains on the spatial predictors expected over the candidates; `drawn k` trains on k PUMAs
 given location and predictors, `informed k` given the variable too (`impute_puma`); `joint k` given all proxies at once,
-whose own summaries nobody has then; `true` knows the PUMA. In brackets: the share of the way from `none` to `true`.
+whose own summaries nobody has then; `true` knows the PUMA. `ridge` is linear in the spatial predictors expected over
+the candidates (regression calibration), `ridge true` in those of the true PUMA. In brackets: the share of the way from
+`none` to `true`.
 
 Settings of the library were chosen on CO DC MA OK RI WY (08 11 25 40 44 56) with seeds 1 and 2.
 """
@@ -42,8 +44,9 @@ DEVELOPMENT = ("08", "11", "25", "40", "44", "56")
 MADE_OF = {"income": ("wages", "other_income"), "wages": ("income", "other_income"),
            "other_income": ("income", "wages")}  # fmt: skip
 SHOWN = ("income", "property_value", "commute_minutes", "rent")
-SCHEMES = ("none", "group", "gower", "expected", "drawn 1", "drawn 5", "drawn 10", "informed 1", "informed 5",
-           "informed 10", "true", "joint none", "joint drawn 5", "joint 5", "joint true")  # fmt: skip
+SCHEMES = ("none", "group", "gower", "expected", "ridge", "ridge true", "drawn 1", "drawn 5", "drawn 10", "informed 1",
+           "informed 5", "informed 10", "true", "joint none", "joint ridge true", "joint drawn 5", "joint 5",
+           "joint true")  # fmt: skip
 TREES = {"objective": "regression", "num_leaves": 15, "learning_rate": 0.09, "feature_fraction": 0.7, "lambda_l2": 1.0,
          "cat_smooth": 30, "seed": 1, "deterministic": True, "force_row_wise": True, "num_threads": 1,
          "verbose": -1}  # fmt: skip
@@ -91,6 +94,7 @@ class World:
         self.candidates = Candidates(locations, of_donor, features)
         self.features = features(of_donor)
         keep = recipient["state"].isin(scored).to_numpy()
+        self.scored_features = features(of_recipient.take(np.flatnonzero(keep)))
         self.scored, self.scored_home = recipient[keep].reset_index(drop=True), home[keep]
         self.scored_group = np.zeros(len(self.scored))
         places = self.scored.groupby(list(disclosed), observed=True).indices
@@ -167,6 +171,15 @@ class World:
             variable, x, np.hstack([self.x_scored, known[self.scored_home]]), self.categories, 1
         )
 
+    def with_ridge(self, variable: str, of_donors: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Predictions of a model that is linear in predictors and (donors, Q) spatial predictors."""
+        from sklearn.linear_model import RidgeCV
+
+        model = RidgeCV(alphas=np.logspace(0, 4, 9))
+        x = np.hstack([self.features, of_donors])
+        model.fit(x, self.donor[variable].to_numpy(float), sample_weight=self.weight / self.weight.mean())
+        return model.predict(np.hstack([self.scored_features, known[self.scored_home]]))
+
     def _trees(self, variable, x, scored, categories, copies) -> np.ndarray:
         import lightgbm as lgb
 
@@ -239,6 +252,10 @@ def _predicted(world, scheme, variable, known, informed, proxies_known, joint) -
         return world.with_group(variable)
     if scheme == "expected":
         return world.with_expected(variable, known)
+    if scheme.endswith(("ridge", "ridge true")):
+        seen = proxies_known if scheme.startswith("joint") else known
+        of_donors = seen[world.home] if scheme.endswith("true") else world.candidates.expected(seen)
+        return world.with_ridge(variable, of_donors, seen)
     areas = {
         "gower": lambda: world.gower[:, None],
         "true": lambda: world.home[:, None],

@@ -20,12 +20,14 @@ def artefacts_of(pair: FusionPair, name: str, layout: Layout) -> Iterator[tuple[
     registry = load_registry()
     behind = [key for donor in pair.donors for key in registry.behind(donor)]
     pools = [donor for donor in pair.donors if donor in registry.pools]
+    pumas = registry.pumas_of(pair.recipient)
     stages: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (
         ("survey", ("raw", "households", "persons", "dictionary"), behind),
         ("pool", ("households", "persons", "dictionary"), pools),
         ("acs", ("raw", "households", "persons", "dictionary"), [pair.recipient]),
-        ("geography", ("raw", "concordance"), [registry.pumas_of(pair.recipient)]),
-        ("spatial", ("raw", "summaries"), list(registry.spatial)),
+        ("geography", ("raw", "concordance"), [pumas]),
+        ("spatial", ("raw",), list(registry.spatial)),
+        ("spatial", ("summaries",), [key for key, (_, of) in registry.summaries.items() if of == pumas]),
         ("geography", ("predictors",), [pair.recipient]),
     )
     upstream = [

@@ -62,9 +62,14 @@ JOBS = [
         "Raw geography files to the concordance of a PUMA definition.",
     ),
     _chain(
+        "find_places",
+        _keys("spatial/raw"),
+        "Look at the raw files of a spatial dataset.",
+    ),
+    _chain(
         "summarize_places",
-        dg.AssetSelection.groups("spatial"),
-        "Raw files of a spatial dataset to its summaries by PUMA.",
+        _keys("spatial/summaries"),
+        "Raw files of a spatial dataset to its summaries by PUMA of one definition.",
     ),
     _chain(
         "summarize_pumas",

@@ -1,4 +1,5 @@
-"""How the graph is cut: survey-years, pools, ACS years, PUMA definitions, spatial datasets, pairs, pairs by chunks.
+"""How the graph is cut: survey-years, pools, ACS years, PUMA definitions, spatial datasets, these by definition, pairs,
+pairs by chunks.
 
 Belongs here: partition definitions and the mappings between them, generated from `registry.yaml`. One
 definition a group of assets, because the UI offers a choice of partitions only where all roots of a selection
@@ -31,6 +32,8 @@ POOLS = dg.StaticPartitionsDefinition(list(REGISTRY.pools))
 ACS_YEARS = dg.StaticPartitionsDefinition(list(REGISTRY.recipients))
 PUMAS = dg.StaticPartitionsDefinition(list(REGISTRY.geography))
 DATASETS = dg.StaticPartitionsDefinition(list(REGISTRY.spatial))
+# One dimension, because a pair takes all datasets in one definition, which no mapping from two dimensions says.
+DATASETS_BY_PUMAS = dg.StaticPartitionsDefinition(list(REGISTRY.summaries))
 PAIRS = dg.StaticPartitionsDefinition(list(REGISTRY.pairs))
 # Dagster joins the keys in alphabetical order of the dimensions: "RECS_2015__ACS_2015|01-05".
 PAIR_CHUNKS = dg.MultiPartitionsDefinition(
@@ -74,6 +77,18 @@ PUMAS_TO_PAIR = dg.StaticPartitionMapping(
     {
         name: {pair for pair, entry in REGISTRY.pairs.items() if REGISTRY.pumas_of(entry.recipient) == name}
         for name in REGISTRY.geography
+    }
+)
+DATASETS_TO_SUMMARIES = dg.StaticPartitionMapping(
+    {name: {key for key, (of, _) in REGISTRY.summaries.items() if of == name} for name in REGISTRY.spatial}
+)
+PUMAS_TO_SUMMARIES = dg.StaticPartitionMapping(
+    {name: {key for key, (_, of) in REGISTRY.summaries.items() if of == name} for name in REGISTRY.geography}
+)
+SUMMARIES_TO_PAIR = dg.StaticPartitionMapping(
+    {
+        key: {pair for pair, entry in REGISTRY.pairs.items() if REGISTRY.pumas_of(entry.recipient) == pumas}
+        for key, (_, pumas) in REGISTRY.summaries.items()
     }
 )
 PAIR_TO_CHUNKS = dg.MultiToSingleDimensionPartitionMapping("fusion")

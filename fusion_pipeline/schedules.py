@@ -20,13 +20,13 @@ _KEYS: dict[str, list[str]] = {
     "ingest_survey": list(REGISTRY.surveys),
     "ingest_recipient": list(REGISTRY.recipients),
     "build_concordance": list(REGISTRY.geography),
-    "summarize_places": list(REGISTRY.spatial),
+    "find_places": list(REGISTRY.spatial),
 }
 _RAW = {
     "ingest_survey": dg.AssetKey(["survey", "raw"]),
     "ingest_recipient": dg.AssetKey(["acs", "raw"]),
     "build_concordance": dg.AssetKey(["geography", "raw"]),
-    "summarize_places": dg.AssetKey(["spatial", "raw"]),
+    "find_places": dg.AssetKey(["spatial", "raw"]),
 }
 INGESTING = {job.name: job for job in JOBS if job.name in _KEYS}
 [VALIDATING] = [job for job in JOBS if job.name == "validate_pair"]

@@ -20,7 +20,7 @@ def fetch(key: str) -> None:
 
     registry, files = load_registry(), raw_files(load_settings(source="public"))
     found = (
-        files.places(registry.geography_files, fetch=True)
+        files.places(registry.place_files(), fetch=True)
         if key == "geography"
         else files.survey(registry.survey_year(key))
     )

@@ -1,4 +1,4 @@
-"""Spatial datasets brought to PUMAs: values of units to summaries of both PUMA definitions.
+"""Spatial datasets brought to PUMAs: values of units to summaries of one PUMA definition.
 
 Belongs here: weighted means, medians and shares of units by PUMA. Does not belong here: the schema of a dataset and
 which of its vintages a year uses (`datasets.py`), reading files (`reading.py`), ranks (`predictors.py`).
@@ -24,11 +24,12 @@ from fusion_pipeline.geography.building import CENSUS
 from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.counties import facts, ground
 from fusion_pipeline.geography.datasets import SpatialDataset, SpatialVariable, Unit
+from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.relationships import TERRITORIES
 from fusion_pipeline.geography.unit_values import UnitValues, read_vintages
 from fusion_pipeline.storage.tables import categorical
 
-VERSION = "1"
+VERSION = "2"
 COVERED = 0.5
 """Least share of a PUMA's housing units in units with a value."""
 _STRANGERS = 0.5
@@ -39,14 +40,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class DatasetSummary:
-    """Summaries by PUMA definition, vintage and PUMA, and what had to be decided on the way."""
+    """Summaries by vintage and PUMA, and what had to be decided on the way."""
 
     table: pa.Table
     notes: dict[str, Any] = field(default_factory=dict)
 
 
 def summarize_dataset(
-    name: str, dataset: SpatialDataset, paths: Mapping[str, Path], concordances: Mapping[str, pa.Table]
+    name: str, dataset: SpatialDataset, paths: Mapping[str, Path], concordance: pa.Table
 ) -> DatasetSummary:
     """Bring a dataset to PUMAs.
 
@@ -55,13 +56,13 @@ def summarize_dataset(
     name : its name in the registry
     dataset : its entry
     paths : role -> raw file; vintages without files are left out
-    concordances : PUMA definition -> its concordance
+    concordance : of `build_concordance`; its PUMA definition is taken
 
     Returns
     -------
     DatasetSummary
-        Its table has a row per PUMA definition (`pumas`), `vintage` and PUMA (`state`, `puma`), with the PUMA's
-        housing units (`weight`) and float32 `<name>..<variable>`, null where there is no value.
+        Its table has a row per `vintage` and PUMA (`state` and the definition's column), with the PUMA's housing units
+        (`weight`) and float32 `<name>..<variable>`, null where there is no value.
 
     Raises
     ------
@@ -70,21 +71,21 @@ def summarize_dataset(
     """
     frames: list[pd.DataFrame] = []
     remarks: dict[str, list[str]] = {}
-    crossings: dict[tuple[str, str], _Crossing | None] = {}
+    pumas = puma_column(concordance.column_names, "concordance")
+    crossings: dict[str, _Crossing | None] = {}
     for values in read_vintages(dataset, paths):
-        for pumas, concordance in concordances.items():
-            column, where = _unit_column(dataset, values.vintage, pumas), f"{values.vintage} {pumas}"
-            if (pumas, column) not in crossings:
-                crossings[pumas, column] = _Crossing.read(concordance, pumas, column, dataset.unit)
-            crossing = crossings[pumas, column]
-            if crossing is None:
-                remark = f"left out, the concordance has no {column}"
-            else:
-                frame, counts = _by_puma(dataset, values, crossing, where=f"{name} {where}")
-                frames.append(frame.assign(pumas=pumas, vintage=values.vintage))
-                remark = "; ".join(f"{what}: {count}" for what, count in counts.items() if count)
-            remarks.setdefault(remark or "all have values", []).append(where)
-    empty = pd.DataFrame(columns=["pumas", "vintage", "state", "puma", "weight"])
+        column = _unit_column(dataset, values.vintage, pumas)
+        if column not in crossings:
+            crossings[column] = _Crossing.read(concordance, pumas, column, dataset.unit)
+        crossing = crossings[column]
+        if crossing is None:
+            remark = f"left out, the concordance has no {column}"
+        else:
+            frame, counts = _by_puma(dataset, values, crossing, where=f"{name} {values.vintage} {pumas}")
+            frames.append(frame.rename(columns={"puma": pumas}).assign(vintage=values.vintage))
+            remark = "; ".join(f"{what}: {count}" for what, count in counts.items() if count)
+        remarks.setdefault(remark or "all have values", []).append(values.vintage)
+    empty = pd.DataFrame(columns=["vintage", "state", pumas, "weight"])
     table = pd.concat(frames, ignore_index=True) if frames else empty
     names = [variable.name for variable in dataset.every_variable]
     lacking = [column for column in names if column not in table or table[column].isna().all()]
@@ -92,7 +93,8 @@ def summarize_dataset(
     if lacking:
         notes["without any value"] = ", ".join(lacking)
     _log.info("%s: %d rows, %d of %d variables", name, len(table), len(names) - len(lacking), len(names))
-    return DatasetSummary(_as_table(table, {f"{name}..{variable}": variable for variable in names}), notes)
+    columns = {f"{name}..{variable}": variable for variable in names}
+    return DatasetSummary(_as_table(table, pumas, columns), notes)
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,9 @@ def _medians(values: Array, weight: Array, place: Array, n: int) -> Array:
     return result
 
 
-def _as_table(frame: pd.DataFrame, names: Mapping[str, str]) -> pa.Table:
+def _as_table(frame: pd.DataFrame, pumas: str, names: Mapping[str, str]) -> pa.Table:
     columns: dict[str, pa.Array] = {}
-    for name in ("pumas", "vintage", "state", "puma"):
+    for name in ("vintage", "state", pumas):
         levels = sorted(frame[name].unique())
         columns[name] = categorical(pd.Categorical(frame[name], categories=levels).codes, levels)
     columns["weight"] = pa.array(frame["weight"].to_numpy(np.float64))

@@ -22,7 +22,6 @@ from fusion_pipeline.geography.concordance import find_pumas, puma_ids
 from fusion_pipeline.geography.datasets import choose_vintage
 from fusion_pipeline.geography.pumas import puma_column
 from fusion_pipeline.geography.summaries import load_summaries, summarize
-from fusion_pipeline.keys import positions
 from fusion_pipeline.storage.tables import TableRef
 
 VERSION = "4"
@@ -75,15 +74,20 @@ def place_predictors(
     Parameters
     ----------
     acs : of `puma_predictors`; its PUMA definition is taken
-    datasets : name -> summaries of all vintages (`summarize_dataset`)
+    datasets : name -> summaries of all vintages (`summarize_dataset`), by PUMA of the same definition
     windows : name -> years that a vintage may lie from the year
     year : int
 
     Returns
     -------
     PlacePredictors
-        A row a PUMA, in the order of `acs`. Left out are datasets without a vintage for the year, or for these PUMAs,
-        and variables without any value.
+        A row a PUMA, in the order of `acs`. Left out are datasets without a vintage for the year, and variables without
+        any value.
+
+    Raises
+    ------
+    GeographyError
+        If a dataset is summarized by PUMAs of another definition, or has one that the ACS summaries have not.
 
     Notes
     -----
@@ -100,19 +104,17 @@ def place_predictors(
     chosen: dict[str, str] = {}
     for dataset, reference in datasets.items():
         table = reference.read()
-        table = table.filter(pc.equal(table["pumas"].cast(pa.string()), definition))
         there = sorted(set(table["vintage"].cast(pa.string()).to_pylist()))
         vintage = choose_vintage(there, year, windows[dataset])
         if vintage is None:
             continue
         chosen[dataset] = vintage
         table = table.filter(pc.equal(table["vintage"].cast(pa.string()), vintage))
-        names = [definition if name == "puma" else name for name in table.column_names]
-        table = table.rename_columns(names)
-        rows = positions(puma_ids(table, dataset), ids)
-        for name in names:
+        rows = find_pumas(ids, definition, table, dataset)
+        for name in table.column_names:
             if MARK in name and table[name].null_count < table.num_rows:
-                values = np.append(_floats(table[name]), np.nan)[rows]
+                values = np.full(len(ids), np.nan)
+                values[rows] = _floats(table[name])
                 columns[name] = _float32(weighted_ranks(values, weight))
     _log.info("spatial predictors %d, %s: %s", year, definition, chosen)
     return PlacePredictors(pa.table(columns), chosen)

@@ -68,11 +68,11 @@ class Sheet:
     """By area: (k, 2) int64 each, not closed."""
     height: int
 
-    def middle(self, area: int) -> tuple[float, float]:
-        """Centre of the area's largest ring."""
+    def middle(self, area: int, down: float = 0.5) -> tuple[float, float]:
+        """Middle of the area's largest ring, `down` of its height from the top."""
         ring = max(self.rings[area], key=lambda ring: abs(_extent(ring)))
         low, high = ring.min(axis=0), ring.max(axis=0)
-        return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
+        return float(low[0] + high[0]) / 2, float(low[1] + down * (high[1] - low[1]))
 
 
 def lay_out(areas: list[Area], *, degrees: bool) -> Sheet:

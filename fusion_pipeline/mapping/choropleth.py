@@ -21,6 +21,7 @@ from fusion_pipeline.geography.concordance import states
 from fusion_pipeline.geography.pumas import PUMAS
 from fusion_pipeline.mapping.boundaries import Area, Boundaries, named
 from fusion_pipeline.mapping.canvas import Sheet, lay_out
+from fusion_pipeline.mapping.tiles import BAND
 from fusion_pipeline.text import as_text
 
 Array = np.ndarray
@@ -90,6 +91,11 @@ class Choropleth:
     margin: Layer
     cells: pd.DataFrame
     """By area: text of `estimate`, `margin` and `n`; empty where there is no estimate."""
+
+    @property
+    def banded(self) -> bool:
+        """Whether labels stand in bands above the cells of tiles, where there is less room."""
+        return bool(self.labels) and any(area.puma for area in self.areas)
 
     @property
     def layers(self) -> tuple[Layer, Layer]:
@@ -168,12 +174,12 @@ def choropleth(
     sheet = lay_out(everything, degrees=boundaries.degrees)
     return Choropleth(
         title=heading,
-        note=f"{known} {kind}; margin of error at {100 * level:g} %",
+        note=f"{known:,} {kind}; margin of error at {100 * level:g} %",
         source=". ".join(part for part in (source, f"Map: {boundaries.source}" if boundaries.source else "") if part),
         areas=tuple(areas),
         sheet=replace(sheet, rings=sheet.rings[: len(areas)]),
         outlines=replace(sheet, rings=sheet.rings[len(areas) :]) if states_shown else None,
-        labels=() if boundaries.degrees else _labels(everything, sheet),
+        labels=() if boundaries.degrees else _labels(everything, sheet, 0.5 if kind == "states" else BAND / 2),
         estimate=Layer("estimate", "Estimate", unit, estimate, _breaks(estimate), ESTIMATE_COLOURS),
         margin=Layer("margin", "Margin of error", "% of the estimate", relative, MARGIN_BREAKS, MARGIN_COLOURS),
         cells=_cells(of_area, estimate, margin),
@@ -214,9 +220,9 @@ def _shown(frame: pd.DataFrame, boundaries: Boundaries) -> list[Area]:
     return inside if len(covered) == 1 else inside + others
 
 
-def _labels(areas: list[Area], sheet: Sheet) -> tuple[tuple[float, float, str], ...]:
+def _labels(areas: list[Area], sheet: Sheet, down: float) -> tuple[tuple[float, float, str], ...]:
     return tuple(
-        (*sheet.middle(position), states()[area.state].usps)
+        (*sheet.middle(position, down), states()[area.state].usps)
         for position, area in enumerate(areas)
         if not area.puma
     )
@@ -232,7 +238,7 @@ def _cells(rows: pd.DataFrame, estimate: Array, margin: Array) -> pd.DataFrame:
 
 
 def _breaks(values: Array) -> tuple[float, ...]:
-    """Divide values into six classes of about as many areas, at round numbers."""
+    """Divide values into at most six classes of about as many areas, at round numbers; none of them is empty."""
     known = values[~np.isnan(values)]
     if not len(known):
         return ()
@@ -243,7 +249,9 @@ def _breaks(values: Array) -> tuple[float, ...]:
     step = 10.0 ** math.floor(math.log10(width))
     step *= 5 if width / step >= 5 else 2 if width / step >= 2 else 1
     rounded = np.unique(np.round(cuts / (step / 2)) * (step / 2))
-    return tuple(float(value) for value in rounded if known.min() < value <= known.max())
+    inside = [float(value) for value in rounded if known.min() < value <= known.max()]
+    filled = np.unique(np.searchsorted(inside, known, side="right"))
+    return tuple(inside[k - 1] for k in filled if k)
 
 
 def _plain(value: float) -> str:

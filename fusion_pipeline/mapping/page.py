@@ -94,7 +94,8 @@ def _drawing(chart: Choropleth) -> str:
         states_drawn = f'<g class="outlines">\n{paths}\n</g>'
     texts = "\n".join(f'<text x="{x:.0f}" y="{y:.0f}">{escape(text)}</text>' for x, y, text in chart.labels)
     many = " many" if len(chart.areas) > _MANY else ""
-    return f"""<svg class="map" viewBox="0 0 {WIDTH} {chart.sheet.height}" tabindex="0" role="application"
+    banded = " banded" if chart.banded else ""
+    return f"""<svg class="map{banded}" viewBox="0 0 {WIDTH} {chart.sheet.height}" tabindex="0" role="application"
  aria-label="{escape(f"Map: {chart.title}. {_HOW}")}">
 <defs>{_HATCH}</defs>
 <g class="areas{many}" fill-rule="evenodd">

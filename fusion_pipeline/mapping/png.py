@@ -63,7 +63,8 @@ def _panel(axes: Axes, chart: Choropleth, layer: Layer) -> None:
             PathCollection(_paths(chart.outlines), facecolors="none", edgecolors=MUTED, linewidths=0.5)
         )
     for x, y, text in chart.labels:
-        axes.text(x, y, text, ha="center", va="center", fontsize=7, color=INK, bbox=_HALO)
+        look = {"fontsize": 5.5} if chart.banded else {"fontsize": 7, "bbox": _HALO}
+        axes.text(x, y, text, ha="center", va="center", color=INK, **look)
     axes.set(xlim=(0, WIDTH), ylim=(chart.sheet.height, 0), aspect="equal")
     axes.axis("off")
     axes.set_title(

@@ -22,6 +22,8 @@ from fusion_pipeline.mapping.boundaries import Area, Boundaries
 Array = np.ndarray
 _GAP = 0.06
 """Between tiles, of their side."""
+BAND = 0.24
+"""Share of a tile, at its top, that cells leave to the state's code: over them it would hide a dozen in California."""
 SOURCE = "tiles in place of boundaries, every state of the same size"
 
 
@@ -57,14 +59,15 @@ def _grid() -> dict[str, tuple[int, int]]:
 
 
 def _cells(state: str, count: int) -> list[Array]:
-    """Divide a tile into cells of about equal sides; those of the last row are wider."""
+    """Divide a tile below its band into cells of about equal area; those of the last rows are wider."""
     column, row = _grid()[states()[state].usps]
-    side, rows = 1 - _GAP, round(math.sqrt(count)) or 1
+    side = 1 - _GAP
+    top, height, rows = row + side * BAND, side * (1 - BAND), round(math.sqrt(count * (1 - BAND))) or 1
     found = []
     for k, cells in enumerate(np.array_split(np.arange(count), rows)):
         for j in range(len(cells)):
-            x, y = column + side * j / len(cells), row + side * k / rows
-            found.append(_rectangle(x, y, side / len(cells), side / rows))
+            x, y = column + side * j / len(cells), top + height * k / rows
+            found.append(_rectangle(x, y, side / len(cells), height / rows))
     return found
 
 

@@ -34,7 +34,7 @@ from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recove
 
 log = logging.getLogger(__name__)
 
-VERSION = "8"
+VERSION = "10"
 """Changes whenever the same arguments give other bytes."""
 SPATIAL, TRUTH = "spatial", "truth"
 MIN_HOUSEHOLDS, MIN_DONORS = 500, 300
@@ -149,7 +149,7 @@ def simulate_folders(
         if survey is not None and write is None:
             log.info("%s is not simulated", folder)
             continue
-        files = list((survey.files if survey else registry.geography_files).values())
+        files = list((survey.files if survey else registry.place_files()).values())
         stamp = _stamp(folder, seed, size if survey else None, files)
         recover(out / folder)
         if _read(out / folder / STAMP) == stamp:
@@ -181,7 +181,7 @@ def _write_spatial(places: Places, seed: int, registry: Registry, folder: Path) 
         "puma10/housing": of_role["zcta10"],
     }
     written: set[str] = set()
-    for name, file in registry.geography_files.items():
+    for name, file in registry.place_files().items():
         write = known.get(name) or of_role.get(name.partition("/")[2])
         if write is not None and file.name not in written:
             write(folder / file.name)

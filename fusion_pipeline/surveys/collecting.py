@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.measuring import give_back
 from fusion_pipeline.surveys.codebook import Codebook
-from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
+from fusion_pipeline.surveys.coding import BLANK, Coder, Problems, make_coder, parse_numbers, within
 from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.excerpts import excerpt
 from fusion_pipeline.surveys.reading import RawPart, read_blocks, strings
@@ -181,8 +181,7 @@ class Collector:
         if bad.any():
             problems.add(raw, "is not a number", texts.filter(pa.array(bad)))
         if not blank and (empty := np.isnan(values) & ~bad).any():
-            what = "is blank, which the codebook does not allow"
-            problems.add(raw, what, texts.filter(pa.array(empty)))
+            problems.add(raw, BLANK, texts.filter(pa.array(empty)))
         return values
 
     def _factors(self, batch: pa.RecordBatch, adjustment: Adjustment, problems: Problems) -> np.ndarray:

@@ -119,20 +119,17 @@ def acs_summaries(layout: Layout, partition: str) -> TableSpec:
 
 
 def spatial_summaries(layout: Layout, partition: str) -> TableSpec:
-    """A spatial dataset by PUMA."""
-    dataset = load_registry().spatial[partition]
+    """A spatial dataset by PUMA of one definition."""
+    name, pumas = load_registry().summaries[partition]
+    dataset = load_registry().spatial[name]
     columns = (
-        ColumnSpec("pumas", tuple(load_registry().geography)),
         ColumnSpec("vintage", dataset.vintages),
         ColumnSpec("state", _FIPS),
-        ColumnSpec("puma", kind="category"),
+        ColumnSpec(pumas, kind="category"),
         ColumnSpec("weight", minimum=0),
-        *(
-            ColumnSpec(f"{partition}{MARK}{v.name}", nullable=True, kind="number")
-            for v in dataset.every_variable
-        ),
+        *(ColumnSpec(f"{name}{MARK}{v.name}", nullable=True, kind="number") for v in dataset.every_variable),
     )
-    return TableSpec(columns, key=("pumas", "vintage", "state", "puma"), minimum_rows=0)
+    return TableSpec(columns, key=("vintage", "state", pumas), minimum_rows=0)
 
 
 def harmonized(layout: Layout, partition: str) -> dict[str, TableSpec]:

@@ -7,7 +7,7 @@ from fusion_pipeline.partitions import IMPLICATES
 from fusion_pipeline.registry import load_registry
 
 DONOR, POOL, RECIPIENT, PAIRS = "survey-year", "pool", "ACS year", "pair"
-PUMAS, DATASET = "PUMA definition", "spatial dataset"
+PUMAS, DATASET, BY_PUMAS = "PUMA definition", "spatial dataset", "spatial dataset and PUMA definition"
 # Partitions, and what an asset is made from. Change a name here only with a note in CHANGELOG.md.
 GRAPH = {
     "survey": {
@@ -37,7 +37,7 @@ GRAPH = {
     },
     "spatial": {
         "spatial/raw": (DATASET, []),
-        "spatial/summaries": (DATASET, ["geography/concordance", "spatial/raw"]),
+        "spatial/summaries": (BY_PUMAS, ["geography/concordance", "spatial/raw"]),
     },
     "fusion": {
         "fusion/harmonized": (
@@ -100,7 +100,8 @@ JOBS = {
         ["acs/dictionary", "acs/dictionary_page", "acs/households", "acs/persons", "acs/raw"],
     ),
     "build_concordance": (PUMAS, ["geography/concordance", "geography/raw"]),
-    "summarize_places": (DATASET, ["spatial/raw", "spatial/summaries"]),
+    "find_places": (DATASET, ["spatial/raw"]),
+    "summarize_places": (BY_PUMAS, ["spatial/summaries"]),
     "summarize_pumas": (RECIPIENT, ["geography/predictors"]),
     "fit_pair": (
         PAIRS,
@@ -195,6 +196,7 @@ KEYS = {
     RECIPIENT: ACS_YEARS,
     PUMAS: ["puma10", "puma20"],
     DATASET: ["eia", "noaa", "acs_sf", "acs_county", "epa", "irs", "nrel"],
+    BY_PUMAS: list(REGISTRY.summaries),
     PAIRS: list(REGISTRY.pairs),
     "pair | chunk": [f"{pair}|{chunk}" for pair in REGISTRY.pairs for chunk in IMPLICATES.chunks],
 }
@@ -288,7 +290,8 @@ def test_every_pair_finds_its_upstream_partitions() -> None:
                     assert keys == [REGISTRY.pumas_of(entry.recipient)]
                 elif parent.path[0] in ("acs", "geography"):
                     assert keys == [entry.recipient]
-                elif parent.path[0] == "spatial":
-                    assert keys == sorted(KEYS[DATASET])
+                elif parent.path == ["spatial", "summaries"]:
+                    pumas = REGISTRY.pumas_of(entry.recipient)
+                    assert keys == sorted(f"{dataset}_{pumas}" for dataset in KEYS[DATASET])
                 else:
                     assert keys == [key for key in KEYS["pair | chunk"] if key.startswith(f"{pair}|")]

@@ -117,13 +117,29 @@ def test_another_table_makes_those_again_whose_codebook_names_it(
 def test_another_list_of_states_counties_zones_or_columns_makes_the_places_again(
     name, monkeypatch, tmp_path
 ) -> None:
-    before, dataset = recipes.places("puma10"), recipes.dataset("eia")
+    before, dataset = recipes.places("puma10"), recipes.dataset("eia_puma10")
     copy = shutil.copytree(recipes.GEOGRAPHY, tmp_path / "geography")
     with (copy / name).open("a") as file:
         file.write("\n")
     monkeypatch.setattr(recipes, "GEOGRAPHY", copy)
     assert recipes.places("puma10") != before
-    assert (recipes.dataset("eia") != dataset) == (name in recipes.UNITS)
+    assert (recipes.dataset("eia_puma10") != dataset) == (name in recipes.UNITS)
+
+
+@pytest.mark.parametrize("asset", ["quality/external", "quality/report"])
+def test_another_replicate_design_or_universe_makes_estimates_again(asset, monkeypatch) -> None:
+    settings = inspect.getclosurevars(STEPS[asset]).nonlocals["settings"]
+    before = settings(PAIR)
+    with monkeypatch.context() as patched:
+        content = recipes.load_codebook(recipes.REGISTRY.codebook(ENTRY.recipient))
+        design = content.households.replicates.model_copy(update={"scale": 1.0})
+        other = content.households.model_copy(update={"replicates": design})
+        changed = content.model_copy(update={"households": other})
+        patched.setattr(recipes, "load_codebook", lambda name: changed)
+        assert settings(PAIR)["replicates"] != before["replicates"]
+    patched = ENTRY.model_copy(update={"universes": OTHER["universes"]})
+    monkeypatch.setitem(recipes.REGISTRY.pairs, PAIR, patched)
+    assert settings(PAIR) != before
 
 
 def test_what_runs_the_engine_names_its_releases() -> None:

@@ -9,10 +9,13 @@ import dagster as dg
 import pytest
 
 from fusion_pipeline.definitions import build_defs, raw_files
+from fusion_pipeline.errors import StorageError
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.schedules import SCHEDULES
 from fusion_pipeline.sensors import SENSORS, new_raw_files
 from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.receipts import write_receipt
 
 WHEN = datetime(2027, 3, 2, 3, tzinfo=UTC)
 RECS = REGISTRY.surveys["RECS_2015"].files["households"].name
@@ -102,10 +105,10 @@ def test_refresh_looks_at_what_was_made_and_lies_in_the_mirror(on_disk, tmp_path
     put(mirror, "acs_2015", "csv_pus.zip")
     assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
     made(on_disk, ("spatial/raw", "irs"))
-    assert "lies in" in tick("monthly_summarize_places", on_disk, **here).skip_message
+    assert "lies in" in tick("monthly_find_places", on_disk, **here).skip_message
     # One of its vintages is enough: the others are left out.
     put(mirror, "spatial", "15zpallagi.csv")
-    assert asked(tick("monthly_summarize_places", on_disk, **here)) == [("summarize_places", "irs")]
+    assert asked(tick("monthly_find_places", on_disk, **here)) == [("find_places", "irs")]
 
 
 def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geography(
@@ -115,7 +118,7 @@ def test_refresh_of_simulated_surveys_asks_for_all_that_were_made_and_the_geogra
     here = {"resources": resources(tmp_path, None)}
     assert asked(tick("monthly_ingest_recipient", on_disk, **here)) == [("ingest_recipient", "2015")]
     assert asked(tick("monthly_build_concordance", on_disk, **here)) == [("build_concordance", "puma10")]
-    assert asked(tick("monthly_summarize_places", on_disk, **here)) == [("summarize_places", "eia")]
+    assert asked(tick("monthly_find_places", on_disk, **here)) == [("find_places", "eia")]
 
 
 def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> None:
@@ -132,6 +135,22 @@ def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> No
 
 def test_weekly_validation_asks_once_a_tick(instance) -> None:
     assert tick("weekly_validation", instance).run_key == "2027-03-02"
+
+
+def test_validation_of_the_store_names_what_is_not_as_it_was_written(instance, tmp_path) -> None:
+    settings = load_settings(data=tmp_path, source="simulated")
+    layout, job = Layout(settings.root), build_defs(settings).resolve_job_def("validate_store")
+    report = layout.report("A__B")
+    report.parent.mkdir(parents=True)
+    report.write_text("whole")
+    origin = {"asset": "quality/report", "partition": "A__B"}
+    write_receipt(layout, "quality/report", "A__B", "1", [report], provenance=origin)
+    assert job.execute_in_process(instance=instance).success
+    report.write_text("half")
+    with pytest.raises(
+        StorageError, match=r"quality/report\[A__B\]: reports/A__B\.html is not as it was written"
+    ):
+        job.execute_in_process(instance=instance)
 
 
 def test_weekly_comparison_asks_for_the_pairs_that_are_published(on_disk) -> None:

@@ -39,17 +39,21 @@ def concordance(concordances):
 
 @pytest.fixture(scope="module")
 def summaries(shared, concordances):
-    """Dataset -> its summaries."""
-    tables = {pumas: concordance.table for pumas, concordance in concordances.items()}
+    """Key -> summaries of a dataset by PUMA of one definition."""
     return {
-        name: summarize_dataset(name, dataset, found(shared, dataset.files), tables)
-        for name, dataset in REGISTRY.spatial.items()
+        key: summarize_dataset(
+            name,
+            REGISTRY.spatial[name],
+            found(shared, REGISTRY.spatial[name].files),
+            concordances[pumas].table,
+        )
+        for key, (name, pumas) in REGISTRY.summaries.items()
     }
 
 
 def by_state(summary, vintage: str) -> pd.DataFrame:
     frame = summary.table.to_pandas()
-    frame = frame[(frame["vintage"] == vintage) & (frame["pumas"] == "puma10")]
+    frame = frame[frame["vintage"] == vintage]
     return frame.groupby("state", observed=True).mean(numeric_only=True)
 
 

@@ -84,7 +84,7 @@ def test_ranks_keep_the_order_and_do_not_depend_on_the_unit(pairs):
 
 @pytest.fixture
 def datasets(tmp_path, categories):
-    """Prices of two years for two PUMAs of 2010, normals for one of them and for PUMAs of 2020."""
+    """Prices of two years for two PUMAs of 2010, normals for one of them."""
 
     def write(name, **columns):
         write_table(tmp_path / f"{name}.parquet", pa.table(columns))
@@ -93,19 +93,17 @@ def datasets(tmp_path, categories):
     return {
         "eia": write(
             "eia",
-            pumas=categories(["puma10"] * 4),
             vintage=categories(["2013", "2013", "2015", "2015"]),
             state=categories(["10", "24", "10", "24"]),
-            puma=categories(["00001"] * 4),
+            puma10=categories(["00001"] * 4),
             **{"eia..oil": pa.array([1.0, 2.0, 30.0, 20.0], pa.float32())},
         ),
         "noaa": write(
             "noaa",
-            pumas=categories(["puma10", "puma20"]),
-            vintage=categories(["always", "always"]),
-            state=categories(["24", "10"]),
-            puma=categories(["00001", "00001"]),
-            **{"noaa..hdd": pa.array([5.0, 6.0], pa.float32())},
+            vintage=categories(["always"]),
+            state=categories(["24"]),
+            puma10=categories(["00001"]),
+            **{"noaa..hdd": pa.array([5.0], pa.float32())},
         ),
     }
 
@@ -136,11 +134,10 @@ def test_year_gets_the_ranks_of_its_vintages(acs, datasets):
     assert place_predictors(acs, datasets, WINDOWS, 2013).table["eia..oil"].to_pylist() == [0.125, 0.625]
 
 
-def test_dataset_without_pumas_of_the_definition_is_left_out(acs, datasets):
+def test_a_dataset_by_pumas_of_the_other_definition_is_refused(acs, datasets):
     acs = acs.rename_columns(["state", "puma20", "weight", "acs..income"])
-    found = place_predictors(acs, datasets, WINDOWS, 2015)
-    assert found.vintages == {"noaa": "always"}
-    assert found.table["noaa..hdd"].to_pylist() == [0.5, None]
+    with pytest.raises(GeographyError, match=r"eia table: has puma10 .* and the concordance puma20"):
+        place_predictors(acs, datasets, WINDOWS, 2015)
 
 
 def test_pooled_donors_get_the_predictors_of_their_own_years_in_their_order(acs, datasets, categories):

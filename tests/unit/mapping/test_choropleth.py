@@ -71,6 +71,27 @@ def test_classes_hold_about_as_many_areas_each_and_break_at_round_numbers(estima
     assert all(value == round(value, 1) for value in layer.breaks)
 
 
+def test_codes_of_states_hide_no_cell_of_theirs(estimates):
+    chart = choropleth(
+        estimates, tiles("puma10", set(zip(estimates["state"], estimates["puma10"], strict=True)))
+    )
+    assert chart.banded
+    cells = [
+        r for area, rings in zip(chart.areas, chart.sheet.rings, strict=True) if area.puma for r in rings
+    ]
+    for x, y, _ in chart.labels:
+        assert not any(
+            (ring.min(axis=0) <= (x, y)).all() and (ring.max(axis=0) >= (x, y)).all() for ring in cells
+        )
+
+
+def test_no_class_is_without_an_area_where_areas_are_few(by_state):
+    few = by_state.head(6).assign(estimate=[52.0, 61.0, 73.4, 73.6, 90.1, 90.2])
+    layer = choropleth(few, tiles("state")).estimate
+    counts = np.bincount(layer.classes[layer.classes >= 0], minlength=len(layer.labels))
+    assert len(counts) == len(layer.labels) and counts.min() > 0
+
+
 def test_an_estimate_equal_everywhere_has_one_class(by_state):
     layer = choropleth(by_state.assign(estimate=7.0), tiles("state")).estimate
     assert layer.labels == ("7",)

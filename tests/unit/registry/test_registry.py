@@ -27,6 +27,23 @@ DRAWN = {
         lambda pair: {REGISTRY.pumas_of(REGISTRY.pair(pair).recipient)},
     ),
     "PUMAS_TO_ACS": (partitions.PUMAS, partitions.ACS_YEARS, lambda year: {REGISTRY.pumas_of(year)}),
+    "DATASETS_TO_SUMMARIES": (
+        partitions.DATASETS,
+        partitions.DATASETS_BY_PUMAS,
+        lambda key: {REGISTRY.summaries[key][0]},
+    ),
+    "PUMAS_TO_SUMMARIES": (
+        partitions.PUMAS,
+        partitions.DATASETS_BY_PUMAS,
+        lambda key: {REGISTRY.summaries[key][1]},
+    ),
+    "SUMMARIES_TO_PAIR": (
+        partitions.DATASETS_BY_PUMAS,
+        partitions.PAIRS,
+        lambda pair: {
+            f"{dataset}_{REGISTRY.pumas_of(REGISTRY.pair(pair).recipient)}" for dataset in REGISTRY.spatial
+        },
+    ),
     "YEARS_TO_POOL": (
         partitions.SURVEY_YEARS,
         partitions.POOLS,

@@ -70,7 +70,7 @@ SPECIFY = {
     "acs/persons": lambda layout: specifications.acs_persons(layout, "2013"),
     "geography/concordance": lambda layout: specifications.concordance(layout, "puma10"),
     "geography/predictors": lambda layout: specifications.acs_summaries(layout, "2013"),
-    "spatial/summaries": lambda layout: specifications.spatial_summaries(layout, "irs"),
+    "spatial/summaries": lambda layout: specifications.spatial_summaries(layout, "irs_puma10"),
     "fusion/harmonized donor": lambda layout: specifications.harmonized(layout, PAIR)["donor"],
     "fusion/harmonized recipient": lambda layout: specifications.harmonized(layout, PAIR)["recipient"],
     "fusion/located donor": lambda layout: specifications.located(layout, PAIR)["donor"],
