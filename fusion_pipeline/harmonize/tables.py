@@ -1,4 +1,4 @@
-"""Harmonies applied to the tables of a survey: one row a household, one column a harmonized predictor.
+"""Harmonies applied to the tables of a survey: one row a household or a person, one column a harmonized predictor.
 
 Belongs here: reading what is needed, and the columns both sides have in common. Does not belong here:
 recoding of one column (`recoding.py`), aggregators (`aggregation.py`).
@@ -24,6 +24,7 @@ from fusion_pipeline.storage.tables import TableRef, categorical, levels_of
 DONOR_KEYS = ("hid", "weight")
 RECIPIENT_KEYS = ("year", "hid", "weight", "state")
 """Kept beside the PUMA, in whichever definition the households have it."""
+Unit = Literal["household", "person"]
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,7 @@ def harmonize_donor(
     harmony: Harmony,
     persons: pa.Table | TableRef | None = None,
     keep: Sequence[str] = DONOR_KEYS,
+    unit: Unit = "household",
 ) -> Harmonized:
     """Harmonize a donor survey. Missing answers stay missing.
 
@@ -58,19 +60,24 @@ def harmonize_donor(
     households, persons : standardized microdata; only the columns needed are read
     harmony : the pair's harmonies
     keep : columns of `households` to keep, such as disclosed locations
+    unit : what a row is. Persons have `pid` and the weight of the persons' table. What is their household's on either
+        side (a household variable, a count of members, an aggregate that is paired with a household variable) is
+        that of each member; what is a person's on both sides is taken as it is.
 
     Raises
     ------
     HarmonyError
-        If a value has no group, a household no reference person, or a column to keep is absent.
+        If a value has no group, a household no reference person, a column to keep is absent, or there are no persons
+        to make rows of.
     """
-    return _harmonize(_Survey(households, persons, harmony, "donor"), keep)
+    return _harmonize(_Survey(households, persons, harmony, "donor"), keep, unit)
 
 
 def harmonize_recipient(
     households: pa.Table | TableRef,
     persons: pa.Table | TableRef | None,
     harmony: Harmony,
+    unit: Unit = "household",
 ) -> Harmonized:
     """Harmonize the recipient; see `harmonize_donor`. Here a missing value is an error.
 
@@ -78,7 +85,7 @@ def harmonize_recipient(
     codebook has to name.
     """
     survey = _Survey(households, persons, harmony, "recipient")
-    return _harmonize(survey, (*RECIPIENT_KEYS, puma_column(names_of(households), survey.where)))
+    return _harmonize(survey, (*RECIPIENT_KEYS, puma_column(names_of(households), survey.where)), unit)
 
 
 def common(donor: Harmonized, recipient: Harmonized) -> tuple[pa.Table, pa.Table, dict[str, str]]:
@@ -144,8 +151,14 @@ class _Survey:
         absent = [name for name in side.columns if name not in names_of(table)]
         return f"the {self.role}'s {side.level} file has no {', '.join(absent)}" if absent else None
 
-    def load(self, entries: dict[str, Entry], keep: Sequence[str]) -> None:
-        needed = {"household": list(keep), "person": []}
+    def load(self, entries: dict[str, Entry], keep: Sequence[str], unit: Unit) -> None:
+        needed = {"household": list(keep), "person": ["weight"] if unit == "person" else []}
+        if unit == "person" and self.tables["person"] is None:
+            raise HarmonyError(
+                self.where,
+                "has no persons to make rows of.",
+                "Give the persons' table, or take households as rows.",
+            )
         for entry in entries.values():
             side = self.side(entry)
             needed[side.level] += side.columns
@@ -180,40 +193,57 @@ class _Survey:
         return members
 
 
-def _harmonize(survey: _Survey, keep: Sequence[str]) -> Harmonized:
+def _harmonize(survey: _Survey, keep: Sequence[str], unit: Unit) -> Harmonized:
     entries, skipped = dict(survey.harmony.entries), {}
     for name, entry in survey.harmony.entries.items():
         if reason := survey.reason_to_skip(survey.side(entry)):
             skipped[name] = reason
             del entries[name]
-    survey.load(entries, keep)
+    survey.load(entries, keep, unit)
     members = survey.members()
     households = survey.loaded["household"]
     columns = {name: households[name] for name in keep}
+    rows = households.num_rows
+    if unit == "person":
+        assert members is not None
+        persons, inside = survey.loaded["person"], np.flatnonzero(members.household >= 0)
+        home, rows = members.household[inside], len(inside)
+        columns = {name: column.take(pa.array(home)) for name, column in columns.items()}
+        columns |= {name: persons[name].take(pa.array(inside)) for name in ("pid", "weight")}
     for name, entry in list(entries.items()):
         side = survey.side(entry)
         codebook = getattr(survey.harmony, survey.role).codebook
         place = Place(survey.harmony.name, name, survey.role, survey.harmony.file, codebook)
-        values = _household_values(survey.loaded[side.level], side, members, place)
+        if unit == "person" and _is_of_persons(entry):
+            values = recode({name: persons[name] for name in side.columns}, side, place)[inside]
+        else:
+            values = _household_values(survey.loaded[side.level], side, members, place)
+            values = values[home] if unit == "person" else values
         missing = int(np.isnan(values).sum())
         if missing and survey.role == "recipient":
             raise place.error(
-                f"{side.var} is missing in {missing} of {len(values)} households.",
+                f"{side.var} is missing in {missing} of {len(values)} {unit}s.",
                 "Name the level (or number) of a blank in the recipient's codebook.",
             )
         if missing and missing == len(values):
-            skipped[name] = f"no {survey.role} household has an answer to {side.var}"
+            skipped[name] = f"no {survey.role} {unit} has an answer to {side.var}"
             del entries[name]
             continue
         columns[name] = _column(values, entry)
     _log.info(
-        "%s: %d households, %d harmonies; skipped: %s",
+        "%s: %d %ss, %d harmonies; skipped: %s",
         survey.where,
-        households.num_rows,
+        rows,
+        unit,
         len(entries),
         ", ".join(skipped) or "none",
     )
     return Harmonized(pa.table(columns), skipped, tuple(entries))
+
+
+def _is_of_persons(entry: Entry) -> bool:
+    """Whether each person has a value of its own on both sides."""
+    return all(side.level == "person" and side.count is None for side in (entry.donor, entry.recipient))
 
 
 def _household_values(table: pa.Table, side: Side, members: Members | None, place: Place) -> np.ndarray:

@@ -15,13 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fusion_pipeline.storage.tables import categorical, codes_of, levels_of
 from fusion_pipeline.surveys.deriving import derived_column
 from fusion_pipeline.surveys.respondents import Respondent
 
-VERSION = "3"
+VERSION = "4"
+MOST_LEVELS = 100
+"""An ordered variable of more, such as the minute of arrival at work, is filled as a number, its place among them: a
+class for every minute would have a few records to learn from, and take hours."""
 
 
 def impute_missing(
@@ -50,8 +55,9 @@ def impute_missing(
     names = [name for name in entry.everything if name in table.column_names and name not in places]
 
     def filled(part: pa.Table, columns: Sequence[str], without: frozenset[str]) -> pa.Table:
-        return impute(
-            part,
+        long = [name for name in columns if part[name].null_count and _is_long(part[name])]
+        complete = impute(
+            _with_places(part, long),
             columns=columns,
             withheld=dict.fromkeys(columns, without),
             weight="weight",
@@ -59,6 +65,7 @@ def impute_missing(
             threads=threads,
             stream_name=stream_name,
         )
+        return _with_levels(complete, part, long)
 
     unfinished = {name for name in names if name in entry.derived and table[name].null_count}
     answers = [name for name in names if name not in unfinished]
@@ -72,6 +79,28 @@ def impute_missing(
         unfinished.discard(name)
     counts = {name: table[name].null_count - completed[name].null_count for name in names}
     return completed, {name: count for name, count in counts.items() if count}
+
+
+def _is_long(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    return pa.types.is_dictionary(kind) and kind.ordered and len(levels_of(column)) > MOST_LEVELS
+
+
+def _with_places(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Put numbers, the places among the levels, in place of ordered columns."""
+    for name in names:
+        codes = codes_of(table[name]).astype(np.int32)
+        table = table.set_column(table.column_names.index(name), name, pa.array(codes, mask=codes < 0))
+    return table
+
+
+def _with_levels(table: pa.Table, before: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Put the levels back."""
+    for name in names:
+        places = pc.fill_null(table[name], -1).to_numpy()
+        column = categorical(places, levels_of(before[name]), ordered=True)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
 
 
 def _with_gaps_filled(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

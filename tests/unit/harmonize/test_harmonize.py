@@ -36,6 +36,29 @@ def test_persons_become_households_in_the_order_of_the_households():
     assert table["adults__agep"].to_pylist() == [2, 1, 1]
 
 
+def test_persons_have_what_is_their_households_and_answers_of_their_own():
+    of_reference = HARMONY.entries["sex__sexp"]
+    own = of_reference.model_copy(update={"donor": of_reference.recipient})
+    harmony = HARMONY.model_copy(update={"entries": HARMONY.entries | {"own__sexp": own}})
+    people = persons().append_column("weight", pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]))
+    table = harmonize_recipient(households(), people, harmony, unit="person").table
+    assert table.select(["hid", "pid", "weight", "state"]).to_pydict() == {
+        "hid": [1, 1, 2, 3, 3, 3],
+        "pid": [2, 1, 1, 3, 1, 2],
+        "weight": [1, 2, 3, 4, 5, 6],
+        "state": ["10", "10", "24", "10", "10", "10"],
+    }
+    assert table["rooms__rmsp"].to_pylist() == [4, 4, 9, 3, 3, 3]
+    assert table["adults__agep"].to_pylist() == [1, 1, 1, 2, 2, 2]
+    assert table["sex__sexp"].to_pylist() == ["1", "1", "2", "1", "1", "1"]
+    assert table["own__sexp"].to_pylist() == ["2", "1", "2", "2", "1", "2"]
+
+
+def test_persons_as_rows_need_the_persons_table():
+    with pytest.raises(HarmonyError, match="no persons to make rows of"):
+        harmonize_donor(donor_table(), HARMONY, unit="person")
+
+
 def test_types_levels_and_order_follow_the_contract():
     table = harmonize_donor(donor_table(), HARMONY).table
     assert levels_of(table["fuel__hfl"]) == ["1", "2", "3"]

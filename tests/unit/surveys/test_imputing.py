@@ -65,6 +65,32 @@ def test_full_universe_amounts_are_not_predicted_by_what_only_their_reporters_ha
     assert not {"hincp", "rmsp", "bld", "puma10"} & households.never_predicts("rentval")
 
 
+def test_the_minute_of_arrival_is_one_that_somebody_alike_told():
+    entry = load_codebook("nhts_2017").respondent("persons")
+    rng = stream(1, "test", "arrival")
+    works = rng.random(800) < 0.5
+    minutes = rng.choice([450, 480, 525, 540], 800)
+    told = np.where(works, 1 + minutes, 0)
+    hidden = np.where(rng.random(800) < 0.2, -1, told)
+    levels = entry.variables["wrktime"].labels
+    table = pa.table(
+        {
+            "weight": np.ones(800),
+            "worker": categorical(works.astype(int), entry.variables["worker"].labels),
+            "wrktime": categorical(hidden, levels, ordered=True),
+        }
+    )
+    filled, counts = impute_missing(table, entry, seed=1)
+    after, gap = codes_of(filled["wrktime"]), hidden < 0
+    assert counts == {"wrktime": gap.sum()}
+    assert filled.schema == table.schema
+    assert [levels[place] for place in sorted(set(after))] == [
+        "No arrival time at work", "07.30", "08.00", "08.45", "09.00",
+    ]  # fmt: skip
+    assert (after[~gap] == told[~gap]).all()
+    assert ((after[gap] > 0) == works[gap]).mean() > 0.95
+
+
 def test_where_a_household_lives_is_never_imputed(toy):
     table = pa.table(
         {
