@@ -246,8 +246,15 @@ class Registry(Model):
 
         A file may have several roles.
         """
-        of = {**{name: d for name, d in self.geography.items() if pumas in (None, name)}, **self.spatial}
-        return {f"{name}/{role}": file for name, entry in of.items() for role, file in entry.files.items()}
+        files = {
+            f"{name}/{role}": file
+            for name, definition in self.geography.items()
+            if pumas in (None, name)
+            for role, file in definition.files.items()
+        }
+        for name, dataset in self.spatial.items():
+            files |= {f"{name}/{role}": file for role, file in dataset.files.items()}
+        return files
 
     @property
     def windows(self) -> dict[str, int]:
