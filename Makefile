@@ -11,6 +11,8 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export DAGSTER_HOME ?= $(CURDIR)
 # Bytes, figures and timings must not depend on how many thread pools a library opens by itself.
 export OMP_WAIT_POLICY = PASSIVE
+# Every process of a suite would compile the project, and rewrite the assertions of the tests, for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install install-dev demo test test-realdata test-slow test-ui test-postgres lint format bench ui lock images clean
 
@@ -22,7 +24,7 @@ install: $(STAMP) ## virtual environment with the locked dependencies of a run
 install-dev: $(DEV) ## the same with those of tests, documents and shared instances
 
 $(STAMP): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: $(PYTHON) was not found (set PYTHON=...)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || { echo "Python 3.11 is needed: $(PYTHON) was not found, or is of another version (set PYTHON=...)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --only-binary :all: -r requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .

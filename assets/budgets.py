@@ -44,8 +44,9 @@ def budget_check(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     )
     def budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         wanted = dg.AssetRecordsFilter(asset.key, asset_partitions=[str(context.partition_key)])
-        [record] = context.instance.fetch_materializations(wanted, limit=1).records
-        made = record.asset_materialization
+        # Asked for by itself, a check may find that nothing was made yet: that took nothing.
+        records = context.instance.fetch_materializations(wanted, limit=1).records
+        made = records[0].asset_materialization if records else None
         beyond, shown = _compared(made.metadata if made else {}, allowed)
         return dg.AssetCheckResult(
             check_name="budget",

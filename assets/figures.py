@@ -22,9 +22,10 @@ def image(*pngs: bytes) -> dg.MarkdownMetadataValue:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
-    """Show rows as a Markdown table."""
+    """Show rows as a Markdown table; marks and line breaks in a cell end no cell."""
     lines = [headings, ["---"] * len(headings), *rows]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))
+    cells = ([" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines)
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in cells))
 
 
 def plan_table(plan: FusionPlan) -> dg.MarkdownMetadataValue:

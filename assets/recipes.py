@@ -161,10 +161,18 @@ def complete(pair: str) -> dict[str, Any]:
     return {**chosen, **libraries(pair), **of_pair("locations")(pair)}
 
 
+def estimated(pair: str) -> dict[str, Any]:
+    """Name what estimates depend on beside the implicates: the recipient's replicate design, and universes."""
+    recipient = REGISTRY.pair(pair).recipient
+    design = load_codebook(REGISTRY.codebook(recipient)).households.replicates
+    return {"replicates": _digest(design), **of_pair("universes")(pair)}
+
+
 def external(pair: str) -> dict[str, Any]:
-    """Name the published figures, how many implicates are held against them, and the donors' years."""
+    """Name the published figures, how many implicates are held against them and how, and the donors' years."""
     years = {donor: REGISTRY.year(donor) for donor in REGISTRY.pair(pair).donors}
-    return {"published": _digest(load_published()), "implicates": IMPLICATES.model_dump(), "years": years}
+    chosen = {"published": _digest(load_published()), "implicates": IMPLICATES.model_dump(), "years": years}
+    return {**chosen, **estimated(pair)}
 
 
 def _looked_up(content: Codebook) -> dict[str, str]:
@@ -183,8 +191,8 @@ def _lookups(*contents: BaseModel) -> set[Path]:
 
 
 def report(pair: str) -> dict[str, Any]:
-    """Name what the report shows: the finished set, and what of harmonies and plan is left out."""
-    return {**complete(pair), **harmony(pair), **of_pair("fuse", "prices", "forced")(pair)}
+    """Name what the report shows: the finished set, estimates, and what of harmonies and plan is left out."""
+    return {**complete(pair), **estimated(pair), **harmony(pair), **of_pair("fuse", "prices", "forced")(pair)}
 
 
 def _digest(content: Any) -> str:

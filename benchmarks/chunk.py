@@ -17,7 +17,7 @@ from measure import Measurement, calibrate, measured
 from plan import Cost, carried, plan
 
 from fusion_pipeline.partitions import IMPLICATES
-from fusion_pipeline.running import JobRun, chunk_runs, run_all, runs_of
+from fusion_pipeline.running import JobRun, chunk_runs, run_all, runs_up_to_models
 from fusion_pipeline.settings import Settings, load_settings
 from fusion_pipeline.storage.layout import Layout
 
@@ -41,14 +41,13 @@ def measure(households: int, threads: int) -> Cost:
                     pass
             return took
 
-        runs = runs_of(PAIR)
-        upstream = do("upstream", [run for run in runs if run.job not in ("fuse_chunk", "publish_pair")])
+        upstream = do("upstream", runs_up_to_models(PAIR))
         first, chunk, *others = chunk_runs(PAIR, f"1-{IMPLICATES.count}")
         # The first chunk compiles loops where they are not kept yet; the second is what is measured.
         do("first", [first])
         took = do("chunk", [chunk])
         do("others", others)
-        publish = do("publish", [run for run in runs if run.job == "publish_pair"])
+        publish = do("publish", [JobRun("publish_pair", PAIR)])
         layout = Layout(settings.root)
         members = IMPLICATES.chunks[str(chunk.partition).split("|")[1]]
         written = sum(layout.implicate(PAIR, m).stat().st_size for m in members)

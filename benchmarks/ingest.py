@@ -1,8 +1,9 @@
 """How fast, and in how much memory, national ACS files become tables.
 
 The files are made here, as wide as the official ones (240 columns of households and 290 of persons, with 80 replicate
-weights each): answers that the codebook allows, blanks where it knows a skip, columns that it does not read, and
-households of one to seven persons who live in them. A block of records is made once and repeated with new keys.
+weights each): answers that the codebook allows, blanks where it knows a skip, columns that it does not read,
+households of one to seven persons who live in them, and persons who live in none of them, as those of group quarters. A
+block of records is made once and repeated with new keys.
 Measured is what the assets do (`surveys/microdata.py`, digest, Parquet): reading, derived variables, imputation,
 matching persons to households, writing. Run `python benchmarks/ingest.py [--households N]`; the rows printed are
 Markdown.
@@ -36,6 +37,8 @@ HOUSEHOLDS, BLOCK, THREADS = 1_300_000, 20_000, 2
 WIDTHS = {"households": 240, "persons": 290}
 SIZES = (0.28, 0.345, 0.15, 0.13, 0.06, 0.025, 0.01)
 """Shares of households of one to seven persons: 2.46 on average, 3.2 million of 1.3 million."""
+ELSEWHERE = 0.05
+"""Persons outside the households, who are counted and dropped, beside those in them (ACS: group quarters)."""
 SKIPPED, MISSING = 0.3, 0.01
 """Shares of blank cells where the codebook knows a skip, and of missing answers where it knows them."""
 Columns = dict[str, np.ndarray]
@@ -79,7 +82,7 @@ def ingest_files(folder: Path, codebook: Codebook, rows: int, seed: int) -> list
 
 
 def write_raw(files: Mapping[str, Path], codebook: Codebook, households: int, seed: int) -> dict[str, int]:
-    """Write files of households and their persons in the layout that the codebook describes; return their rows."""
+    """Write files of households and persons in the layout that the codebook describes; return the rows to keep."""
     random = stream(seed, "benchmark", "ingest")
     size = min(BLOCK, households)
     members = random.choice(np.arange(1, 1 + len(SIZES)), size, p=SIZES)
@@ -97,15 +100,16 @@ def write_raw(files: Mapping[str, Path], codebook: Codebook, households: int, se
         columns = _block(kinds[role], codebook, of.size, WIDTHS[role], random) | given[role]
         header, lines = _lines({name: values for name, values in columns.items() if name != key})
         counts[role] = 0
+        last = households if role == "households" else households + round(households * ELSEWHERE)
         with files[role].open("wb") as file:
             file.write(f"{key},{header}\n".encode())
-            for first in range(0, households, size):
-                whole = min(size, households - first)
+            for first in range(0, last, size):
+                whole = min(size, last - first)
                 part = int(np.searchsorted(of, whole))
                 keys = pa.array(first + 1 + of[:part]).cast(pa.string())
                 joined = pc.binary_join_element_wise(keys, lines.slice(0, part), ",")
                 file.write("\n".join([*joined.to_pylist(), ""]).encode())
-                counts[role] += part
+                counts[role] += int(np.searchsorted(of[:part], households - first))
     return counts
 
 

@@ -2,8 +2,9 @@
 
 Run: python benchmarks/real_runs.py [--shared ../shared] [--pairs NHTS_2022__ACS_2024 ...] [--out data/real_runs]
 
-Writes docs/real_runs.md, and the estimates by PUMA as CSV into --out. What --out holds of an earlier run is reused, as
-any rerun of the graph reuses it; times are those of the making.
+Writes docs/real_runs.md, and the estimates by PUMA as CSV into --out. Sections of pairs that are not asked for stay as
+they are. What --out holds of an earlier run is reused, as any rerun of the graph reuses it; times are those of the
+making.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,11 @@ from fusion_pipeline.summary import summarize
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "real_runs.md"
+HEAD = (
+    "# Real runs\n\nWhole public-use files, as far as they are at hand, through the graph: written by "
+    "`python benchmarks/real_runs.py`; each section names its command and its day. What a pair's files lack is "
+    "skipped by name, and listed."
+)
 
 
 @dataclass(frozen=True)
@@ -98,19 +105,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PROJECT / "data" / "real_runs")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_args()
-    parts = [
-        "# Real runs\n\nWhole public-use files, as far as they are at hand, through the graph: written by "
-        f"`python benchmarks/real_runs.py`, {given.threads} thread(s); the calibration loop of docs/benchmarks.md took "
-        f"{calibrate():.2f} CPU s. What a pair's files lack is skipped by name, and listed."
-    ]
+    sections = _sections(PAGE)
     settings = load_settings(
         data=given.out, raw=given.shared / "data", offline=True, seed=1, threads=given.threads
     )
     (given.out / "instance").mkdir(parents=True, exist_ok=True)
     with dg.DagsterInstance.local_temp(str(given.out / "instance")) as instance:
         for pair in given.pairs:
-            parts.append(f"## {pair}\n\n{_section(pair, RUNS[pair], settings, instance, given.out)}")
-            PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+            measured = (
+                f"`python benchmarks/real_runs.py --pairs {pair}`, {date.today():%Y-%m-%d}, {given.threads} thread(s); "
+                f"the calibration loop of docs/benchmarks.md took {calibrate():.2f} CPU s."
+            )
+            section = _section(pair, RUNS[pair], settings, instance, given.out)
+            sections[pair] = f"## {pair}\n\n{measured}\n\n{section}"
+            told = [sections[name] for name in RUNS if name in sections]
+            PAGE.write_text("\n\n".join([HEAD, *told]) + "\n", encoding="utf-8")
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """Read the sections of a page by their pair."""
+    found = page.read_text(encoding="utf-8").split("\n## ")[1:] if page.is_file() else []
+    return {text.split("\n", 1)[0]: f"## {text.strip()}" for text in found}
 
 
 def _section(pair: str, wanted: RealRun, settings: Settings, instance: dg.DagsterInstance, out: Path) -> str:

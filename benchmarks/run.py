@@ -24,6 +24,7 @@ SECTIONS = {
     "Harmonizing, and imputing donor PUMAs": ["harmonize.py"],
     "The same with the donors of NHTS 2017": ["harmonize.py", "--donors", "129696"],
     "Screening and training": ["train.py"],
+    "Planning many variables": ["prepare.py"],
     "Fusing": ["fuse.py"],
     "The tasks that fusionModel was timed on": ["reference.py"],
     "The national job": ["national.py"],

@@ -1,10 +1,32 @@
 """The one family of exceptions: what is wrong, where, and what to do about it.
 
-Belongs here: exception classes and the way their messages are put together. Does not belong here: the
-checks that raise them.
+Belongs here: exception classes, the way their messages are put together, and how these name what there is. Does not
+belong here: the checks that raise them.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MOST_NAMES = 40
+"""Names that a message lists."""
+
+
+def choose_among(name: str, known: Iterable[str]) -> str:
+    """Say what may be meant by a name that is unknown: those spelled alike, else all, or as many as can be read."""
+    folded = {text.lower(): text for text in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.7)
+    if near:
+        return f"Did you mean {' or '.join(folded[text] for text in near)}?"
+    return f"Choose one of: {listing(folded.values())}."
+
+
+def listing(names: Iterable[str]) -> str:
+    """List names for a message, replicate weights left out; of very many the first."""
+    names = [name for name in names if not name.startswith("rep_")]
+    more = f" ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 class FusionError(Exception):

@@ -158,7 +158,12 @@ def implicates_of(pair: str, layout: Layout, count: int | None = None) -> list[P
     folder = layout.implicates(pair)
     files = sorted(folder.glob("implicate=*/part-0.parquet"), key=_number)
     if not files:
-        raise AnalysisError(str(folder), "holds no implicates.", f"Make them with `fusion run {pair}`.")
+        remedy, other = f"Make them with `fusion run {pair}`.", layout.other
+        if other.implicates(pair).is_dir():
+            remedy += (
+                f" Those of {other.origin} surveys are there: FUSION_SOURCE={other.origin} leads to them."
+            )
+        raise AnalysisError(str(folder), "holds no implicates.", remedy)
     for position, file in enumerate(files, start=1):
         if file != layout.implicate(pair, position):
             raise AnalysisError(

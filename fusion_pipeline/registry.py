@@ -7,7 +7,6 @@ it. Does not belong here: codes and labels (`codebooks/`), harmonies (`harmonies
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from fusion_pipeline.declared import read_declared
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.errors import RegistryError, choose_among
 from fusion_pipeline.geography.datasets import DatasetName, SpatialDataset
 from fusion_pipeline.raw.entries import Key, Model, RawFile, Role
 
@@ -246,15 +245,9 @@ class Registry(Model):
 
         A file may have several roles.
         """
-        files = {
-            f"{name}/{role}": file
-            for name, definition in self.geography.items()
-            if pumas in (None, name)
-            for role, file in definition.files.items()
-        }
-        for name, dataset in self.spatial.items():
-            files |= {f"{name}/{role}": file for role, file in dataset.files.items()}
-        return files
+        files: dict[str, dict[str, RawFile]] = {name: entry.files for name, entry in self.spatial.items()}
+        files |= {name: entry.files for name, entry in self.geography.items() if pumas in (None, name)}
+        return {f"{name}/{role}": file for name, of in files.items() for role, file in of.items()}
 
     @property
     def windows(self) -> dict[str, int]:
@@ -270,11 +263,9 @@ class Registry(Model):
             If there is none of that name; the message names those that are spelled alike, else all.
         """
         if name not in self.pairs:
-            near = difflib.get_close_matches(name.upper(), self.pairs, n=3, cutoff=0.7)
-            remedy = (
-                f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(self.pairs)}."
+            raise RegistryError(
+                f"fusion pair {name}", "is not in the registry.", choose_among(name, self.pairs)
             )
-            raise RegistryError(f"fusion pair {name}", "is not in the registry.", remedy)
         return self.pairs[name]
 
     def donor(self, key: str) -> SurveyVintage | Pool:
@@ -308,13 +299,11 @@ class Registry(Model):
         Raises
         ------
         RegistryError
-            If there is none of that key; the message lists those there are.
+            If there is none of that key; the message names those spelled alike, else all.
         """
         entries = {**self.surveys, **self.recipients}
         if key not in entries:
-            raise RegistryError(
-                f"survey-year {key}", "is not in the registry.", f"Choose one of: {', '.join(entries)}."
-            )
+            raise RegistryError(f"survey-year {key}", "is not in the registry.", choose_among(key, entries))
         return entries[key]
 
 

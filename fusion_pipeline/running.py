@@ -7,6 +7,7 @@ one that the UI and the schedules launch.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
@@ -57,6 +58,12 @@ class Outcome:
 
 def runs_of(pair: str) -> list[JobRun]:
     """List the job runs that make a fusion pair from raw files, upstream first."""
+    chunks = [_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks]
+    return [*runs_up_to_models(pair), *chunks, JobRun("publish_pair", pair)]
+
+
+def runs_up_to_models(pair: str) -> list[JobRun]:
+    """List those of them before the first implicate: after these, chunks may be drawn anywhere."""
     entry = REGISTRY.pair(pair)
     pumas = REGISTRY.pumas_of(entry.recipient)
     return [
@@ -68,8 +75,6 @@ def runs_of(pair: str) -> list[JobRun]:
         *(JobRun("summarize_places", key) for key, (_, of) in REGISTRY.summaries.items() if of == pumas),
         JobRun("summarize_pumas", entry.recipient),
         JobRun("fit_pair", pair),
-        *(_chunk_run(pair, chunk) for chunk in IMPLICATES.chunks),
-        JobRun("publish_pair", pair),
     ]
 
 
@@ -108,7 +113,12 @@ def _chunk_run(pair: str, chunk: str) -> JobRun:
 
 
 def run_pair(
-    pair: str, settings: Settings, instance: dg.DagsterInstance, *, force: bool = False
+    pair: str,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    force: bool = False,
+    up_to_models: bool = False,
 ) -> Iterator[tuple[JobRun, Outcome | None]]:
     """Materialize a pair's assets, job by job; see `run_all`.
 
@@ -118,7 +128,8 @@ def run_pair(
         Before any job, if raw files are not to be had: one error that lists them all.
     """
     find_raw_files(pair, settings)
-    return run_all(runs_of(pair), settings, instance, force=force)
+    runs = runs_up_to_models(pair) if up_to_models else runs_of(pair)
+    return run_all(runs, settings, instance, force=force)
 
 
 def find_raw_files(pair: str, settings: Settings) -> None:
@@ -257,6 +268,14 @@ def local_instance() -> dg.DagsterInstance:
         raise SettingsError(
             where, f"needs {', '.join(unset)}.", "Set them (docs/operations.md, A shared instance)."
         ) from error
+
+
+def runs_at_once(instance: dg.DagsterInstance) -> float | None:
+    """Runs of the UI that may work on this machine at once; None where a launcher of another kind spreads them."""
+    queue = instance.get_concurrency_config().run_queue_config
+    if queue is None or not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return None
+    return math.inf if queue.max_concurrent_runs < 0 else queue.max_concurrent_runs
 
 
 def daemon_beats(instance: dg.DagsterInstance) -> float | None:

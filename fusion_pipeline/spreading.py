@@ -66,7 +66,7 @@ def spread(
         from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
         raise SettingsError(
-            "--ray", f"needs Ray ({error}).", 'Install it: `pip install "fusion-pipeline[ray]"`.'
+            "--ray", f"needs Ray ({error}).", "Install it: `make install-dev` in the project's folder."
         ) from error
     try:
         _knock(address)

@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 from hypothesis import settings
 
+from tests import ready
+
 # How long an example takes is a property of the machine.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -23,7 +25,6 @@ SHARING = {
         "test_failures.py",
         "test_internal_validation.py",
         "test_made_again.py",
-        "test_object_store.py",
     ),
     "served": ("test_backfills.py", "test_served_failures.py"),
 }
@@ -40,6 +41,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return next((what for what, files in SHARING.items() if file.endswith(files)), file)
 
     return ByFile(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files unread that have no test of the kind asked for (`-m slow`): most have none."""
+    asked = (config.getoption("markexpr") or "not").split()[0]
+    if asked == "not" or collection_path.suffix != ".py":
+        return None
+    return f"mark.{asked}" not in collection_path.read_text() or None
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +97,14 @@ def materialize(folder: Path, **settings) -> Run:
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory) -> Run:
-    """The simulated pair, 1,500 ACS households and 700 donors, 10 implicates."""
-    return materialize(tmp_path_factory.mktemp("small"))
+def small_run(tmp_path_factory, pytestconfig) -> Run:
+    """The simulated pair, 1,500 ACS households and 700 donors, 10 implicates, made by this process."""
+    run = materialize(tmp_path_factory.mktemp("small"))
+    ready.keep(pytestconfig.cache.mkdir("pair"), run.settings.data)
+    return run
+
+
+@pytest.fixture(scope="session")
+def ready_pair(pytestconfig) -> Path:
+    """Data folder of the same pair, made by whichever process came first: to copy, not to change."""
+    return ready.find_or_make(pytestconfig.cache.mkdir("pair"), materialize)

@@ -39,6 +39,7 @@ class Build(Strict):
 class Service(Strict):
     image: str
     build: Build | None = None
+    hostname: str | None = None
     command: list[str] = []
     environment: dict[str, str | None] = {}
     profiles: list[str] = []

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.registry import SurveyVintage, load_registry
@@ -132,8 +133,9 @@ def _donor(vintage: SurveyVintage) -> dict[str, RawTable]:
 
 def _recipient(key: str, puma: int = 17, seed: int = 3) -> dict[str, RawTable]:
     file, places = Vintage(key), build_places(seed)
-    sample = draw_sample(places, seed, file.years[-1], puma, HOUSEHOLDS, 0, share=1 / len(file.years))
-    drawn = draw_columns(places, seed, file, file.years[-1], puma, sample)
+    block, counts = np.array([puma]), np.array([HOUSEHOLDS])
+    sample = draw_sample(places, seed, file.years[-1], block, counts, 0, share=1 / len(file.years))
+    drawn = draw_columns(places, seed, file, file.years[-1], sample)
     texts = (csv_bytes(columns, header=True).decode() for columns in drawn)
     return {role: _table([text]) for role, text in zip(("households", "persons"), texts, strict=True)}
 

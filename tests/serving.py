@@ -48,8 +48,9 @@ class DagsterUI:
         ]
 
 
-def make_home(folder: Path, **settings: str) -> Path:
-    """Make a pair with `fusion run` in a folder that gets copies of the project's instance files."""
+def make_home(folder: Path, pair: Path, **settings: str) -> Path:
+    """Record a copied pair with `fusion run`, in a folder that gets copies of the project's instance files."""
+    shutil.copytree(pair, folder / "data")
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, folder)
     fusion(folder, "run", PAIR, "--simulate", **settings)

@@ -72,8 +72,9 @@ def analyze(
 
     Estimates: mean, sum, median, gini, share of a number, quantile(number, 0.9), proportion, count of the levels of
     a category, ratio and correlation of two numbers, linear and logistic of "outcome ~ term + term". Several pairs
-    onto the same ACS year are joined. A map is of one estimate: -e "mean(btuel)" --map btuel.html, or
-    -e "mean(insec = 'Yes')" -b state -b puma10 --map insec.png.
+    onto the same ACS year are joined; "bounds(a, b | common + common)" tells what two of them may have in common.
+    A map is of one estimate: -e "mean(btuel)" --map btuel.html, or -e "mean(insec = 'Yes')" -b state -b puma10
+    --map insec.png.
     """
     by = tuple(by) or (("state",) if map_file else ())
     if map_file is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from fusion_pipeline.cli.root import console
 from fusion_pipeline.diagnosis import Finding, examine
 from fusion_pipeline.errors import FusionError
 from fusion_pipeline.registry import load_registry
-from fusion_pipeline.settings import load_settings
+from fusion_pipeline.settings import Settings, load_settings
 
 # A daemon says that it is alive every half minute.
 _BEATS_SECONDS = 120
@@ -26,7 +27,8 @@ def doctor() -> None:
     Ends with code 1 if something is wrong.
     """
     findings = []
-    for finding in (*examine(load_settings(), load_registry()), *_instance()):
+    settings = load_settings()
+    for finding in (*examine(settings, load_registry()), *_instance(settings)):
         findings.append(finding)
         console.print(f"{_SIGNS[finding.state]} {finding.what:<12} {escape(finding.found)}", soft_wrap=True)
         if finding.remedy:
@@ -34,8 +36,8 @@ def doctor() -> None:
     sys.exit(any(finding.state == "wrong" for finding in findings))
 
 
-def _instance() -> Iterator[Finding]:
-    from fusion_pipeline.running import daemon_beats, local_instance, record_of_runs
+def _instance(settings: Settings) -> Iterator[Finding]:
+    from fusion_pipeline.running import daemon_beats, local_instance, record_of_runs, runs_at_once
     from fusion_pipeline.workers import dead_runs, name
 
     try:
@@ -60,6 +62,8 @@ def _instance() -> Iterator[Finding]:
             yield Finding("instance", "doubtful", told, remedy)
         else:
             yield Finding("instance", "good", found)
+        if (at_once := runs_at_once(instance)) is not None:
+            yield _sharing(at_once, settings)
         since = daemon_beats(instance)
         if since is None or since > _BEATS_SECONDS:
             # The command line needs none, so that this is no fault.
@@ -68,3 +72,20 @@ def _instance() -> Iterator[Finding]:
             )
         else:
             yield Finding("daemon", "good", f"alive {since:.0f} s ago")
+
+
+def _sharing(at_once: float, settings: Settings) -> Finding:
+    """Hold the runs that the queue starts at once against the share of the machine that each takes."""
+    if at_once == settings.concurrent_steps:
+        share = (
+            f"{settings.step_threads} of {settings.threads} threads, {settings.step_memory / 2**20:,.0f} MiB"
+        )
+        return Finding("runs at once", "good", f"{at_once} of the UI, each with {share}")
+    effect = "more than there is" if at_once > settings.concurrent_steps else "a part only"
+    return Finding(
+        "runs at once",
+        "doubtful",
+        f"max_concurrent_runs is {'without limit' if at_once == math.inf else at_once}, FUSION_CONCURRENT_STEPS "
+        f"{settings.concurrent_steps}: together runs of the UI take {effect}",
+        "Set both to the same number (docs/operations.md, Concurrency).",
+    )

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from fusion_pipeline.cli.root import console
-from fusion_pipeline.errors import HarmonyError, RegistryError
+from fusion_pipeline.errors import HarmonyError, RegistryError, choose_among
 
 
 @click.group()
@@ -93,7 +93,7 @@ def show(pair: str, name: str | None) -> None:
     tables = open_pair(Layout(load_settings().root).tables(("fusion", "harmonized"), pair))
     names = [column for column in tables.donor.columns if "__" in column]
     if name is not None and name not in names:
-        raise HarmonyError(f"{pair}, {name}", "is not harmonized.", f"Choose one of: {', '.join(names)}.")
+        raise HarmonyError(f"{pair}, {name}", "is not harmonized.", choose_among(name, names))
     entries = next(iter(harmonies.values())).entries
     for predictor in [name] if name else names:
         donor, recipient = (side.read(["weight", predictor]) for side in (tables.donor, tables.recipient))

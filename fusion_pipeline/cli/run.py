@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 @click.argument("pair")
 @click.option("--simulate", is_flag=True, help="Use the simulated surveys whatever FUSION_RAW says.")
 @click.option("--force", is_flag=True, help="Make everything again, also what is there and current.")
+@click.option("--up-to-models", is_flag=True, help="Draw no implicates: `fusion fuse` does, on any machine.")
 @click.option("--demo", is_flag=True, help="Print the first estimates at the end.")
 @click.option("--verbose", is_flag=True, help="A line for every message, not only for every step.")
-def run(pair: str, simulate: bool, force: bool, demo: bool, verbose: bool) -> None:
+def run(pair: str, simulate: bool, force: bool, up_to_models: bool, demo: bool, verbose: bool) -> None:
     """Materialize all assets of a fusion PAIR, from raw files to report, and show the progress, a line a step.
 
     What is there already, made by the same code from the same inputs and settings, is reused.
     """
     load_registry().pair(pair)
+    if demo and up_to_models:
+        raise click.UsageError("--demo estimates from implicates, which --up-to-models does not draw.")
     from fusion_pipeline.partitions import IMPLICATES
     from fusion_pipeline.running import local_instance, run_pair
 
@@ -38,9 +41,12 @@ def run(pair: str, simulate: bool, force: bool, demo: bool, verbose: bool) -> No
         soft_wrap=True,
     )
     with local_instance() as instance, one_line_a_step(verbose=verbose):
-        for job, outcome in run_pair(pair, settings, instance, force=force):
+        for job, outcome in run_pair(pair, settings, instance, force=force, up_to_models=up_to_models):
             if outcome is not None:
                 tell(job, outcome)
+    if up_to_models:
+        console.print(f"models      {layout.model_set(pair)}", soft_wrap=True)
+        return
     if demo:
         console.print(demo_table(pair, settings, IMPLICATES.count))
     console.print(f"implicates  {layout.implicates(pair)}", soft_wrap=True)

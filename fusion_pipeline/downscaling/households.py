@@ -14,8 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fusion_pipeline.downscaling.tables import VARIABLE, Frame, as_frame
-from fusion_pipeline.errors import AnalysisError
-from fusion_pipeline.inference.relation import listing
+from fusion_pipeline.errors import AnalysisError, listing
 from fusion_pipeline.storage.tables import TableRef
 
 KEYS = ("year", "hid")

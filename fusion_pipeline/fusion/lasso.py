@@ -1,72 +1,120 @@
 """The smallest LASSO model that explains a fusion variable, found in its correlations.
 
-Belongs here: candidates, LASSO paths, the predictors of a step. Does not belong here: the correlations
-(`correlations.py`), the fusion order and the method as a whole (`screening.py`).
+Belongs here: candidates, the predictors of a step. Does not belong here: the correlations (`correlations.py`), the
+LASSO path (`least_angle.py`), the full model (`full_models.py`), the fusion order and the method as a whole
+(`screening.py`).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from fusion_pipeline.fusion.compiling import compiled
 from fusion_pipeline.fusion.correlations import Correlations
+from fusion_pipeline.fusion.full_models import FullModels
+from fusion_pipeline.fusion.least_angle import smallest_model
 
 LEAST_CANDIDATES = 20
 """However weak their correlation, that many columns stay candidates."""
+RIDGE = 1e-6
+"""Indicators of one variable may add up to another: a trace of ridge keeps the path defined."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A chosen model: its predictors, variance explained, variance explained by the full model."""
+    """A chosen model: its predictors, the variance it explains, and whose LASSO path ended before it was enough."""
 
     names: list[str]
     explained: float
-    full: float
+    cut_off: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Chooser:
-    """Chooses predictors for a step among given candidates; `cut_off` collects whose LASSO path was too long."""
+    """Chooses predictors for a step among given candidates."""
 
     correlations: Correlations
     forced: Sequence[str]
     deviance: float
     least_correlation: float
     most: int
-    cut_off: set[str] = field(default_factory=set)
+    _full_models: dict[int, tuple[bytes, FullModels]] = field(default_factory=dict)
 
     @property
     def most_steps(self) -> int:
         """Steps of a LASSO path, in each of which one column enters or leaves."""
         return 2 * self.most
 
+    def explicable(self, step: Sequence[str], usable: Sequence[str]) -> float:
+        """Return the variance that the full models of a step explain: the most that any of its models can."""
+        columns = self._columns(usable)
+        return sum(
+            share * self._full(target, self._candidates(target, columns)) / len(step)
+            for variable in step
+            for target, share in self.correlations.targets[variable]
+        )
+
     def fit(self, step: Sequence[str], usable: Sequence[str]) -> Fit:
         """Find the smallest model of each target and put their predictors together."""
         strength: dict[str, float] = {}
-        explained = full = 0.0
+        explained, cut_off = 0.0, []
         owner = {j: name for name in usable for j in self.correlations.columns[name]}
+        columns = self._columns(usable)
         for variable in step:
             for target, share in self.correlations.targets[variable]:
-                candidates = self._candidates(target, np.array(list(owner)))
-                coefficients, reached, possible, is_cut_off = self._smallest(target, candidates)
-                if is_cut_off:
-                    self.cut_off.add(variable)
+                candidates = self._candidates(target, columns)
+                enough = self.deviance * self._full(target, candidates)
+                chosen, coefficients, reached, is_cut_off = compiled(smallest_model)(
+                    self._gram, target, candidates, enough, self.most_steps
+                )
+                if is_cut_off and variable not in cut_off:
+                    cut_off.append(variable)
                 explained += share * reached / len(step)
-                full += share * possible / len(step)
-                for j in np.flatnonzero(coefficients):
-                    name = owner[int(candidates[j])]
-                    strength[name] = strength.get(name, 0.0) + share * abs(float(coefficients[j]))
+                for j, coefficient in zip(chosen.tolist(), coefficients.tolist(), strict=True):
+                    strength[owner[j]] = strength.get(owner[j], 0.0) + share * abs(coefficient)
         free = sorted((n for n in strength if n not in self.forced), key=lambda n: (-strength[n], n))
         names = [*self.forced, *free[: self.most]]
         if not names:
             # Nothing correlates, or nothing varies: the strongest or first candidate keeps the step its predictor.
-            columns = np.array(list(owner))
             targets = [target for name in step for target, _ in self.correlations.targets[name]]
             names = [owner[int((self._candidates(targets[0], columns) if targets else columns)[0])]]
-        return Fit(names, explained, full)
+        return Fit(names, explained, tuple(cut_off))
+
+    @cached_property
+    def _gram(self) -> np.ndarray:
+        return self.correlations.pearson + RIDGE * np.eye(len(self.correlations.pearson))
+
+    @cached_property
+    def _fused(self) -> np.ndarray:
+        """Which columns are of fusion variables: (q,) bool."""
+        return self._is_of(self.correlations.targets)
+
+    @cached_property
+    def _forced(self) -> np.ndarray:
+        return self._is_of(self.forced)
+
+    def _is_of(self, names: Iterable[str]) -> np.ndarray:
+        found = np.zeros(len(self.correlations.pearson), dtype=bool)
+        found[self._columns(names)] = True
+        return found
+
+    def _columns(self, names: Iterable[str]) -> np.ndarray:
+        return np.array([j for name in names for j in self.correlations.columns[name]], dtype=np.int64)
+
+    def _full(self, target: int, candidates: np.ndarray) -> float:
+        """Return R² of the full model. Only fusion variables are added from one call to the next, as a rule."""
+        is_fused = self._fused[candidates]
+        fixed = np.sort(candidates[~is_fused])
+        known, models = self._full_models.get(target, (b"", None))
+        if models is None or known != fixed.tobytes():
+            others = [j for j in np.flatnonzero(self._fused).tolist() if j != target]
+            models = FullModels(self._gram, target, fixed, others)
+            self._full_models[target] = fixed.tobytes(), models
+        return models.explained(candidates[is_fused].tolist())
 
     def _candidates(self, target: int, columns: np.ndarray) -> np.ndarray:
         """Return the columns that pass the rank-correlation screen, strongest first; forced ones always pass."""
@@ -74,43 +122,5 @@ class Chooser:
         order = np.argsort(-size, kind="stable")
         passes = size[order] >= self.least_correlation
         passes[:LEAST_CANDIDATES] = True
-        always = {j for name in self.forced for j in self.correlations.columns[name]}
-        return columns[order][passes | np.isin(columns[order], list(always))]
-
-    def _smallest(self, target: int, candidates: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        """Find the smallest sufficient model: its coefficients and R², the full model's R², if the path was cut off."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import lars_path_gram
-
-        gram = self.correlations.pearson[np.ix_(candidates, candidates)].copy()
-        moments = self.correlations.pearson[candidates, target].copy()
-        # Indicators of one variable may add up to another: a trace of ridge keeps the path defined.
-        gram[np.diag_indices_from(gram)] += 1e-6
-        with warnings.catch_warnings():
-            # The path stops early where collinear columns add nothing: that is its end, not a failure.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            alphas, _, path, steps = lars_path_gram(
-                moments,
-                gram,
-                n_samples=1,
-                method="lasso",
-                max_iter=self.most_steps,
-                copy_Gram=True,
-                copy_X=True,
-                return_n_iter=True,
-            )
-        explained = 2 * moments @ path - np.einsum("jk,jk->k", path, gram @ path)
-        full = max(float(explained.max()), _full(gram, moments))
-        enough = explained >= self.deviance * full
-        first = int(np.argmax(enough)) if enough.any() else int(np.argmax(explained))
-        # A path that was walked to its end ends without penalty.
-        is_cut_off = steps >= self.most_steps and alphas[-1] > 0
-        return path[:, first], float(explained[first]), full, bool(is_cut_off)
-
-
-def _full(gram: np.ndarray, moments: np.ndarray) -> float:
-    """Return R² of the model with all columns, which a path that ends early does not reach."""
-    from scipy.linalg import lstsq
-
-    found = lstsq(gram, moments, check_finite=False)[0]
-    return float(2 * moments @ found - found @ gram @ found)
+        ordered = columns[order]
+        return ordered[passes | self._forced[ordered]]

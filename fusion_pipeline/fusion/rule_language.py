@@ -19,7 +19,7 @@ import ast
 import re
 from collections.abc import Mapping
 
-from fusion_pipeline.errors import TrainingError
+from fusion_pipeline.errors import TrainingError, choose_among
 from fusion_pipeline.fusion.rules import Condition, Constant, Rule, Term
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
@@ -110,7 +110,7 @@ def with_levels(text: str, levels: Mapping[str, Mapping[str, str]]) -> str:
                     raise TrainingError(
                         f"rule `{text}`",
                         f"names {constant.value!r}, which is no level of {node.left.id}.",
-                        f"Choose among: {', '.join(named)}.",
+                        choose_among(str(constant.value), named),
                     )
                 constant.value = named[str(constant.value)]
         parts[place] = ast.unparse(tree)

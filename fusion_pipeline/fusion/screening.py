@@ -7,40 +7,46 @@ end (`boosting.py`).
 Method: after Ummel et al. 2024, "Modeling details": LASSO models, keeping the smallest that explains 95 % of what the
 full model explains. What is done here: candidates are the columns whose weighted rank correlation with the variable
 suffices; the LASSO path comes from the weighted correlation matrix by least-angle regression (Efron et al. 2004), which
-visits the models of the path one by one and never touches the rows again; explained is R² of the linear model, for
-indicators of categories too, where the paper speaks of deviance. The path ends after as many steps as twice the
-predictors allowed: what lies beyond is logged, not silently lost. The order is greedy: next comes the variable whose
-share of explainable variance is explained best by the predictors and the variables fused already.
+visits the models of the path one by one, never touches the rows again, and ends with the model wanted; explained is R²
+of the linear model, for indicators of categories too, where the paper speaks of deviance. It also ends after as many
+steps as twice the predictors allowed: a variable whose model explains less for it is logged. The order is greedy: next
+comes the variable whose share of explainable variance is explained best by the predictors and the variables fused
+already. Paths are walked only for variables whose full model, which bounds every other, could still win.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from fusion_pipeline.errors import TrainingError
 from fusion_pipeline.fusion.arguments import listed, number, whole
 from fusion_pipeline.fusion.correlations import Correlations
 from fusion_pipeline.fusion.donors import Donors, load_donors
-from fusion_pipeline.fusion.lasso import Chooser
+from fusion_pipeline.fusion.lasso import Chooser, Fit
 from fusion_pipeline.fusion.specification import FusionPlan, FusionStep, blocks, harmonized
 from fusion_pipeline.fusion.variables import column_names
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.storage.tables import TableRef
 
-VERSION = "3"
+VERSION = "4"
 DEVIANCE, CORRELATION = 0.95, 0.05
 """Share of the explained variance that a model must reach, and least rank correlation of a candidate."""
 MOST_ROWS = 50_000
 """Donors beyond this many add nothing to a screen; a sample is taken."""
+ROUNDING = 1e-9
+"""How far a share of explained variance may be off, being summed in another order."""
 log = logging.getLogger(__name__)
+Step = tuple[str, ...]
 
 
+@threadpool_limits.wrap(limits=1)  # sums in one order, whatever the machine
 def prepare(
     donor: pd.DataFrame | pa.Table | TableRef,
     y: Sequence[str | Sequence[str]],
@@ -70,7 +76,7 @@ def prepare(
         Predictors that every step keeps.
     order : "greedy" or "given"
     deviance : float
-        Share of the explained variance (R²) of the LASSO path's last model that the chosen model must reach.
+        Share of the full model's explained variance (R²) that the chosen model must reach.
     correlation : float
         Candidates of a step have at least this absolute weighted rank correlation with its variable, or are among
         the best 20.
@@ -93,9 +99,9 @@ def prepare(
     -----
     An ordered category counts by rank, an unordered one by its indicators; a zero-inflated variable is screened
     together with its non-zero indicator, a category by its indicators weighted with their shares, a block by the
-    mean over its variables. Missing predictors are filled by median or mode, for the screen only. A variable whose
-    LASSO path is longer than 2 `max_predictors` steps is named in a warning: where so many steps do not reach the share
-    of what the full model explains, the model that comes closest is chosen.
+    mean over its variables. Missing predictors are filled by median or mode, for the screen only. Where
+    2 `max_predictors` steps of the LASSO path do not reach the share of what the full model explains, the model that
+    comes closest is chosen, and a warning names the variable.
 
     Examples
     --------
@@ -124,31 +130,29 @@ def prepare(
     chooser = Chooser(
         correlations, [name for name in forced if name in kept], deviance, correlation, max_predictors
     )
-    ceiling = {step: chooser.fit(step, [*kept, *_others(steps, step)]).full for step in steps}
+    ceiling = {step: max(chooser.explicable(step, [*kept, *_others(steps, step)]), 1e-9) for step in steps}
     remaining = list(steps)
     done: list[tuple[str, ...]] = []
     chosen: list[FusionStep] = []
+    cut_off: list[str] = []
     while remaining:
         candidates = remaining if order == "greedy" else remaining[:1]
         usable = [*kept, *(v for step in done for v in step)]
-        fits = [chooser.fit(step, usable) for step in candidates]
-        scores = [
-            fit.explained / max(ceiling[step], 1e-9) for fit, step in zip(fits, candidates, strict=True)
-        ]
-        best = int(np.argmax(scores))
-        step, names = candidates[best], set(fits[best].names)
-        chosen.append(FusionStep(step, tuple(name for name in usable if name in names)))
+        step, fit = _next(chooser, candidates, usable, ceiling)
+        chosen.append(FusionStep(step, tuple(name for name in usable if name in set(fit.names))))
         log.info(
             "fusion order %d of %d: %s, %d predictors, %.0f %% of explainable variance",
-            len(chosen), len(steps), chosen[-1].name, len(names), 100 * min(scores[best], 1.0),
+            len(chosen), len(steps), chosen[-1].name, len(fit.names), 100 * min(fit.explained / ceiling[step], 1.0),
         )  # fmt: skip
+        cut_off += fit.cut_off
         remaining.remove(step)
         done.append(step)
-    if chooser.cut_off:
+    if cut_off:
         log.warning(
-            "the LASSO path was cut off after %d steps, before the full model, for %s",
+            "%d steps of the LASSO path do not reach %g %% of what the full model explains, for %s",
             chooser.most_steps,
-            ", ".join(sorted(chooser.cut_off)),
+            100 * deviance,
+            ", ".join(sorted(cut_off)),
         )
     return FusionPlan(tuple(chosen), weight)
 
@@ -168,6 +172,26 @@ def strongest(donor: pa.Table, y: str, x: Sequence[str], weight: str | None, mos
     usable = [name for name in x if name in correlations.columns]
     chosen = set(Chooser(correlations, [], DEVIANCE, CORRELATION, most).fit((y,), usable).names)
     return [name for name in usable if name in chosen]
+
+
+def _next(
+    chooser: Chooser, steps: Sequence[Step], usable: Sequence[str], ceiling: Mapping[Step, float]
+) -> tuple[Step, Fit]:
+    """Find the step whose model explains the largest share of what can be explained; of equal ones the first.
+
+    No model explains more than the full one: steps whose full model has the smaller share need no other.
+    """
+    if len(steps) == 1:
+        return steps[0], chooser.fit(steps[0], usable)
+    bounds = {step: chooser.explicable(step, usable) / ceiling[step] for step in steps}
+    found: dict[Step, Fit] = {}
+    best = -1.0
+    for step in sorted(steps, key=lambda step: -bounds[step]):
+        if bounds[step] < best - ROUNDING:
+            break
+        found[step] = chooser.fit(step, usable)
+        best = max(best, found[step].explained / ceiling[step])
+    return next((s, found[s]) for s in steps if s in found and found[s].explained / ceiling[s] >= best)
 
 
 def _others(steps: Sequence[tuple[str, ...]], step: tuple[str, ...]) -> list[str]:

@@ -7,6 +7,7 @@ into a harmony file. Does not belong here: what a harmony file may say (`documen
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -19,6 +20,9 @@ from fusion_pipeline.surveys.variables import Derived
 # Below this, two variables have hardly anything in common.
 THRESHOLD = 0.2
 _RUNNERS_UP = 2
+_RIVALS = 2
+"""As many donor variables are proposed for one of the recipient. Of what a survey asks of every member, spouse or
+appliance it would be dozens, and harmonies take one, seldom two."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Proposal:
 def draft(donor: Codebook, recipient: Codebook) -> str:
     """Propose a harmony file's entries.
 
-    Every pair has the variables that are most alike (`proposals`). Levels go with the most similar level of the other
+    Every pair has variables that are most alike (`proposals`). Levels go with the most similar level of the other
     side, which makes groups; levels left over are marked `?` and have to be placed by hand.
 
     Returns
@@ -51,7 +55,10 @@ def draft(donor: Codebook, recipient: Codebook) -> str:
 
 
 def proposals(donor: Codebook, recipient: Codebook) -> list[Proposal]:
-    """Set every donor variable beside the recipient variable most alike; below 0.2 none is proposed."""
+    """Set donor variables beside the recipient variable most alike, for each of these the two best; most alike first.
+
+    Below 0.2 none is proposed, and no location: places are not harmonized, concordances relate them.
+    """
     mine, theirs = list(_candidates(donor)), list(_candidates(recipient))
     weights = rarity([*mine, *theirs])
     found = []
@@ -59,7 +66,15 @@ def proposals(donor: Codebook, recipient: Codebook) -> list[Proposal]:
         ranked = sorted(theirs, key=lambda other: (-alikeness(own, other, weights), other.name))
         if (score := alikeness(own, ranked[0], weights)) >= THRESHOLD:
             found.append(Proposal(score, own, ranked[0], tuple(ranked[1 : 1 + _RUNNERS_UP])))
-    return sorted(found, key=lambda proposal: (-proposal.score, proposal.donor.name))
+    found.sort(key=lambda proposal: (-proposal.score, proposal.donor.name))
+    taken: Counter[tuple[str, str]] = Counter()
+    best = []
+    for proposal in found:
+        other = proposal.recipient
+        taken[other.level, other.name] += 1
+        if taken[other.level, other.name] <= _RIVALS:
+            best.append(proposal)
+    return best
 
 
 def _candidates(codebook: Codebook) -> Iterator[Candidate]:
@@ -67,7 +82,7 @@ def _candidates(codebook: Codebook) -> Iterator[Candidate]:
         if entry is None:
             continue
         for name, variable in entry.variables.items():
-            if variable.type != "place":
+            if variable.type != "place" and name not in entry.locations:
                 ends = None if variable.range is None else (variable.range.low, variable.range.high)
                 ordered = variable.type == "ordered"
                 yield Candidate(name, level, variable.description, variable.labels, ordered, ends)

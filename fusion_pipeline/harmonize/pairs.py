@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from fusion_pipeline.errors import HarmonyError
 from fusion_pipeline.harmonize.definitions import Entry, Harmony
 from fusion_pipeline.harmonize.loading import load_harmonies
 from fusion_pipeline.harmonize.tables import (
@@ -21,6 +22,7 @@ from fusion_pipeline.harmonize.tables import (
     common,
     harmonize_donor,
     harmonize_recipient,
+    names_of,
 )
 from fusion_pipeline.registry import FusionPair, Registry
 from fusion_pipeline.storage.tables import TableRef, categorical
@@ -92,12 +94,18 @@ def harmonize_pair(
     Raises
     ------
     HarmonyError
-        If a value has no group, or the sides have no predictor in common.
+        If a value has no group, a donor has not a location, or the sides have no predictor in common.
     """
     surveys, members = list(donors), donor_persons or {}
     entries, left_out = poolable({key: harmonies[key] for key in surveys})
     sides = []
     for key, table in donors.items():
+        if absent := [name for name in locations if name not in names_of(table)]:
+            raise HarmonyError(
+                f"{key}, households",
+                f"have no column {', '.join(absent)}, by which the pair's `locations` in the registry place donors.",
+                "Bring a raw file that has what the codebook makes it of, or take it out of `locations`.",
+            )
         own = {name: harmonies[key].entries[name] for name in entries}
         harmony = harmonies[key].model_copy(update={"entries": own})
         sides.append(harmonize_donor(table, harmony, members.get(key), keep=(*DONOR_KEYS, *locations)))

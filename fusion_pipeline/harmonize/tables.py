@@ -78,7 +78,7 @@ def harmonize_recipient(
     codebook has to name.
     """
     survey = _Survey(households, persons, harmony, "recipient")
-    return _harmonize(survey, (*RECIPIENT_KEYS, puma_column(_names(households), survey.where)))
+    return _harmonize(survey, (*RECIPIENT_KEYS, puma_column(names_of(households), survey.where)))
 
 
 def common(donor: Harmonized, recipient: Harmonized) -> tuple[pa.Table, pa.Table, dict[str, str]]:
@@ -141,7 +141,7 @@ class _Survey:
         table = self.tables[side.level]
         if table is None:
             return f"the {self.role} has no {side.level} file (for {side.var})"
-        absent = [name for name in side.columns if name not in _names(table)]
+        absent = [name for name in side.columns if name not in names_of(table)]
         return f"the {self.role}'s {side.level} file has no {', '.join(absent)}" if absent else None
 
     def load(self, entries: dict[str, Entry], keep: Sequence[str]) -> None:
@@ -156,7 +156,7 @@ class _Survey:
             table = self.tables[level]
             if table is not None and names:
                 columns = list(dict.fromkeys(names))
-                if absent := [c for c in columns if c not in _names(table)]:
+                if absent := [c for c in columns if c not in names_of(table)]:
                     raise HarmonyError(
                         f"{self.where}, {level} table",
                         f"has no column {absent[0]}.",
@@ -234,5 +234,6 @@ def _column(values: np.ndarray, entry: Entry) -> pa.Array:
     return categorical(codes, [str(group) for group in entry.groups], ordered=bool(entry.ordered))
 
 
-def _names(table: pa.Table | TableRef) -> list[str]:
+def names_of(table: pa.Table | TableRef) -> list[str]:
+    """Name the columns of a table."""
     return table.column_names if isinstance(table, pa.Table) else table.columns

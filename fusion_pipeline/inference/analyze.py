@@ -73,7 +73,7 @@ def analyze(
     weight: str | None = "weight",
     parts: str | None = None,
     replicate_weights: Sequence[str] | str = (),
-    replicate_scale: float | None = None,
+    replicate_scale: float | Sequence[float] | None = None,
     replicate_method: str = "sdr",
     replicate_count: int | None = None,
     fay: float = 0.5,
@@ -100,7 +100,8 @@ def analyze(
     estimates : sequence of str or Statistic
         `mean`, `sum`, `median`, `gini`, `share` of a number, `quantile(number, 0.9)`, `proportion`, `count` of every
         level of a category, `ratio`, `correlation` of two numbers, `linear` and `logistic` of a formula
-        ``outcome ~ term + term``; numbers and categories are columns or expressions. A `Statistic` is your own.
+        ``outcome ~ term + term``, `bounds` of ``first, second | common + common`` for variables of two donors; numbers
+        and categories are columns or expressions. A `Statistic` is your own.
     by : sequence of str
         Columns or expressions whose combinations are the groups.
     totals : {"none", "rollup", "cube"}
@@ -119,9 +120,10 @@ def analyze(
         replicate weights, groups must not hold two parts of a household: variances take records for independent.
     replicate_weights : sequence of str
         All of them; without, variances are linearised.
-    replicate_scale : float, optional
-        Factor of the sum of squared deviations; by default that of `replicate_method`: ``sdr`` (4/R; the ACS), ``brr``,
-        ``fay`` (with `fay`), ``jk1``, ``jk2``, ``bootstrap``.
+    replicate_scale : float or sequence of float, optional
+        Factor of the squared deviations, one or one a replicate; by default that of `replicate_method`: ``sdr`` (4/R;
+        the ACS), ``brr``, ``fay`` (with `fay`), ``jk1``, ``jk2``, ``bootstrap``. ``jkn``, the jackknife of strata of
+        any number of units, needs (n - 1)/n for each replicate, n being the units of the stratum it drops one of.
     replicate_count : int, optional
         How many replicate weights the design has: any other number is refused.
     bootstrap : bool
@@ -159,7 +161,8 @@ def analyze(
     ------
     AnalysisError
         If a column or estimand is unknown or unfit, an expression holds more than it may, weights are missing or
-        negative, nothing can be joined, the implicates have gaps, or not the same records, each once.
+        negative, nothing can be joined, the implicates have gaps, or not the same records, each once, or surveys
+        were made for different pooling rules.
 
     Notes
     -----
@@ -194,8 +197,7 @@ def analyze(
         data.weigh(weight, design)
         members, note = relation.members()
         if rule == "auto":
-            default = DEFAULT_NESTED if NEST in relation.columns else DEFAULT
-            rule = recorded_rule(implicates) or default
+            rule = recorded_rule(implicates, DEFAULT_NESTED if NEST in relation.columns else DEFAULT)
         chosen = rule_named(rule)
         if chosen.is_nested and NEST not in relation.columns:
             raise AnalysisError(

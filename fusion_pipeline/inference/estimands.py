@@ -1,7 +1,7 @@
 """Estimands as they are written: `mean(btuel)`, `quantile(income, 0.9)`, `logistic(insec ~ income + tenure)`.
 
 Belongs here: reading them, and what each asks of its columns. Does not belong here: expressions inside them
-(`expressions.py`), estimation (`estimators.py`, `distribution.py`, `regression.py`).
+(`expressions.py`), estimation (`estimators.py`, `distribution.py`, `regression.py`, `bounding.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.inference.bounding import bounding
 from fusion_pipeline.inference.distribution import Gini, Quantile, ordered
 from fusion_pipeline.inference.estimators import (
     Array,
@@ -46,11 +47,13 @@ _KINDS: dict[str, tuple[tuple[str, ...], type[Estimator] | None]] = {
     "gini": ((NUMBER,), Gini),
     "linear": ((), None),
     "logistic": ((), None),
+    "bounds": ((), None),
 }
 KNOWN = (
     "mean(variable), sum(variable), proportion(variable), count(variable), median(variable), "
     "quantile(variable, 0.9), ratio(variable, variable), share(variable), correlation(variable, variable), "
-    "gini(variable), linear(outcome ~ term + term), logistic(outcome ~ term + term)"
+    "gini(variable), linear(outcome ~ term + term), logistic(outcome ~ term + term), "
+    "bounds(variable, variable | common + common)"
 )
 
 
@@ -107,10 +110,9 @@ class Estimand:
 
     @property
     def variable(self) -> str:
-        """What results call its variable: the outcome of a regression, the arguments of others."""
-        if self.name in ("linear", "logistic"):
-            return self.arguments[0].text
-        return ", ".join(argument.text for argument in self.arguments)
+        """What results call its variable: the outcome of a regression, the two of bounds, the arguments of others."""
+        shown = {"linear": 1, "logistic": 1, "bounds": 2}.get(self.name)
+        return ", ".join(argument.text for argument in self.arguments[:shown])
 
     def estimator(self, keys: Sequence[str], levels: Sequence[tuple[str, ...] | None]) -> Estimator:
         """Make the estimator.
@@ -136,6 +138,8 @@ class Estimand:
             return Regression(
                 columns, labels=tuple(labels), levels=tuple(levels[1:]), logistic=self.name == "logistic"
             )
+        if self.name == "bounds":
+            return bounding(self.text, [argument.text for argument in self.arguments], columns, levels)
         made = _KINDS[self.name][1]
         assert made is not None
         return made(columns)
@@ -164,6 +168,8 @@ def read_estimand(asked: str | Statistic) -> Estimand:
     name, inside = match[1], match[2]
     if name in ("linear", "logistic"):
         return _regression(asked, name, inside)
+    if name == "bounds":
+        return _bounds(asked, inside)
     parts = split(inside, ",")
     p = 0.5
     if name == "quantile":
@@ -201,6 +207,18 @@ def _regression(asked: str, name: str, inside: str) -> Estimand:
             f"Write {name}(outcome ~ term + term); sums in parentheses.",
         )
     return Estimand(asked, name, (Argument(sides[0], NUMBER), *(Argument(term, EITHER) for term in terms)))
+
+
+def _bounds(asked: str, inside: str) -> Estimand:
+    sides = split(inside, "|")
+    two, common = split(sides[0], ","), split(sides[1], "+") if len(sides) == 2 else []
+    if len(sides) > 2 or len(two) != 2 or not all([*two, *common]):
+        raise AnalysisError(
+            f"estimate {asked}",
+            "does not name two variables.",
+            "Write bounds(variable, variable | common + common); sums and || in parentheses.",
+        )
+    return Estimand(asked, "bounds", tuple(Argument(text, EITHER) for text in (*two, *common)))
 
 
 def _share(asked: str, text: str) -> float:

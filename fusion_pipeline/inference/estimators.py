@@ -133,7 +133,7 @@ class Estimator(ABC):
         if theta.shape[2] > 1:
             off = theta[:, :, 1:] - theta[:, :, :1]
             # A replicate in which a cell has no weight has no estimate and says nothing.
-            variance = sample.weights.scale * np.sum(np.where(np.isnan(off), 0.0, off) ** 2, axis=2)
+            variance = np.sum(sample.weights.factors * np.where(np.isnan(off), 0.0, off) ** 2, axis=2)
         else:
             variance = self.linearised(sample, cells, theta[:, :, 0])
         estimate = theta[:, :, 0]

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, choose_among
 
 _CLASSES = {
     "COLUMN_REF",
@@ -120,13 +120,11 @@ def read_expression(text: str, columns: Mapping[str, object] | Sequence[str], pu
         path = node["column_names"]
         column = path[0] if path[0] in columns else folded.get(path[0].lower())
         if len(path) > 1 or column is None:
-            shown = [c for c in columns if not c.startswith("rep_")]
-            most = ", ".join(shown[:40]) + (f" ... ({len(shown)} in all)" if len(shown) > 40 else "")
             raise AnalysisError(
                 f"{purpose} {'.'.join(path)}",
                 "is neither in the implicates nor in the static table"
                 + (f" (in {text.strip()!r})." if ".".join(path) != name else "."),
-                f"Choose among: {most}. Text stands in single quotes.",
+                f"{choose_among(path[-1], columns)} Text stands in single quotes.",
             )
         found.append(column)
     return Expression(text, sql, tuple(dict.fromkeys(found)))

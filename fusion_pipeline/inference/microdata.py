@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, listing
 from fusion_pipeline.inference.expressions import Expression, read_expression
 from fusion_pipeline.inference.relation import (
     IMPLICATE,
@@ -30,7 +30,6 @@ from fusion_pipeline.inference.relation import (
     ROW,
     STATIC,
     FusedRelation,
-    listing,
     quoted,
 )
 from fusion_pipeline.inference.weights import ReplicateDesign, Weights, checked
@@ -344,8 +343,7 @@ class Microdata:
         return self._made(main, replicates)
 
     def _made(self, main: NDArray[np.float64], replicates: NDArray[np.float32]) -> Weights:
-        count = replicates.shape[1]
-        return Weights(main, replicates, self._design.scale, count - 1 if count else np.inf)
+        return Weights(main, replicates, self._design.factors, self._design.df)
 
 
 def _floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:

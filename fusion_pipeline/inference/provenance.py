@@ -61,9 +61,11 @@ def source_of(data: Microdata, texts: Sequence[str], sources: Mapping[str, str])
 def cross_donor_note(
     data: Microdata, estimands: Sequence[Estimand], by: Sequence[str], where: str | None
 ) -> list[str]:
-    """Say plainly which estimates relate variables of two donors."""
+    """Say plainly which estimates relate variables of two donors; bounds take nothing for granted."""
     found = []
     for estimand in estimands:
+        if estimand.name == "bounds":
+            continue
         texts = [*(a.text for a in estimand.arguments), *by, *([where] if where else [])]
         donors: dict[str, str] = {}
         for text in texts:
@@ -75,13 +77,28 @@ def cross_donor_note(
             found.append(
                 f"{estimand.text} relates {pairs}, which no survey has asked together: the estimate rests on their "
                 "independence given the predictors, and its margin does not hold that error. "
-                "See `sensitivity` and `bounds`."
+                "See `sensitivity`, and the estimand `bounds(variable, variable | common)`."
             )
     return found
 
 
-def recorded_rule(implicates: Implicates | Mapping[str, Implicates]) -> str | None:
-    """Read the pooling rule that the maker of the implicates recorded, if any."""
-    first = next(iter(surveys_of(implicates).values()))
-    rule = TableRef(first[0]).provenance.get(RULE) if isinstance(first, list) else None
-    return str(rule) if rule else None
+def recorded_rule(implicates: Implicates | Mapping[str, Implicates], default: str) -> str:
+    """Read the pooling rule that the maker of the implicates recorded; the default where none is.
+
+    Raises
+    ------
+    AnalysisError
+        If several surveys were made for different rules.
+    """
+    rules = {
+        name: str((TableRef(given[0]).provenance if isinstance(given, list) else {}).get(RULE) or default)
+        for name, given in surveys_of(implicates).items()
+    }
+    if len(set(rules.values())) > 1:
+        told = ", ".join(f"{name} by {rule}" for name, rule in rules.items())
+        raise AnalysisError(
+            "implicates",
+            f"are to be pooled by different rules: {told}.",
+            "Name the one to pool by with `rule`.",
+        )
+    return next(iter(rules.values()))

@@ -10,6 +10,7 @@ independent records.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,9 @@ from fusion_pipeline.errors import AnalysisError
 from fusion_pipeline.inference.distribution import ordered
 from fusion_pipeline.inference.estimators import Array, Codes, Estimator, Sample
 
-_STEPS, _CLOSE, _ROWS = 50, 1e-10, 1 << 14
+_STEPS, _CLOSE = 50, 1e-10
+ROWS = 1 << 14
+"""Records whose products are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,8 @@ class Regression(Estimator):
             )
 
     def _design(self, sample: Sample, rows: Codes) -> tuple[Array, Array]:
-        parts = [np.ones(len(rows))]
-        for name, levels in zip(self.columns[1:], self.levels, strict=True):
-            if levels is None:
-                parts.append(sample.values[name][rows])
-            else:
-                parts += [
-                    (sample.codes[name][rows] == level).astype(float) for level in range(1, len(levels))
-                ]
-        return np.column_stack(parts), sample.values[self.columns[0]][rows]
+        terms = terms_of(sample, rows, self.columns[1:], self.levels)
+        return np.column_stack([np.ones(len(rows)), *terms]), sample.values[self.columns[0]][rows]
 
     def _mean(self, eta: Array) -> tuple[Array, Array]:
         if not self.logistic:
@@ -103,8 +99,8 @@ class Regression(Estimator):
             return np.full_like(beta, np.nan)
         for _ in range(_STEPS if self.logistic else 1):
             score, information = np.zeros_like(beta), np.zeros((len(beta), p, p))
-            for begin in range(0, len(x), _ROWS):
-                part = slice(begin, begin + _ROWS)
+            for begin in range(0, len(x), ROWS):
+                part = slice(begin, begin + ROWS)
                 mu, slope = self._mean(x[part] @ beta.T)
                 weights = np.asarray(w[part], dtype=np.float64)
                 score += (weights * (y[part, None] - mu)).T @ x[part]
@@ -119,3 +115,16 @@ class Regression(Estimator):
                 return beta
         # Newton's steps without end: the outcome is separated by the terms, and there is no maximum.
         return beta if not self.logistic else np.full_like(beta, np.nan)
+
+
+def terms_of(
+    sample: Sample, rows: Codes, columns: Sequence[str], levels: Sequence[tuple[str, ...] | None]
+) -> list[Array]:
+    """Turn columns into terms (n,): numbers as they are, categories as one indicator a level but the first."""
+    found = []
+    for name, known in zip(columns, levels, strict=True):
+        if known is None:
+            found.append(sample.values[name][rows])
+        else:
+            found += [(sample.codes[name][rows] == level).astype(float) for level in range(1, len(known))]
+    return found

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import ByteSize, TypeAdapter
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, choose_among, listing
 from fusion_pipeline.inference.given import IMPLICATE, Implicates, Recipient, recipient_of, surveys_of
 from fusion_pipeline.storage.tables import TableRef, levels_of
 
@@ -110,13 +110,13 @@ class FusedRelation:
         Raises
         ------
         AnalysisError
-            Listing the columns there are.
+            Naming columns that are spelled alike, or those there are.
         """
         if name not in self.columns:
             raise AnalysisError(
                 f"{purpose} {name}",
                 "is neither in the implicates nor in the static table.",
-                f"Choose among: {listing(self.columns)}.",
+                choose_among(name, self.columns),
             )
         return self.columns[name]
 
@@ -214,12 +214,6 @@ def open_fused(
 def quoted(name: str) -> str:
     """Quote an identifier for SQL."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def listing(names: Sequence[str] | dict[str, Column], most: int = 40) -> str:
-    """List names for a message."""
-    names = [name for name in names if not name.startswith("rep_")]
-    return ", ".join(names[:most]) + (f" ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _join(

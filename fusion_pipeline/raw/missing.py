@@ -18,10 +18,12 @@ class MissingFiles(RawFileError):
 
     def __init__(self, errors: Sequence[RawFileError]) -> None:
         self.errors = tuple(errors)
-        told = dict.fromkeys((error.where, error.what) for error in errors)
-        remedies = dict.fromkeys(error.remedy for error in errors)
-        lines = "".join(f"\n- {where}: {what}" for where, what in told)
-        super().__init__(f"{len(told)} raw files", f"are not to be had:{lines}\n", " ".join(remedies))
+        told = {(error.where, error.what): error.remedy for error in errors}
+        lines = "".join(f"\n- {where}: {what} {remedy}" for (where, what), remedy in told.items())
+        network = (
+            "Where there is a network, `fusion fetch KEY` fetches all files of a survey-year or ACS year."
+        )
+        super().__init__(f"{len(told)} raw files", f"are not to be had:{lines}\n", network)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the trip between processes."""

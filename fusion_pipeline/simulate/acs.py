@@ -4,7 +4,9 @@ Belongs here: sampling of households, vacant units and group quarters, and the m
 not belong here: the columns of the members (`acs_columns.py`, `acs_items.py`, `acs_further.py`), what a vintage makes
 of them (`acs_vintages.py`), the households (`population.py`).
 
-A PUMA is the unit of generation: its households depend on the seed, the year and the PUMA alone.
+A block of neighbouring PUMAs is the unit of generation: small PUMAs are drawn together, for most of the cost of a draw
+is that of its hundreds of columns, however short; large ones one by one, so that memory is that of a block. A block's
+random streams are named by the seed, the year and its first PUMA.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import pyarrow.compute as pc
 
 from fusion_pipeline.randomness import stream
 from fusion_pipeline.simulate.acs_columns import Sample, housing_columns, person_columns
-from fusion_pipeline.simulate.acs_further import further_columns, load_further
-from fusion_pipeline.simulate.acs_items import household_items, person_items
+from fusion_pipeline.simulate.acs_further import allocation_flags, further_columns
+from fusion_pipeline.simulate.acs_items import household_items, householder_items, person_items
+from fusion_pipeline.simulate.acs_layout import Record
 from fusion_pipeline.simulate.acs_vintages import Vintage
 from fusion_pipeline.simulate.energy import draw_energy
 from fusion_pipeline.simulate.place import Places
@@ -37,6 +40,8 @@ VACANT_RATE, GROUP_QUARTERS_RATE = 0.14, 0.08
 """Vacant units and group-quarters residents in the sample, per occupied unit."""
 MIN_OF_A_YEAR = 500
 """Households of a year in a five-year file: two in every PUMA."""
+BLOCK = 4_000
+"""Households at which a block is full."""
 STATES_IN_FIRST_MEMBER = 25
 """How many states, by FIPS code, lie in member `a` of the archives; the others lie in `b`."""
 
@@ -52,7 +57,7 @@ def write_acs(
     *,
     vintage: str | None = None,
 ) -> None:
-    """Write a vintage's housing archive, person archive and truth, PUMA by PUMA.
+    """Write a vintage's housing archive, person archive and truth, block by block.
 
     Parameters
     ----------
@@ -69,6 +74,7 @@ def write_acs(
     Notes
     -----
     A year's households in a five-year file are drawn as those of its one-year file are, with a fifth of the weight.
+    Rows are in the order of blocks, of years within a block, and of PUMAs within a year.
     """
     file = Vintage(vintage or str(year))
     housing.parent.mkdir(parents=True, exist_ok=True)
@@ -76,79 +82,113 @@ def write_acs(
     counts, start = _allocation(places, max(round(households * share), min(households, MIN_OF_A_YEAR)))
     done = 0
     with ZipMembers(str(housing)) as h, ZipMembers(str(persons)) as p, TruthWriter(truth) as t:
-        for puma, asked in product(range(len(places)), file.years):
-            sample = draw_sample(places, seed, asked, puma, int(counts[puma]), int(start[puma]), share=share)
-            letter = "a" if places.state[puma] < STATES_IN_FIRST_MEMBER else "b"
-            units, people = draw_columns(places, seed, file, asked, puma, sample)
+        for pumas, asked in product(blocks(places, counts), file.years):
+            first = pumas[0]
+            sample = draw_sample(places, seed, asked, pumas, counts[pumas], int(start[first]), share=share)
+            letter = "a" if places.state[first] < STATES_IN_FIRST_MEMBER else "b"
+            units, people = draw_columns(places, seed, file, asked, sample)
             h.write(file.member("h", letter), units)
             p.write(file.member("p", letter), people)
             hid = _household_keys(units["SERIALNO"].filter(pa.array(sample.kind == 0)))
             quality = draw_quality(
-                places, sample.homes, sample.energy, _rng(places, seed, asked, puma, "quality")
+                places, sample.homes, sample.energy, _rng(places, seed, asked, first, "quality")
             )
             t.append(truth_table(places, hid, sample.homes.place, sample.energy, quality, file.puma))
             done += len(hid)
     log.info("ACS %s: %d households in %d PUMAs", file.name, done, len(places))
 
 
+def blocks(places: Places, counts: Array) -> list[Array]:
+    """Part PUMAs into blocks: neighbours in one member of the archives, until a block holds `BLOCK` households.
+
+    Parameters
+    ----------
+    counts : (P,) households of each PUMA's sample
+
+    Returns
+    -------
+    Rows of `places`, in order; a block holds less than `BLOCK` households more than its last PUMA.
+    """
+    full = np.diff((np.cumsum(counts) - counts) // BLOCK) > 0
+    ended = np.diff(places.state >= STATES_IN_FIRST_MEMBER)
+    return np.split(np.arange(len(places)), np.flatnonzero(full | ended) + 1)
+
+
 def draw_columns(
-    places: Places, seed: int, file: Vintage, asked: int, puma: int, sample: Sample
+    places: Places, seed: int, file: Vintage, asked: int, sample: Sample
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
-    """Return the housing and person columns of one PUMA and year of interview as a vintage has them."""
-    units = housing_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "h"))
-    units |= household_items(sample, asked, _rng(places, seed, asked, puma, "h items"))
-    rules = load_further()
-    units |= further_columns(
-        units, rules.households, file.households, _rng(places, seed, asked, puma, "h further")
+    """Return the housing and person columns of one block and year of interview as a vintage has them."""
+
+    def rng(part: str) -> np.random.Generator:
+        return _rng(places, seed, asked, int(sample.place[0]), part)
+
+    units = housing_columns(places, sample, asked, rng("h"))
+    units |= household_items(sample, asked, rng("h items"))
+    people = person_columns(places, sample, rng("p"))
+    people |= person_items(people, asked, file.variables("persons"), rng("p items"))
+    units |= householder_items(people, sample.kind == 0)
+    everybody = np.ones(len(people["SERIALNO"]), dtype=bool)
+    filled: tuple[tuple[Record, dict[str, pa.Array], Array], ...] = (
+        ("households", units, sample.kind < 2),
+        ("persons", people, everybody),
     )
-    people = person_columns(places, puma, asked, sample, _rng(places, seed, asked, puma, "p"))
-    people |= person_items(people, asked, file.persons, _rng(places, seed, asked, puma, "p items"))
-    people |= further_columns(
-        people, rules.persons, file.persons, _rng(places, seed, asked, puma, "p further")
-    )
+    for record, columns, flagged in filled:
+        columns |= further_columns(columns, file.plan(record), asked, rng(f"{record} further"))
+        columns |= allocation_flags(file.flags(record), flagged, rng(f"{record} flags"))
     serial = file.serial_numbers(sample.serial, sample.kind >= 2, asked)
     row = pa.array(np.searchsorted(sample.serial, _integers(people["SERIALNO"])))
     units["SERIALNO"], people["SERIALNO"] = serial, serial.take(row)
-    return file.arrange(units, asked), file.arrange(people, asked)
+    return file.arrange(units, "households", asked), file.arrange(people, "persons", asked)
 
 
 def _allocation(places: Places, households: int) -> tuple[Array, Array]:
     """Occupied units in each PUMA's sample, and rows of all kinds in the PUMAs before it."""
     counts = allocate(households, places.households, 0.85)
-    rows = (
-        counts
-        + np.round(counts * VACANT_RATE).astype(int)
-        + np.round(counts * GROUP_QUARTERS_RATE).astype(int)
-    )
+    rows = _of_all_kinds(counts).sum(axis=1)
     return counts, np.cumsum(rows) - rows
 
 
+def _of_all_kinds(counts: Array) -> Array:
+    """(P, 3) occupied units, vacant units and residents of group quarters of each PUMA's sample."""
+    return np.rint(np.outer(counts, [1.0, VACANT_RATE, GROUP_QUARTERS_RATE])).astype(int)
+
+
 def draw_sample(
-    places: Places, seed: int, year: int, puma: int, count: int, start: int, *, share: float = 1.0
+    places: Places, seed: int, year: int, pumas: Array, counts: Array, start: int, *, share: float = 1.0
 ) -> Sample:
-    """Draw one PUMA: `count` occupied units, and vacant units and group quarters in proportion.
+    """Draw one block: occupied units, and vacant units and group quarters in proportion.
 
-    `start` is the number of rows in the PUMAs before it; it sets SERIALNO and the replicates' sequence. The sample
-    stands for `share` of the PUMA: a fifth, if it is one of the five years of a file.
+    Parameters
+    ----------
+    pumas : (k,) rows of `places`, in order
+    counts : (k,) occupied units of each
+    start : int
+        Rows in the PUMAs before; sets SERIALNO and the replicates' sequence.
+    share : float
+        Of the PUMAs that the sample stands for: a fifth, if it is one of the five years of a file.
     """
-    rng = _rng(places, seed, year, puma, "sample")
-    vacant, quarters = round(count * VACANT_RATE), round(count * GROUP_QUARTERS_RATE)
-    kind = rng.permutation(np.repeat([0, 1, 4], [count, vacant, quarters]))
-    kind[kind == 4] = rng.integers(2, 4, quarters)
-    units = kind < 2
-    urban, relative = draw_urban(np.repeat(places.urban[[puma]], units.sum(), axis=0), rng)
+    rng = _rng(places, seed, year, int(pumas[0]), "sample")
+    rows = _of_all_kinds(counts)
+    position = np.repeat(np.arange(len(pumas)), rows.sum(axis=1))
+    kind = np.repeat(np.tile([0, 1, 4], len(pumas)), rows.ravel())
+    kind = kind[np.lexsort((rng.random(len(kind)), position))]
+    kind[kind == 4] = rng.integers(2, 4, rows[:, 2].sum())
+    place, units = np.asarray(pumas)[position], kind < 2
+    urban, relative = draw_urban(places.urban[place[units]], rng)
     group = kind[units]
-    totals = share * places.households[puma] * np.array([1.0, VACANT_RATE])
+    stratum = 2 * position[units] + group
+    totals = share * np.outer(places.households[pumas], [1.0, VACANT_RATE]).ravel()
     factors = successive_difference(start + np.arange(len(kind)))
-    weight = calibrate(relative, group, totals)
-    replicates = calibrate(relative[:, None] * factors[units], group, totals)
+    weight = calibrate(relative, stratum, totals)
+    replicates = calibrate(relative[:, None] * factors[units], stratum, totals)
 
-    homes = draw_households(places, np.full(count, puma), urban[group == 0], year, rng)
+    homes = draw_households(places, place[kind == 0], urban[group == 0], year, rng)
     full_weight = np.zeros(len(kind), dtype=np.int64)
     full_replicates = np.zeros((len(kind), 80), dtype=np.int64)
-    full_weight[units] = np.maximum(_round_keeping_total(weight), 1)
+    full_weight[units] = np.maximum(_round_keeping_totals(weight, stratum), 1)
     full_replicates[units] = np.rint(replicates)
     return Sample(
+        place=place,
         serial=start + 1 + np.arange(len(kind)),
         kind=kind,
         weight=full_weight,
@@ -160,9 +200,12 @@ def draw_sample(
     )
 
 
-def _round_keeping_total(weights: Array) -> Array:
-    """Round so that every running total is off by a half at most."""
-    return np.diff(np.rint(np.cumsum(weights)), prepend=0).astype(np.int64)
+def _round_keeping_totals(weights: Array, stratum: Array) -> Array:
+    """Round so that the total of every stratum is off by one at most."""
+    order = np.argsort(stratum, kind="stable")
+    rounded = np.empty(len(weights), dtype=np.int64)
+    rounded[order] = np.diff(np.rint(np.cumsum(weights[order])), prepend=0)
+    return rounded
 
 
 def _integers(texts: pa.Array) -> Array:

@@ -29,8 +29,10 @@ _TYPE = np.array([1, 1, 2, 3])
 
 @dataclass(frozen=True)
 class Sample:
-    """One PUMA's part of a year's sample; rows are housing units and group-quarters residents by SERIALNO."""
+    """A block's part of a year's sample; rows are housing units and group-quarters residents by SERIALNO."""
 
+    place: Array
+    """Row of `Places`, in order."""
     serial: Array
     kind: Array
     """0 occupied, 1 vacant, 2 institution, 3 other group quarters."""
@@ -46,9 +48,9 @@ class Sample:
 
 
 def housing_columns(
-    places: Places, puma: int, year: int, sample: Sample, rng: np.random.Generator
+    places: Places, sample: Sample, year: int, rng: np.random.Generator
 ) -> dict[str, pa.Array]:
-    """Return the housing file's columns for one PUMA, in the official order."""
+    """Return the housing file's columns."""
     homes, kind = sample.homes, sample.kind
     rows, n, occupied = len(kind), len(homes), kind == 0
 
@@ -84,6 +86,8 @@ def housing_columns(
     workers = np.bincount(people.household, people.hours > 0, minlength=n)
     elders = np.bincount(people.household, people.age >= 65, minlength=n)
     no_kitchen = (homes.refrigerators == 0) | (homes.stoves == 0)
+    owner_costs = payment * mortgage + insurance // 12 + bills
+    no_income = income <= 0
     lot = np.where(homes.urban == 2, rng.integers(1, 4, n), 1)
     size = np.where(kind >= 2, 1, 0)
     size[occupied] = homes.size
@@ -91,7 +95,7 @@ def housing_columns(
     columns = {
         "RT": pa.array(np.full(rows, "H")),
         "SERIALNO": digits(sample.serial),
-        **_location(places, puma, year, rows, housing=True),
+        **_location(places, sample.place, housing=True),
         "WGTP": digits(sample.weight, 5),
         "NP": digits(size, 2),
         "TYPE": digits(_TYPE[kind], 1),
@@ -122,6 +126,7 @@ def housing_columns(
         "YBL": unit(year_built(homes.built, year), 0, (1, 2, 3, 4, 5, 6, 7, 8)),
         "FINCP": home(income, 9, ~homes.relatives),
         "GRNTP": home(rent + bills, 4, ~cash),
+        "GRPIP": home(_burden(rent + bills, income), 3, ~cash | no_income),
         "HHT": home(household_type(homes), 1),
         "HINCP": home(income, 9),
         "KIT": unit(1 + no_kitchen, 1, mostly),
@@ -130,16 +135,15 @@ def housing_columns(
         "PLM": unit(np.where(rng.random(n) < 0.004, 2, 1), 1, mostly),
         "R18": home(homes.children > 0, 1),
         "R65": home(np.minimum(elders, 2), 1),
-        "SMOCP": home(payment * mortgage + insurance // 12 + bills, 5, ~owner),
+        "OCPIP": home(_burden(owner_costs, income), 3, ~owner | no_income),
+        "SMOCP": home(owner_costs, 5, ~owner),
         "WIF": home(np.minimum(workers, 3), 1, ~homes.relatives),
     }
     return columns | numbered("wgtp", sample.replicates, 5)
 
 
-def person_columns(
-    places: Places, puma: int, year: int, sample: Sample, rng: np.random.Generator
-) -> dict[str, pa.Array]:
-    """Return the person file's columns for one PUMA, in the official order."""
+def person_columns(places: Places, sample: Sample, rng: np.random.Generator) -> dict[str, pa.Array]:
+    """Return the person file's columns."""
     homes, kind = sample.homes, sample.kind
     people = homes.people
     quarters = np.flatnonzero(kind >= 2)
@@ -163,12 +167,12 @@ def person_columns(
         homes.income[people.household] * people.hours / total_hours[people.household],
         np.where(people.order == 1, homes.income[people.household], 0),
     )
-    weight, replicates = _person_weights(
-        places, puma, sample, row, with_quarters(people.order, np.ones(q)), rng
-    )
+    weight, replicates = _person_weights(places, sample, row, with_quarters(people.order, np.ones(q)), rng)
     m = len(row)
     immigrant = with_quarters(people.immigrant, rng.random(q) < 0.1).astype(bool)
-    hispanic = with_quarters(people.hispanic, rng.random(q) < places.hispanic[puma]).astype(bool)
+    hispanic = with_quarters(people.hispanic, rng.random(q) < places.hispanic[sample.place[quarters]]).astype(
+        bool
+    )
     married = with_quarters(people.married, np.zeros(q)).astype(bool)
     married &= age >= 18
     single_status = np.where(age < 30, 5, rng.choice([2, 3, 3, 4, 5, 5], m))
@@ -176,7 +180,7 @@ def person_columns(
         "RT": pa.array(np.full(m, "P")),
         "SERIALNO": digits(sample.serial[row]),
         "SPORDER": digits(with_quarters(people.order, np.ones(q)), 2),
-        **_location(places, puma, year, m, housing=False),
+        **_location(places, sample.place[row], housing=False),
         "PWGTP": digits(weight, 5),
         "AGEP": digits(age, 2),
         "CIT": digits(np.where(immigrant, rng.integers(4, 6, m), 1), 1),
@@ -214,6 +218,11 @@ def utilities(homes: Households, energy: Energy, rng: np.random.Generator) -> tu
     return elep.astype(int), gasp.astype(int), fulp.astype(int)
 
 
+def _burden(monthly: Array, income: Array) -> Array:
+    """Monthly costs in percent of a year's income, 101 if more; of no use where there is none."""
+    return np.clip(np.rint(1200 * monthly / np.maximum(income, 1)), 1, 101).astype(int)
+
+
 def household_type(homes: Households) -> Array:
     """HHT: married couple, other family by sex of householder, living alone or not by sex."""
     female = homes.of_reference("female").astype(int)
@@ -243,14 +252,13 @@ def _schooling_code(index: Array, age: Array, rng: np.random.Generator) -> Array
 
 
 def _person_weights(
-    places: Places, puma: int, sample: Sample, row: Array, order: Array, rng: np.random.Generator
+    places: Places, sample: Sample, row: Array, order: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Reference persons have the household's weight; others vary about it. Group quarters have their own."""
-    quarters = sample.kind[row] >= 2
-    residents = max(int(quarters.sum()), 1)
-    population = sample.share * GROUP_QUARTERS_POPULATION
-    quarters_weight = population * places.households[puma] / HOUSEHOLDS / residents
-    base = np.where(quarters, quarters_weight, sample.weight[row])
+    quarters, place = sample.kind[row] >= 2, sample.place[row]
+    residents = np.maximum(np.bincount(place[quarters], minlength=len(places)), 1)
+    population = sample.share * GROUP_QUARTERS_POPULATION * places.households / HOUSEHOLDS
+    base = np.where(quarters, (population / residents)[place], sample.weight[row])
     jitter = np.where((order == 1) & ~quarters, 1.0, np.exp(rng.normal(0, 0.1, len(row))))
     weight = np.maximum(np.rint(base * jitter), 1).astype(np.int64)
     own = sample.replicates[row] / np.maximum(sample.weight[row], 1)[:, None]
@@ -258,19 +266,19 @@ def _person_weights(
     return weight, np.rint(weight[:, None] * factor).astype(np.int64)
 
 
-def _location(places: Places, puma: int, year: int, rows: int, *, housing: bool) -> dict[str, pa.Array]:
-    state = places.states.iloc[int(places.state[puma])]
-    values = {
-        "DIVISION": str(state["division"]),
-        "PUMA": str(places.puma[puma]),
-        "REGION": str(state["region"]),
-        "ST": str(state["fips"]),
-        # As a vintage has them: see `acs_vintages.py`.
-        "ADJHSG": "1000000",
-        "ADJINC": "1000000",
+def _location(places: Places, place: Array, *, housing: bool) -> dict[str, pa.Array]:
+    states = places.states[["division", "region", "fips"]].astype(str).iloc[places.state]
+    of_place = {
+        "DIVISION": states["division"],
+        "PUMA": places.puma,
+        "REGION": states["region"],
+        "ST": states["fips"],
     }
-    names = values if housing else ("PUMA", "ST", "ADJINC")
-    return {name: pa.array(np.full(rows, values[name])) for name in names}
+    row = pa.array(place)
+    columns = {name: pa.array(np.asarray(codes, dtype=str)).take(row) for name, codes in of_place.items()}
+    # As a vintage has them: see `acs_vintages.py`.
+    factors = ("ADJHSG", "ADJINC") if housing else ("ADJINC",)
+    return columns | {name: pa.repeat("1000000", len(place)) for name in factors}
 
 
 def _dollars(amount: Array) -> Array:

@@ -6,7 +6,8 @@ simulated households and persons (`acs_columns.py`, `acs_items.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +20,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from fusion_pipeline.declared import read_declared
 from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.coding import within
-from fusion_pipeline.surveys.respondents import Respondent
 from fusion_pipeline.surveys.variables import Span, Variable
 
 Array = np.ndarray
 PATH = Path(__file__).with_name("acs_further.yaml")
+ALLOCATED = 0.05
+"""Share of answers that the publisher allocated, every item's alike."""
+PUERTO_RICO = frozenset({"FHOTWATP", "FPLMPRP", "FRWATPRP"})
+"""Flags of what is asked in Puerto Rico only."""
 
 
 def _span(text: object) -> object:
@@ -57,7 +61,13 @@ class Rule(_Model):
     numbers: _Range | None = None
     zero: float = 0.0
     sum: tuple[str, ...] = ()
+    same_as: str | None = None
     recode: Recode | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes numbers or another column's text, and draws no code."""
+        return self.numbers is not None or bool(self.sum or self.same_as)
 
 
 class Further(_Model):
@@ -65,6 +75,8 @@ class Further(_Model):
 
     households: dict[str, tuple[Rule, ...]] = Field(min_length=1)
     persons: dict[str, tuple[Rule, ...]] = Field(min_length=1)
+    retired: dict[str, tuple[_Code, ...]]
+    """Codes that lists of 2019 have and later ones have not."""
 
 
 @cache
@@ -73,72 +85,166 @@ def load_further() -> Further:
     return read_declared(Further, PATH)
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """How a rule's codes are drawn; positions count from the first code of the column's rules."""
+
+    rule: Rule
+    start: int
+    count: int
+    steps: Array | None
+    """Cumulated shares; codes are equally likely without."""
+    follows: Array | None
+    """Position for each code of the column that is recoded."""
+
+    def positions(
+        self, asked: Array, number: Callable[[str], Array], rng: np.random.Generator
+    ) -> Array | int:
+        """Return the positions of the codes of those asked."""
+        if self.follows is not None and self.rule.recode is not None:
+            return self.start + self.follows[number(self.rule.recode.column)[asked].astype(np.int64)]
+        if self.count == 1:
+            return self.start
+        rows = np.count_nonzero(asked)
+        if self.steps is None:
+            return self.start + rng.integers(0, self.count, rows)
+        return self.start + np.searchsorted(self.steps, rng.random(rows), side="right")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A column to draw: the codes of all its rules, as text and as numbers, and how each rule draws."""
+
+    name: str
+    texts: pa.Array
+    numbers: Array
+    draws: tuple[_Draw, ...]
+
+
+def plan(
+    rules: Mapping[str, tuple[Rule, ...]], wanted: Collection[str], variables: Mapping[str, Variable]
+) -> tuple[Step, ...]:
+    """Prepare once what `further_columns` does for every block.
+
+    Parameters
+    ----------
+    rules : of `load_further`
+    wanted : of the vintage's layout
+    variables : by raw column, for the levels of columns whose rules list no codes
+    """
+    return tuple(_step(name, of_it, variables) for name, of_it in rules.items() if name in wanted)
+
+
+def _step(name: str, rules: tuple[Rule, ...], variables: Mapping[str, Variable]) -> Step:
+    texts: list[str] = []
+    draws = []
+    for rule in rules:
+        codes, follows = list(rule.codes), None
+        if rule.recode is not None:
+            codes = list(rule.recode.codes.values())
+            follows = np.zeros(max(rule.recode.codes) + 1, dtype=np.int64)
+            follows[list(rule.recode.codes)] = np.arange(len(codes))
+        elif not codes and not rule.writes:
+            codes = _codes(variables[name])
+        steps = np.cumsum(rule.shares) / sum(rule.shares) if rule.shares else None
+        draws.append(_Draw(rule, len(texts), len(codes), steps, follows))
+        texts += codes
+    return Step(name, pa.array(texts, pa.string()), _as_numbers(texts), tuple(draws))
+
+
+def _as_numbers(codes: list[str]) -> Array:
+    """Return codes as numbers, NaN where they have letters."""
+    return np.array([float(code) if code.isdecimal() else np.nan for code in codes])
+
+
 def further_columns(
-    columns: Mapping[str, pa.Array],
-    rules: Mapping[str, tuple[Rule, ...]],
-    entry: Respondent,
-    rng: np.random.Generator,
+    columns: Mapping[str, pa.Array], steps: Collection[Step], year: int, rng: np.random.Generator
 ) -> dict[str, pa.Array]:
-    """Draw the columns that have rules and that the vintage's codebook reads.
+    """Draw the columns that no model makes.
 
     Parameters
     ----------
     columns : those made so far; rules name them
-    rules : of `load_further`
-    entry : the vintage's codebook, for the levels of columns whose rules list no codes
+    steps : of `plan`
+    year : int
+        Of the interview; rules name it `YEAR`.
     """
-    variables = {variable.raw: variable for variable in entry.variables.values()}
+    rows = len(next(iter(columns.values())))
     made: dict[str, pa.Array] = {}
-    numbers: dict[str, Array] = {}
+    numbers: dict[str, Array] = {"YEAR": np.full(rows, float(year))}
+    masks: dict[tuple[str, float | None, float | None], Array] = {}
 
     def number(name: str) -> Array:
         if name not in numbers:
-            text = made[name] if name in made else columns[name]
-            numbers[name] = pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False)
+            text = made[name] if name in made else columns.get(name)
+            # What this vintage does not ask is blank for everybody.
+            numbers[name] = (
+                np.full(rows, np.nan)
+                if text is None
+                else pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False)
+            )
         return numbers[name]
 
-    for name, rules_of_it in rules.items():
-        if name not in variables or name in columns:
-            continue
-        values = pa.nulls(len(next(iter(columns.values()))), pa.string())
-        for rule in reversed(rules_of_it):
-            asked = _asked(rule, number, len(values))
-            values = pc.if_else(pa.array(asked), _drawn(rule, variables[name], number, asked, rng), values)
-        made[name] = values
+    def holds(name: str, span: Span) -> Array:
+        key = (name, span.low, span.high)
+        if key not in masks:
+            masks[key] = within(number(name), span)
+        return masks[key]
+
+    for step in steps:
+        left, coded = np.ones(rows, dtype=bool), np.zeros(rows, dtype=bool)
+        position = np.zeros(rows, dtype=np.int64)
+        written = []
+        for draw in step.draws:
+            asked = left
+            for name, span in draw.rule.where.items():
+                asked = asked & holds(name, span)
+            left = left & ~asked
+            if draw.rule.writes:
+                written.append((asked, _texts(draw.rule, number, columns, rng)))
+            else:
+                position[asked] = draw.positions(asked, number, rng)
+                coded |= asked
+        values = (
+            step.texts.take(pa.array(position, mask=~coded))
+            if len(step.texts)
+            else pa.nulls(rows, pa.string())
+        )
+        if not written:
+            numbers[step.name] = np.where(coded, step.numbers[position], np.nan)
+        for asked, texts in written:
+            values = pc.if_else(pa.array(asked), texts, values)
+        made[step.name] = values
     return made
 
 
-def _asked(rule: Rule, number: Callable[[str], Array], rows: int) -> Array:
-    """Say of whom the rule holds; blank cells lie in no range."""
-    asked = np.ones(rows, dtype=bool)
-    for name, span in rule.where.items():
-        asked &= within(number(name), span)
-    return asked
+def allocation_flags(flags: Sequence[str], asked: Array, rng: np.random.Generator) -> dict[str, pa.Array]:
+    """Return allocation flags: 1 if the publisher allocated the item, 0 if not.
+
+    Parameters
+    ----------
+    flags : names of the vintage's flags
+    asked : (n,)
+        Housing units and persons; flags of group quarters are blank in the housing file.
+    """
+    one = rng.integers(0, 256, (len(flags), len(asked)), dtype=np.uint8) < ALLOCATED * 256
+    one[[name in PUERTO_RICO for name in flags]] = False
+    text = digits(one.ravel(), 1, np.tile(~asked, len(flags)))
+    return {name: text.slice(row * len(asked), len(asked)) for row, name in enumerate(flags)}
 
 
-def _drawn(
-    rule: Rule, variable: Variable, number: Callable[[str], Array], asked: Array, rng: np.random.Generator
+def _texts(
+    rule: Rule, number: Callable[[str], Array], columns: Mapping[str, pa.Array], rng: np.random.Generator
 ) -> pa.Array:
-    """Return a code for everybody; only those asked keep it."""
-    rows = len(asked)
+    """Return what a rule without codes gives everybody; only those asked keep it."""
+    if rule.same_as:
+        return columns[rule.same_as]
+    rows = len(number("YEAR"))
     if rule.sum:
         return digits(sum(np.nan_to_num(number(name)) for name in rule.sum).astype(np.int64))
-    if rule.numbers is not None:
-        low, high = int(rule.numbers.low or 0), int(rule.numbers.high or 0)
-        return digits(np.where(rng.random(rows) < rule.zero, 0, rng.integers(low, high + 1, rows)))
-    if rule.recode is not None:
-        follows = np.zeros(rows, dtype=np.int64)
-        codes = list(rule.recode.codes.values())
-        for position, code in enumerate(rule.recode.codes):
-            follows[number(rule.recode.column) == code] = position
-        return pa.array(codes).take(pa.array(follows))
-    codes = list(rule.codes) or _codes(variable)
-    if len(codes) == 1:
-        return pa.array(np.full(rows, codes[0]))
-    if not rule.shares:
-        return pa.array(codes).take(pa.array(rng.integers(0, len(codes), rows)))
-    steps = np.cumsum(rule.shares) / sum(rule.shares)
-    return pa.array(codes).take(pa.array(np.searchsorted(steps, rng.random(rows), side="right")))
+    assert rule.numbers is not None
+    low, high = int(rule.numbers.low or 0), int(rule.numbers.high or 0)
+    return digits(np.where(rng.random(rows) < rule.zero, 0, rng.integers(low, high + 1, rows)))
 
 
 def _codes(variable: Variable) -> list[str]:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from fusion_pipeline.simulate.acs_columns import Sample
 from fusion_pipeline.simulate.population import MOST_SECURITY, SUBFAMILY
 from fusion_pipeline.simulate.text import digits
-from fusion_pipeline.surveys.codebook import Respondent
+from fusion_pipeline.surveys.variables import Variable
 
 Array = np.ndarray
-CODE_LISTS = ("indp", "occp", "pobp")
+CODE_LISTS = ("INDP", "OCCP", "POBP")
 """Variables whose codes are drawn from the vintage's own list."""
 _TAX_BANDS = np.array(
     [1, *range(50, 1000, 50), *range(1000, 5000, 100), 5000, 5500, *range(6000, 11000, 1000)]
@@ -94,8 +94,15 @@ def household_items(sample: Sample, year: int, rng: np.random.Generator) -> dict
     }
 
 
+def householder_items(people: Mapping[str, pa.Array], occupied: Array) -> dict[str, pa.Array]:
+    """Return the housing columns that repeat what the reference persons say of themselves."""
+    reference = pc.equal(people["RELP"], "00")
+    row = pa.array(np.cumsum(occupied) - 1, mask=~occupied)
+    return {f"HHLDR{name}": people[name].filter(reference).take(row) for name in ("AGEP", "HISP", "RAC1P")}
+
+
 def person_items(
-    core: Mapping[str, pa.Array], year: int, entry: Respondent, rng: np.random.Generator
+    core: Mapping[str, pa.Array], year: int, variables: Mapping[str, Variable], rng: np.random.Generator
 ) -> dict[str, pa.Array]:
     """Return further person columns.
 
@@ -104,7 +111,7 @@ def person_items(
     core : columns of `person_columns`
     year : int
         Of the interview.
-    entry : the vintage's codebook of persons, for the codes of `CODE_LISTS`
+    variables : by raw column, for the codes of `CODE_LISTS`
     """
     age, hours, income = (_numbers(core[name]) for name in ("AGEP", "WKHP", "PINCP"))
     female, status, foreign = _numbers(core["SEX"]) == 2, _numbers(core["ESR"]), _numbers(core["CIT"]) >= 4
@@ -128,7 +135,7 @@ def person_items(
         "SSP": security,
         "SSIP": np.minimum(income, 30_000) * aided,
         "PAP": np.minimum(income, 30_000) * assisted,
-        "OIP": income * (idle & ~aided & ~assisted),
+        "OIP": np.minimum(income, 99_999) * (idle & ~aided & ~assisted),
     }
     worker = adult & ((status != 6) | (chance[2] < 0.3))
     entered = np.where(foreign, year - rng.integers(0, 30, n), 0)
@@ -143,7 +150,10 @@ def person_items(
         "COW": digits(np.where(own, 6, rng.choice([1, 1, 1, 1, 2, 3, 4, 5], n)), 1, ~worker),
         "WKL": digits(np.where(works, 1, np.where(chance[3] < 0.3, 2, 3)), 1, minor),
         "WKW": digits(weeks_code, 1, ~works),
-        "WKWN": digits(np.minimum(_LEAST_WEEKS[weeks_code] + rng.integers(0, 2, n), 52), 0, ~works),
+        # Asked since 2019; before, five-year files have the bands only.
+        "WKWN": digits(
+            np.minimum(_LEAST_WEEKS[weeks_code] + rng.integers(0, 2, n), 52), 0, ~works | (year < 2019)
+        ),
         "JWTR": digits(ride, 2, ride == 0),
         "JWTRNS": digits(_RIDE[ride], 2, ride == 0),
         "JWAP": digits(rng.integers(70, 140, n), 3, ~travels),
@@ -165,11 +175,10 @@ def person_items(
     }
     items |= {f"HINS{i + 1}": digits(2 - (rare[3 + i] < share), 1) for i, share in enumerate(_INSURED)}
     for name in CODE_LISTS:
-        if name in entry.variables:
-            codes = np.array(list(entry.variables[name].levels))
-            text = pa.array(codes[rng.integers(0, len(codes), n)])
-            asked = worker if entry.variables[name].not_applicable else np.ones(n, dtype=bool)
-            items[name.upper()] = pc.if_else(pa.array(asked), text, None)
+        codes = np.array(list(variables[name].levels))
+        text = pa.array(codes[rng.integers(0, len(codes), n)])
+        asked = worker if variables[name].not_applicable else np.ones(n, dtype=bool)
+        items[name] = pc.if_else(pa.array(asked), text, None)
     return items
 
 

@@ -1,14 +1,14 @@
 """Vintages of the simulated ACS files: which columns they have, what their keys look like, and their factors.
 
-Belongs here: what tells one vintage's layout from another's. Does not belong here: what is in the columns
-(`acs_columns.py`, `acs_items.py`, `acs_further.py`).
+Belongs here: what a vintage makes of the columns. Does not belong here: what is in them (`acs_columns.py`,
+`acs_items.py`, `acs_further.py`), or which of them a file has, and where (`acs_layout.py`).
 
 Source: the Census Bureau's PUMS data dictionaries of 2013 to 2024, one-year and five-year.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,39 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusion_pipeline.geography.pumas import puma_column
+from fusion_pipeline.simulate.acs_further import Step, load_further, plan
+from fusion_pipeline.simulate.acs_layout import Record, official_columns
+from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.codebook import Respondent, load_codebook
 from fusion_pipeline.surveys.derive import LOOKUPS
+from fusion_pipeline.surveys.variables import Variable
 
 Array = np.ndarray
 
-_SPANS: dict[str, tuple[int, int]] = {
-    "ACCESS": (2013, 2019),
-    "ACCESSINET": (2021, 9999),
-    "HANDHELD": (2013, 2015),
-    "SMARTPHONE": (2016, 9999),
-    "TABLET": (2016, 9999),
-    "YBL": (0, 2019),
-    "YRBLT": (2021, 9999),
-    "TAXP": (0, 2017),
-    "TAXAMT": (2018, 9999),
-    "ELEFP": (2018, 9999),
-    "GASFP": (2018, 9999),
-    "FULFP": (2018, 9999),
-    "WATFP": (2018, 9999),
-    "TYPE": (0, 2019),
-    "TYPEHUGQ": (2021, 9999),
-    "ST": (0, 2022),
-    "STATE": (2023, 9999),
-    "RELP": (0, 2018),
-    "RELSHIPP": (2019, 9999),
-    "WKW": (0, 2018),
-    "WKWN": (2019, 9999),
-    "JWTR": (0, 2018),
-    "JWTRNS": (2019, 9999),
-}
-"""First and last end year of the files that have a column; the others are in all."""
-_COMPUTERS = ("ACCESS", "HANDHELD", "LAPTOP", "SMARTPHONE", "TABLET")
-"""Asked since 2013: five-year files that reach further back leave them out."""
+FULLEST = "2019"
+"""The codebook whose lists of codes stand in for those that later codebooks, or five-year ones, do not have."""
 _BILLS = {"ELEP": ("ELEFP", 2), "GASP": ("GASFP", 3), "FULP": ("FULFP", 2), "WATP": ("WATFP", 2)}
 """Amount: its flag since 2018, and the highest code before an amount."""
 _NEW_NAMES = {"TYPE": "TYPEHUGQ", "ST": "STATE", "ACCESS": "ACCESSINET"}
@@ -79,20 +57,22 @@ class Vintage:
         """Years of interview."""
         return tuple(range(self.year - 4, self.year + 1)) if self.five else (self.year,)
 
-    @property
-    def households(self) -> Respondent:
-        """The households of its codebook."""
-        return _households(self.name)
+    def columns(self, record: Record) -> tuple[str, ...]:
+        """Return the header of its file."""
+        return official_columns(record, self.year, self.five)
 
-    @property
-    def persons(self) -> Respondent:
-        """The persons of its codebook."""
-        return _persons(self.name)
+    def flags(self, record: Record) -> tuple[str, ...]:
+        """Return the allocation flags of its file."""
+        return official_columns(record, self.year, self.five, flags=True)
+
+    def variables(self, record: Record) -> Mapping[str, Variable]:
+        """Return what codebooks say of its columns: its own, or else the nearest that knows a column's codes."""
+        return _variables(self.name, record)
 
     @property
     def puma(self) -> str:
         """The PUMA's column of its codebook: PUMAs of 2010 or of 2020."""
-        return puma_column(_households(self.name).locations, f"codebook acs_{self.name}")
+        return puma_column(_respondent(self.name, "households").locations, f"codebook acs_{self.name}")
 
     def member(self, kind: str, letter: str) -> str:
         """Name of an archive's member: `kind` is h or p."""
@@ -102,11 +82,11 @@ class Vintage:
     def serial_numbers(self, number: Array, quarters: Array, interviewed: int) -> pa.Array:
         """Write SERIALNO; since 2018 with letters, in five-year files and 2017 with the year before it."""
         if interviewed >= 2018:
-            kinds = np.where(quarters, "GQ", "HU")
-            return pa.array([f"{interviewed}{kind}{n:07d}" for kind, n in zip(kinds, number, strict=True)])
+            kinds = pc.if_else(pa.array(quarters), "GQ", "HU")
+            return pc.binary_join_element_wise(str(interviewed), kinds, digits(number, 7), "")
         if self.five or interviewed == 2017:
-            return pa.array([f"{interviewed}{n:09d}" for n in number])
-        return pa.array(number).cast(pa.string())
+            return pc.binary_join_element_wise(str(interviewed), digits(number, 9), "")
+        return digits(number)
 
     def factors(self, interviewed: int) -> dict[str, str]:
         """Return ADJINC and ADJHSG of the records of a year, as text."""
@@ -115,8 +95,14 @@ class Vintage:
         own = _INCOME_FACTORS.get(interviewed) or _one_year_income_factor(interviewed)
         return {"ADJINC": str(round(own * ratio)), "ADJHSG": str(round(1_000_000 * ratio))}
 
-    def arrange(self, columns: Mapping[str, pa.Array], interviewed: int) -> dict[str, pa.Array]:
-        """Name and code columns as this vintage has them, and leave out those that it has not."""
+    def plan(self, record: Record) -> tuple[Step, ...]:
+        """Return how the columns are drawn that no model makes."""
+        return _plan(self, record)
+
+    def arrange(
+        self, columns: Mapping[str, pa.Array], record: Record, interviewed: int
+    ) -> dict[str, pa.Array]:
+        """Name, code and order columns as this vintage has them, and leave out those that it has not."""
         arranged = {**columns, **{new: columns[old] for old, new in _NEW_NAMES.items() if old in columns}}
         if self.year >= 2018:
             for amount, (flag, highest) in _BILLS.items():
@@ -125,25 +111,38 @@ class Vintage:
         for name, text in self.factors(interviewed).items():
             if name in arranged:
                 arranged[name] = _constant(text, arranged[name])
-        if self.five and self.year < 2016:
-            arranged = _two_pumas(arranged, interviewed)
-        return {name: values for name, values in arranged.items() if self._has(name)}
-
-    def _has(self, column: str) -> bool:
-        if self.five and self.year < 2017 and column in _COMPUTERS:
-            return False
-        first, last = _SPANS.get(column, (0, 9999))
-        return first <= self.year <= last
+        if "PUMA00" in self.columns(record):
+            arranged |= _two_pumas(arranged["PUMA"], interviewed)
+        known = {name.lower(): values for name, values in arranged.items()}
+        return {name: known[name.lower()] for name in self.columns(record)}
 
 
 @cache
-def _households(vintage: str) -> Respondent:
-    return load_codebook(f"acs_{vintage}").households
+def _variables(vintage: str, record: Record) -> dict[str, Variable]:
+    known = {
+        variable.raw: variable
+        for name in (FULLEST, vintage[:4], vintage)
+        for variable in _respondent(name, record).variables.values()
+    }
+    retired = load_further().retired if int(vintage[:4]) > int(FULLEST) else {}
+    return known | {raw: _without(known[raw], codes) for raw, codes in retired.items() if raw in known}
+
+
+def _without(variable: Variable, codes: Collection[str]) -> Variable:
+    levels = {code: label for code, label in variable.levels.items() if code not in codes}
+    return variable.model_copy(update={"levels": levels})
 
 
 @cache
-def _persons(vintage: str) -> Respondent:
-    return load_codebook(f"acs_{vintage}").respondent("persons")
+def _plan(vintage: Vintage, record: Record) -> tuple[Step, ...]:
+    further = load_further()
+    rules = further.households if record == "households" else further.persons
+    return plan(rules, vintage.columns(record), vintage.variables(record))
+
+
+@cache
+def _respondent(vintage: str, record: Record) -> Respondent:
+    return load_codebook(f"acs_{vintage}").respondent(record)
 
 
 @cache
@@ -154,7 +153,7 @@ def _consumer_prices() -> dict[int, float]:
 
 @cache
 def _one_year_income_factor(year: int) -> float:
-    published = load_codebook(f"acs_{year}").households.adjustments["income"].published
+    published = _respondent(str(year), "households").adjustments["income"].published
     assert published is not None
     return published
 
@@ -167,16 +166,12 @@ def _split(codes: pa.Array, amount: str, flag: str, highest: int) -> dict[str, p
     return {amount: pc.if_else(coded, None, codes), flag: pc.cast(flags, pa.string())}
 
 
-def _two_pumas(columns: dict[str, pa.Array], interviewed: int) -> dict[str, pa.Array]:
+def _two_pumas(puma: pa.Array, interviewed: int) -> dict[str, pa.Array]:
     """Put the PUMA into the column of its census; the other says that it does not apply."""
-    puma = columns["PUMA"]
     nothing = _constant("-0009", puma)
     old, new = (puma, nothing) if interviewed < 2012 else (nothing, puma)
-    arranged: dict[str, pa.Array] = {}
-    for name, values in columns.items():
-        arranged |= {"PUMA00": old, "PUMA10": new} if name == "PUMA" else {name: values}
-    return arranged
+    return {"PUMA00": old, "PUMA10": new}
 
 
 def _constant(text: str, like: pa.Array) -> pa.Array:
-    return pa.array(np.full(len(like), text))
+    return pa.repeat(text, len(like))

@@ -34,7 +34,7 @@ from fusion_pipeline.storage.atomic import atomic_directory, atomic_file, recove
 
 log = logging.getLogger(__name__)
 
-VERSION = "8"
+VERSION = "10"
 """Changes whenever the same arguments give other bytes."""
 SPATIAL, TRUTH = "spatial", "truth"
 MIN_HOUSEHOLDS, MIN_DONORS = 500, 300

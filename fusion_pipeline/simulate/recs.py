@@ -21,6 +21,7 @@ from fusion_pipeline.simulate.energy import Energy, draw_energy
 from fusion_pipeline.simulate.people import SCHOOLING_CUTS, pick
 from fusion_pipeline.simulate.place import BUILDING_AMERICA, IECC, URBAN_TYPES, Places
 from fusion_pipeline.simulate.population import Households, draw_households
+from fusion_pipeline.simulate.recs_layout import in_official_layout
 from fusion_pipeline.simulate.sampling import calibrate, draw_places, draw_urban, fay, pseudo_strata
 from fusion_pipeline.simulate.text import csv_bytes, digits
 from fusion_pipeline.simulate.truth import TruthWriter, truth_table
@@ -44,6 +45,8 @@ _KOWNRENT = np.array([1, 1, 2, 3])
 _WINDOWS = np.array([10, 20, 30, 41, 42, 50, 60])
 _AGE_OF_EQUIPMENT = np.array([1, 2, 3, 41, 42, 5])
 _INCOME = np.arange(20_000, 160_000, 20_000)
+_UNCONDITIONED = ("TOTUCSQFT", "TOTUSQFT")
+"""Columns that the codebook does not read."""
 
 
 def write_recs(places: Places, seed: int, donors: int, file: Path, truth: Path) -> None:
@@ -58,6 +61,8 @@ def write_recs(places: Places, seed: int, donors: int, file: Path, truth: Path) 
     codebook = load_codebook("recs_2015")
     columns = complete(modelled, codebook.households, codebook)
     columns |= {f"BRRWT{r + 1}": _decimals(replicates[:, r], 5) for r in range(replicates.shape[1])}
+    columns |= {name: modelled[name] for name in _UNCONDITIONED}
+    columns = in_official_layout(columns, stream(seed, "simulate", "recs", "flags"))
     file.write_bytes(csv_bytes(columns, header=True))
     with TruthWriter(truth) as table:
         table.append(truth_table(places, hid, place, energy))
@@ -109,6 +114,8 @@ def _answers(
     partly = np.where(rng.random(n) < 0.1, 3, 2)
     metro = pick(rng, np.array([[0.93, 0.05, 0.02], [0.35, 0.45, 0.20], [0.45, 0.25, 0.30]])[homes.urban])
     area = np.round(homes.area * np.exp(0.05 * rng.normal(size=n)))
+    warmed = np.where(heated, np.round(area * np.where(owner & ~flat, 0.95, 1.0)), 0)
+    chilled = np.where(cooled, np.round(area * np.where(central, 0.95, 0.5)), 0)
     age_of_unit = np.clip((YEAR - homes.built) // 5 + rng.integers(-1, 2, n), 0, 5)
     columns: dict[str, Array] = {
         "REGIONC": state["region"].to_numpy(),
@@ -164,8 +171,10 @@ def _answers(
         "NGPAY": np.array([1, 2, 1, -2])[homes.gas_payer] + (homes.gas_payer == 1) * (partly - 2),
         "USENG": homes.uses_gas,
         "TOTSQFT_EN": area,
-        "TOTHSQFT": np.where(heated, np.round(area * np.where(owner & ~flat, 0.95, 1.0)), 0),
-        "TOTCSQFT": np.where(cooled, np.round(area * np.where(central, 0.95, 0.5)), 0),
+        "TOTHSQFT": warmed,
+        "TOTCSQFT": chilled,
+        "TOTUSQFT": area - warmed,
+        "TOTUCSQFT": area - chilled,
     }
     return {
         name: pa.array(v) if v.dtype.kind == "U" else digits(v.astype(int)) for name, v in columns.items()

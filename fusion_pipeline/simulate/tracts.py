@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def build_tracts(places: Places, seed: int) -> Tracts:
     """Draw the tracts: two PUMAs of three fill a county, the others lie in two."""
     rng = stream(seed, "simulate", "tracts")
     first = np.searchsorted(places.state, np.arange(len(places.states)))
-    frames = []
+    parts: list[dict[str, Any]] = []
     for puma, state in enumerate(places.state):
         position = puma - first[state]
         count = max(4, round(places.households[puma] / TRACT_HOUSEHOLDS))
@@ -75,22 +76,22 @@ def build_tracts(places: Places, seed: int) -> Tracts:
         # The urban areas fill one ZIP code area after the other.
         urban = np.clip(ZCTAS * (1 - places.urban[puma, 2]) - np.arange(ZCTAS), 0, 1)
         fips, codes = places.fips[puma], 10_000 + ZCTAS * puma + np.arange(ZCTAS)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "tract": [f"{fips}{c:03d}{(position + 1) * 400 + t:04d}00" for t, c in enumerate(county)],
-                    "county": [f"{fips}{c:03d}" for c in county],
-                    "place": puma,
-                    "reaches": county != near,
-                    "units": np.round(units),
-                    "zcta": codes[area].astype(str),
-                    "second": np.where(second >= 0, codes[second].astype(str), ""),
-                    "second_share": np.where(second >= 0, 0.3, 0.0),
-                    "urban": urban[area],
-                }
-            )
+        parts.append(
+            {
+                "tract": [f"{fips}{c:03d}{(position + 1) * 400 + t:04d}00" for t, c in enumerate(county)],
+                "county": [f"{fips}{c:03d}" for c in county],
+                "place": np.full(count, puma),
+                "reaches": county != near,
+                "units": np.round(units),
+                "zcta": codes[area].astype(str),
+                "second": np.where(second >= 0, codes[second].astype(str), ""),
+                "second_share": np.where(second >= 0, 0.3, 0.0),
+                "urban": urban[area],
+            }
         )
-    frame = pd.concat(frames, ignore_index=True).sort_values("tract", ignore_index=True)
+    # One frame of all: a frame a PUMA costs more than all else here.
+    frame = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    frame = frame.sort_values("tract", ignore_index=True)
     return Tracts(frame, stream(seed, "simulate", "split tracts").random(len(frame)) < _SPLIT)
 
 

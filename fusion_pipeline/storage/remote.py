@@ -162,7 +162,7 @@ class Remote:
             raise SettingsError(
                 "FUSION_REMOTE",
                 f"{self.address} cannot be opened ({error}).",
-                'Install what it needs (`pip install "fusion-pipeline[production]"` for s3), or correct it.',
+                "Install what it needs (for s3: `make install-dev` in the project's folder), or correct it.",
             ) from error
         try:
             yield files, root

@@ -130,14 +130,16 @@ class TableRef:
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read all columns, or those named, in the order named."""
         file = self._open()
-        if columns is not None and (absent := [c for c in columns if c not in file.schema_arrow.names]):
+        schema = file.schema_arrow
+        names = schema.names
+        if columns is not None and (absent := [c for c in columns if c not in names]):
             raise StorageError(
                 f"{self.path}, column {absent[0]}",
-                f"is not in the table (it has {', '.join(file.schema_arrow.names[:12])} ...).",
+                f"is not in the table (it has {', '.join(names[:12])} ...).",
                 "Ask for a column it has, or materialize the asset that adds it.",
             )
         table = self._told(file.read, columns=list(columns) if columns is not None else None)
-        table = _restore_levels(table, file.schema_arrow)
+        table = _restore_levels(table, schema)
         return table.select(list(columns)) if columns is not None else table
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.errors import RegistryError, choose_among
 from fusion_pipeline.surveys.panel import Panel
 from fusion_pipeline.surveys.respondents import NUMBERS_OF_EVERY_RECORD, Respondent
 from fusion_pipeline.surveys.variables import Entry, Name, Text, Variable, canonical, is_whole
@@ -270,7 +270,7 @@ def _load(name: str, folder: Path, seen: tuple[str, ...]) -> dict[str, Any]:
     path = next((p for p in (folder / f"{name}.yaml", FOLDER / f"{name}.yaml") if p.is_file()), None)
     if path is None:
         known = sorted(p.stem for p in FOLDER.glob("*.yaml"))
-        raise RegistryError(where, "does not exist.", f"Choose one of: {', '.join(known)}.")
+        raise RegistryError(where, "does not exist.", choose_among(name, known))
     if name in seen:
         raise RegistryError(where, f"extends itself through {', '.join(seen)}.", "Break the circle.")
     try:

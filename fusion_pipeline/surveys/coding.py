@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,16 +26,26 @@ _STORED = Span(low=-(2.0**53), high=2.0**53)
 """Whole numbers beyond are not told apart by 64-bit floats; no survey has any."""
 _INTEGERS = ((pa.int8(), 127), (pa.int16(), 32_767), (pa.int32(), 2_147_483_647))
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_REMEDIES = {
+_What = Literal[
+    "has no meaning in the codebook",
+    "is blank, which the codebook does not allow",
+    "is not a number",
+    "is not a whole number",
+    "is out of range",
+    "is not a valid key",
+    "is not a positive weight",
+    "stands for no factor",
+]
+BLANK: _What = "is blank, which the codebook does not allow"
+_REMEDIES: dict[_What, str] = {
     "has no meaning in the codebook": "Add it to the codebook, or check that this is the right vintage.",
-    "is blank, which the codebook does not allow": (
-        'Give the variable a `not_applicable` value, or list "" among its `missing_codes`.'
-    ),
+    BLANK: ('Give the variable a `not_applicable` value, or list "" among its `missing_codes`.'),
     "is not a number": "Correct the file, or list the text as a code of the variable.",
     "is not a whole number": "Correct the file, or make the variable's type `number`.",
     "is out of range": "Correct the file, or widen the variable's `range` in the codebook.",
     "is not a valid key": "Correct the file, or add the letters to `id.letters` in the codebook.",
     "is not a positive weight": "Correct the file, or exclude such rows with `keep` in the codebook.",
+    "stands for no factor": "Add it to the table that the adjustment's `factor` in the codebook looks it up in.",
 }
 
 _OF_NUMBERS = {"is not a whole number", "is out of range", "is not a positive weight"}
@@ -46,12 +56,12 @@ _OF_KEYS = {"is not a valid key"}
 class Problems:
     """Text without meaning, counted over a whole file before it is reported."""
 
-    counts: defaultdict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    counts: defaultdict[tuple[str, _What], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     first: dict[str, int] = field(default_factory=dict)
     """Column: the first row of the file in which it has a problem."""
 
-    def add(self, column: str, what: str, texts: pa.Array, counts: np.ndarray | None = None) -> None:
+    def add(self, column: str, what: _What, texts: pa.Array, counts: np.ndarray | None = None) -> None:
         """Count texts that share a problem."""
         if counts is None:
             tally = pc.value_counts(texts)
@@ -157,10 +167,12 @@ class _LevelCoder:
         if variable.not_applicable is not None:
             self._known |= {canonical(code): position[variable.not_applicable] for code in skips}
         self._seen: dict[str, int] = {}
+        # Most variables of a nation's persons fit into one byte a record.
+        self._type = np.int8 if len(variable.labels) <= np.iinfo(np.int8).max else np.int16
 
     def encode(self, texts: pa.DictionaryArray, factor: np.ndarray | None, problems: Problems) -> np.ndarray:
         distinct = texts.dictionary.to_pylist()
-        codes = np.array([self._look_up(text) for text in distinct], dtype=np.int16)
+        codes = np.array([self._look_up(text) for text in distinct], dtype=self._type)
         _report(self._variable.raw, texts, codes == UNKNOWN, "has no meaning in the codebook", problems)
         return codes[_indices(texts)]
 
@@ -308,13 +320,15 @@ def _indices(texts: pa.DictionaryArray) -> np.ndarray:
     return texts.indices.to_numpy(zero_copy_only=False)
 
 
-def _report(column: str, texts: pa.DictionaryArray, wrong: np.ndarray, what: str, problems: Problems) -> None:
+def _report(
+    column: str, texts: pa.DictionaryArray, wrong: np.ndarray, what: _What, problems: Problems
+) -> None:
     """Count wrong texts, but only those of rows that were kept."""
     if not wrong.any():
         return
     counts = np.bincount(_indices(texts), minlength=len(texts.dictionary))
     wrong = wrong & (counts > 0)
     blank = wrong & np.array([not text.strip() for text in texts.dictionary.to_pylist()])
-    for which, problem in ((wrong & ~blank, what), (blank, "is blank, which the codebook does not allow")):
+    for which, problem in ((wrong & ~blank, what), (blank, BLANK)):
         if which.any():
             problems.add(column, problem, texts.dictionary.filter(pa.array(which)), counts[which])

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fusion_pipeline.measuring import give_back
 from fusion_pipeline.surveys.codebook import Codebook
-from fusion_pipeline.surveys.coding import Coder, Problems, make_coder, parse_numbers, within
+from fusion_pipeline.surveys.coding import BLANK, Coder, Problems, make_coder, parse_numbers, within
 from fusion_pipeline.surveys.derive import evaluate
 from fusion_pipeline.surveys.excerpts import excerpt
 from fusion_pipeline.surveys.reading import RawPart, read_blocks, strings
@@ -108,6 +109,7 @@ class Collector:
             columns[name] = coder.column(self._take(name))
         for number in range(1, len(self._replicates) + 1):
             columns[f"rep_{number}"] = pa.array(self._take(f"rep_{number}"))
+        give_back()  # the blocks' memory, before persons outside the households kept are taken out of a copy
         return pa.table(columns)
 
     def _take(self, name: str) -> np.ndarray:
@@ -179,8 +181,7 @@ class Collector:
         if bad.any():
             problems.add(raw, "is not a number", texts.filter(pa.array(bad)))
         if not blank and (empty := np.isnan(values) & ~bad).any():
-            what = "is blank, which the codebook does not allow"
-            problems.add(raw, what, texts.filter(pa.array(empty)))
+            problems.add(raw, BLANK, texts.filter(pa.array(empty)))
         return values
 
     def _factors(self, batch: pa.RecordBatch, adjustment: Adjustment, problems: Problems) -> np.ndarray:

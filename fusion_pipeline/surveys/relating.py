@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from fusion_pipeline.errors import IngestError
-from fusion_pipeline.surveys.coding import Problems, parse_numbers
+from fusion_pipeline.surveys.coding import BLANK, Problems, parse_numbers
 from fusion_pipeline.surveys.collecting import parse_keys
 from fusion_pipeline.surveys.reading import RawPart, read_blocks
 from fusion_pipeline.surveys.respondents import Respondent
@@ -164,12 +164,10 @@ def attach_replicates(
                 texts = batch.column(number + 1)
                 block[:, number], bad = parse_numbers(texts)
                 blank = np.isnan(block[:, number]) & ~bad
-                for wrong, what in (
-                    (bad, "is not a number"),
-                    (blank, "is blank, which the codebook does not allow"),
-                ):
-                    if wrong.any():
-                        problems.add(column, what, texts.filter(pa.array(wrong)))
+                if bad.any():
+                    problems.add(column, "is not a number", texts.filter(pa.array(bad)))
+                if blank.any():
+                    problems.add(column, BLANK, texts.filter(pa.array(blank)))
             blocks.append(block)
         problems.raise_any(str(part.path))
     hid, keys = np.concatenate(found), households["hid"].to_numpy()

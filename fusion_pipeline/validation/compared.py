@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, choose_among
 from fusion_pipeline.fusion.variables import as_table
 from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.inference.microdata import Factor, Microdata
@@ -244,9 +244,7 @@ def _variables(
     names = list(wanted) if wanted is not None else [n for n in fused if n in ours and n not in beside]
     for name in names:
         if name not in fused:
-            raise AnalysisError(
-                f"variable {name}", "is not in the implicates.", f"Choose among: {', '.join(fused)}."
-            )
+            raise AnalysisError(f"variable {name}", "is not in the implicates.", choose_among(name, fused))
         if name not in ours:
             raise _absent("observed", name, ours)
     if not names:
@@ -289,5 +287,6 @@ def _plain(column: pd.Series, like: pd.Series) -> pd.Series:
 
 
 def _absent(where: str, name: str, frame: pd.DataFrame) -> AnalysisError:
-    there = ", ".join(map(str, frame.columns[:40]))
-    return AnalysisError(f"{where}, column {name}", "does not exist.", f"Choose among: {there}.")
+    return AnalysisError(
+        f"{where}, column {name}", "does not exist.", choose_among(name, map(str, frame.columns))
+    )

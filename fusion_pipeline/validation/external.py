@@ -4,7 +4,7 @@ Belongs here: the comparison, usable on any two tables. Does not belong here: wh
 (`published.py`), the estimates of a pair (`pair_external.py`), how it is drawn (`external_figures.py`).
 
 As in Ummel et al. 2024, "External validation" and Fig. 6: correlation of the figures and of their ranks; and what the
-paper leaves out: relative error, bias, and how many figures lie inside the margin of error.
+paper leaves out: slope, relative error, bias, and how many figures lie inside the margin of error.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Agreement:
     """Pearson's, weighted by the areas' weights."""
     rank_correlation: float
     """Spearman's."""
+    slope: float
+    """Of estimates on figures, weighted: 1 if differences between areas are kept, less if they are flattened."""
     median_error: float
     """Median of |estimate / figure - 1| over areas."""
     bias: float
@@ -132,8 +134,9 @@ def agreement_of(table: pd.DataFrame, *, only_estimated: int = 0, only_published
     ranks = table["published"].rank().to_numpy(), table["estimate"].rank().to_numpy()
     return Agreement(
         areas=len(table),
-        correlation=_correlation(x, y, w),
-        rank_correlation=_correlation(*ranks, np.ones(len(x))),
+        correlation=_correlated(x, y, w)[0],
+        rank_correlation=_correlated(*ranks, np.ones(len(x)))[0],
+        slope=_correlated(x, y, w)[1],
         median_error=float(error.median()) if len(error) else np.nan,
         bias=float((w * y).sum()) / whole - 1 if whole else np.nan,
         inside=float(inside.mean()) if len(inside) else np.nan,
@@ -170,8 +173,9 @@ def _some(frame: pd.DataFrame) -> str:
     return ", ".join(" ".join(map(str, key)) for key in frame[_KEY].head(3)) or "none"
 
 
-def _correlation(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+def _correlated(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, float]:
+    """Correlation, and slope of y on x; unknown of too few areas, or where either is the same everywhere."""
     if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    covariance = np.cov(x, y, aweights=w)
-    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+        return np.nan, np.nan
+    (xx, xy), (_, yy) = np.cov(x, y, aweights=w)
+    return float(xy / np.sqrt(xx * yy)), float(xy / xx)

@@ -275,33 +275,6 @@ def importance(frame: pd.DataFrame, *, variable: str = "", most: int = 20, sourc
         return canvas.png()
 
 
-def pool_sizes(frame: pd.DataFrame, *, source: str = "") -> bytes:
-    """Draw the donor pools' sizes k* of every continuous fusion variable.
-
-    Parameters
-    ----------
-    frame : columns `variable` and `k` (size of one centre's pool), one row a centre
-    """
-    grouped = frame.groupby("variable", sort=False, observed=True)["k"]
-    table = pd.DataFrame({q: grouped.quantile(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)})
-    labels = [shortened(str(name)) for name in table.index]
-    at = np.arange(len(table))[::-1]
-    subtitle = (
-        "donors in a pool, k*; dot: median, thick: middle half, thin: 5th to 95th percentile of the centres"
-    )
-    with Canvas("Donor pools", subtitle, source, height=1.5 + 0.34 * len(table)) as canvas:
-        axes = canvas.axes(left=label_margin(labels), bottom=0.65)
-        axes.hlines(at, table[0.05], table[0.95], color=FUSED, linewidth=1.2, alpha=0.6)
-        axes.hlines(at, table[0.25], table[0.75], color=FUSED, linewidth=5, alpha=0.45)
-        axes.plot(table[0.5], at, "o", color=FUSED, markersize=6)
-        _logarithmic(axes)
-        axes.xaxis.set_major_formatter(_plain)
-        axes.set(yticks=at, yticklabels=labels, ylim=(-0.7, len(table) - 0.3))
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.grid(axis="y", visible=False)
-        return canvas.png()
-
-
 def estimates(
     frame: pd.DataFrame,
     by: Sequence[str],

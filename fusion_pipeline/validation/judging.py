@@ -103,7 +103,7 @@ def _joins(table: pa.Table, name: str, demand: Demand) -> bool:
         return False
     stored = table.schema.field(name).type
     if demand.levels is not None:
-        return pa.types.is_dictionary(stored)
+        return pa.types.is_dictionary(stored) and pa.types.is_string(stored.value_type)
     return demand.bounds is None or pa.types.is_integer(stored) or pa.types.is_floating(stored)
 
 
@@ -131,7 +131,8 @@ def _numbers(chunk: pa.Array, demand: Demand) -> pa.Array:
         positions = pc.index_in(chunk.dictionary, pa.array(demand.levels, chunk.dictionary.type))
         return pc.fill_null(positions.cast(pa.float64()), _UNKNOWN).take(chunk.indices)
     if demand.bounds is not None:
-        return chunk.cast(pa.float64())
+        # Whole numbers beyond 2^53 lose their last digits, which no bound asks for.
+        return chunk.cast(pa.float64(), safe=False)
     return pc.if_else(pc.is_null(chunk, nan_is_null=True), None, 1.0)
 
 

@@ -128,7 +128,7 @@ class KnownTruth:
         return np.asarray(np.bincount(order.get_indexer(keys), weights=weight) / weight.sum())
 
     def _pooled(self, drawn: np.ndarray, cells: np.ndarray, count: int) -> pd.DataFrame:
-        weights = Weights(self.weight, np.empty((len(cells), 0), dtype=np.float32))
+        weights = Weights.plain(self.weight)
         rows = np.arange(len(cells))
         found = [
             Mean(("v",)).within(Sample(cells, count, rows, weights, {"v": values.astype(float)}, {}))

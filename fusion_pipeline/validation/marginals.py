@@ -18,14 +18,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fusion_pipeline.errors import AnalysisError
+from fusion_pipeline.errors import AnalysisError, choose_among
 from fusion_pipeline.inference.given import Implicates
 from fusion_pipeline.inference.pooling import rubin
 from fusion_pipeline.inference.relation import (
     IMPLICATE,
     Column,
     FusedRelation,
-    listing,
     open_fused,
     quoted,
 )
@@ -124,14 +123,12 @@ def donor_frame(donor: pd.DataFrame | pa.Table | TableRef, names: Sequence[str])
     Raises
     ------
     AnalysisError
-        If a column does not exist; the message lists those that do.
+        If a column does not exist; the message names those that may be meant.
     """
     there = list(donor.columns) if isinstance(donor, pd.DataFrame | TableRef) else donor.column_names
     for name in names:
         if name not in there:
-            raise AnalysisError(
-                f"donor, column {name}", "does not exist.", f"Choose among: {listing(there)}."
-            )
+            raise AnalysisError(f"donor, column {name}", "does not exist.", choose_among(name, there))
     names = list(dict.fromkeys(names))
     if isinstance(donor, TableRef):
         return donor.to_pandas(names)

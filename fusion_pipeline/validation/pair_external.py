@@ -35,7 +35,7 @@ from fusion_pipeline.validation.published import (
 )
 from fusion_pipeline.validation.report import Section
 
-VERSION = "1"
+VERSION = "2"
 INDEPENDENT, PREDICTOR, DONOR = "independent", "also a predictor", "the donor's own report"
 FEWEST_AREAS = 10
 """Over fewer, a low correlation is no finding."""
@@ -303,7 +303,8 @@ def external_sections(pair: str, layout: Layout, source: str) -> list[Section]:
     applied = [b for b in load_published().benchmarks if b.name in there]
     text = (
         "Estimates by area beside figures that somebody else published. Correlations and biases of means, shares and "
-        "prices are weighted by households; ranks and errors are not. Inside: within the 90 % margin of both."
+        "prices are weighted by households; ranks and errors are not. Slope: of estimates on figures, 1 if differences "
+        "between areas are kept, less if estimates are drawn together. Inside: within the 90 % margin of both."
     )
     if layout.origin == "simulated":
         text += " The figures of this run are those of the simulated world, laid out as their sources publish them."

@@ -120,6 +120,3 @@ def typical(found: Estimates, text: str) -> Estimates:
         return rows.only(level="Yes")
     means = rows.table.groupby("level", observed=True)["estimate"].mean()
     return rows.only(level=str(means.idxmax()))
-
-
-"""Areas of which a map still fits."""

@@ -43,7 +43,7 @@ from fusion_pipeline.validation.pair_validation import validation_sections
 from fusion_pipeline.validation.report import Section, write_report
 from fusion_pipeline.validation.words import Words, words_of
 
-VERSION = "9"
+VERSION = "10"
 HEADLINES: tuple[str, ...] = ("btuel", "insec", "scalee", "cooltype")
 """Variables whose estimates by division open the report, where a pair has them."""
 

@@ -124,22 +124,23 @@ def validation_sections(pair: str, folder: Path) -> list[Section]:
     if not (folder / "summary.json").is_file():
         return []
     found = Validation.read(folder)
-    figures = found.summary
+    told = {
+        name: f"{value:.2f}" if np.isfinite(value) else "undefined" for name, value in found.summary.items()
+    }
     fused = found.methods[(found.methods["method"] == "fused") & (found.methods["variable"] != EVERYTHING)]
     table = fused.drop(columns="method").merge(found.variables, on="variable")
     text = (
         f"Donors fused from each other in {found.estimates['fold'].nunique()} folds, so that none meets itself, and "
         "compared with what they answered, in subsets by groups and pairs of groups. The median error of fused "
         "estimates is "
-        f"{figures['error_percent']:.1f} %, {figures['error_ratio']:.2f} times that of the other donors of the same "
-        f"subset; value added is {figures['value_added']:.2f} on average; 90 % margins reach "
-        f"{100 * figures['coverage']:.0f} % of the observed estimates, those from the variance between implicates "
-        f"alone {100 * figures['coverage_between']:.0f} %. Correlations among fused variables are "
-        f"{figures['fused_fused_slope']:.2f} times the observed ones, with predictors "
-        f"{figures['fused_predictor_slope']:.2f} times; a classifier tells fused from real households with an area "
-        f"under its curve of {figures['auc']:.2f} (0.5: not at all)."
+        f"{told['error_percent']} %, {told['error_ratio']} times that of the other donors of the same subset; value "
+        f"added is {told['value_added']} on average; 90 % margins reach a share of {told['coverage']} of the observed "
+        f"estimates, those from the variance between implicates alone {told['coverage_between']}. Correlations among "
+        f"fused variables are {told['fused_fused_slope']} times the observed ones, with predictors "
+        f"{told['fused_predictor_slope']} times; a classifier tells fused from real households with an area under its "
+        f"curve of {told['auc']} (0.5: not at all)."
     )
-    text = "\n\n".join([text.replace("nan", "undefined"), *found.notes])
+    text = "\n\n".join([text, *found.notes])
     return [Section("Internal validation", text, figure=found.figure(source=pair), table=table)]
 
 

@@ -129,7 +129,7 @@ def _estimated(
     from scipy.special import stdtrit
 
     name, n, count = question.name, data.households, len(wanted)
-    weights = Weights(data.weight[:n], np.empty((n, 0), dtype=np.float32))
+    weights = Weights.plain(data.weight[:n])
     answered = np.where(data.known(name)[:n], cells, -1)
     shared: dict[int, Array] = {}
 

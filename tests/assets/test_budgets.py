@@ -34,6 +34,7 @@ def test_every_budget_of_the_registry_is_checked_and_every_check_has_one() -> No
         ({"reused": False, "CPU seconds": 11.0, "peak memory MB": 400}, False, "CPU seconds 11, budget 10"),
         ({"reused": False, "CPU seconds": 9.0, "peak memory MB": 400}, True, "nothing"),
         ({"reused": True}, True, "nothing"),
+        (None, True, "nothing"),
     ],
 )
 def test_check_warns_by_what_the_last_materialization_took(took, passed, beyond, monkeypatch) -> None:
@@ -45,7 +46,8 @@ def test_check_warns_by_what_the_last_materialization_took(took, passed, beyond,
     assets = [survey_households.get_asset_spec()]
     definitions = dg.Definitions(assets=assets, asset_checks=[check], jobs=[job])
     with dg.DagsterInstance.ephemeral() as instance:
-        for metadata in ({"reused": False, "CPU seconds": 99.0, "peak memory MB": 9}, took):
+        earlier = {"reused": False, "CPU seconds": 99.0, "peak memory MB": 9}
+        for metadata in [] if took is None else [earlier, took]:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     ["survey", "households"],

@@ -126,6 +126,22 @@ def test_another_list_of_states_counties_zones_or_columns_makes_the_places_again
     assert (recipes.dataset("eia_puma10") != dataset) == (name in recipes.UNITS)
 
 
+@pytest.mark.parametrize("asset", ["quality/external", "quality/report"])
+def test_another_replicate_design_or_universe_makes_estimates_again(asset, monkeypatch) -> None:
+    settings = inspect.getclosurevars(STEPS[asset]).nonlocals["settings"]
+    before = settings(PAIR)
+    with monkeypatch.context() as patched:
+        content = recipes.load_codebook(recipes.REGISTRY.codebook(ENTRY.recipient))
+        design = content.households.replicates.model_copy(update={"scale": 1.0})
+        other = content.households.model_copy(update={"replicates": design})
+        changed = content.model_copy(update={"households": other})
+        patched.setattr(recipes, "load_codebook", lambda name: changed)
+        assert settings(PAIR)["replicates"] != before["replicates"]
+    patched = ENTRY.model_copy(update={"universes": OTHER["universes"]})
+    monkeypatch.setitem(recipes.REGISTRY.pairs, PAIR, patched)
+    assert settings(PAIR) != before
+
+
 def test_what_runs_the_engine_names_its_releases() -> None:
     engine = {
         "survey/households", "survey/persons", "acs/households", "acs/persons", "pool/households",

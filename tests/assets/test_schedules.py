@@ -9,10 +9,13 @@ import dagster as dg
 import pytest
 
 from fusion_pipeline.definitions import build_defs, raw_files
+from fusion_pipeline.errors import StorageError
 from fusion_pipeline.partitions import REGISTRY
 from fusion_pipeline.schedules import SCHEDULES
 from fusion_pipeline.sensors import SENSORS, new_raw_files
 from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
+from fusion_pipeline.storage.receipts import write_receipt
 
 WHEN = datetime(2027, 3, 2, 3, tzinfo=UTC)
 RECS = REGISTRY.surveys["RECS_2015"].files["households"].name
@@ -132,6 +135,22 @@ def test_new_vintage_is_one_that_a_pair_needs_and_nobody_has_made(on_disk) -> No
 
 def test_weekly_validation_asks_once_a_tick(instance) -> None:
     assert tick("weekly_validation", instance).run_key == "2027-03-02"
+
+
+def test_validation_of_the_store_names_what_is_not_as_it_was_written(instance, tmp_path) -> None:
+    settings = load_settings(data=tmp_path, source="simulated")
+    layout, job = Layout(settings.root), build_defs(settings).resolve_job_def("validate_store")
+    report = layout.report("A__B")
+    report.parent.mkdir(parents=True)
+    report.write_text("whole")
+    origin = {"asset": "quality/report", "partition": "A__B"}
+    write_receipt(layout, "quality/report", "A__B", "1", [report], provenance=origin)
+    assert job.execute_in_process(instance=instance).success
+    report.write_text("half")
+    with pytest.raises(
+        StorageError, match=r"quality/report\[A__B\]: reports/A__B\.html is not as it was written"
+    ):
+        job.execute_in_process(instance=instance)
 
 
 def test_weekly_comparison_asks_for_the_pairs_that_are_published(on_disk) -> None:

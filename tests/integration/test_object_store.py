@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fusion_pipeline.running import chunk_runs, run_all, runs_of, throwaway_instance
+from fusion_pipeline.running import chunk_runs, run_all, runs_of, runs_up_to_models, throwaway_instance
 from fusion_pipeline.settings import load_settings
+from fusion_pipeline.storage.layout import Layout
 from tests.conftest import PAIR, SMALL, Run
 from tests.objects import object_store
 
@@ -41,14 +42,13 @@ def digests(layout) -> dict[str, str]:
 
 
 def test_same_seed_gives_the_same_bytes_on_three_machines_on_other_threads_in_another_order(
-    small_run, tmp_path
+    ready_pair, tmp_path
 ) -> None:
     with object_store() as address:
         one = machine(tmp_path / "one", remote=address, threads=1, memory_limit="320MiB")
         other = machine(tmp_path / "other", remote=address, threads=2)
         third = machine(tmp_path / "third", remote=address)
-        upstream = [run for run in runs_of(PAIR) if run.job not in ("fuse_chunk", "publish_pair")]
-        made(one, upstream)
+        made(one, runs_up_to_models(PAIR))
         # An empty machine makes nothing but what it was asked for.
         assert made(other, chunk_runs(PAIR, "06-10")) == {f"fusion/implicates/{PAIR}|06-10"}
         assert not other.layout.implicate(PAIR, 1).exists()
@@ -57,4 +57,4 @@ def test_same_seed_gives_the_same_bytes_on_three_machines_on_other_threads_in_an
         # Raw files are found by each machine for itself; everything behind them is there.
         found = {name for name in made(third, runs_of(PAIR)) if "/raw" not in name}
         assert found == {f"fusion/microdata/{PAIR}", *(f"quality/{name}/{PAIR}" for name in QUALITY)}
-    assert digests(third.layout) == digests(small_run.layout)
+    assert digests(third.layout) == digests(Layout(ready_pair / "simulated"))

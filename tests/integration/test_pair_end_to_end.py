@@ -1,5 +1,6 @@
 """A fusion pair through the graph, on simulated surveys: what must be there, and be true, at the end."""
 
+import itertools
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dagster._serdes import serialize_value
 
 from fusion_pipeline.definitions import build_defs
 from fusion_pipeline.errors import StorageError
@@ -46,6 +48,25 @@ def test_every_asset_behind_the_pair_is_materialized_and_every_blocking_check_pa
         (key.asset_key, key.name) for key in graph.asset_check_keys if key.asset_key in expected
     }
     assert not [c for c in checks if not c.passed and c.severity == dg.AssetCheckSeverity.ERROR]
+
+
+def test_events_tell_no_number_that_a_single_household_answered(small_run) -> None:
+    """What the UI and its database hold is counts and aggregates, though every step has seen the answers."""
+    events = [
+        serialize_value(entry)
+        for run in small_run.instance.get_runs()
+        for entry in small_run.instance.all_logs(run.run_id)
+    ]
+    told = set(re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", "\n".join(events)))
+    assert len(told) > 1_000
+    for asset, partition in (("survey", "RECS_2015"), ("acs", "2015")):
+        answers = pq.read_table(small_run.layout.table((asset, "households"), partition)).to_pandas()
+        once = answers.select_dtypes("number").apply(lambda column: [*column.drop_duplicates(keep=False)])
+        # Short and round numbers are counts and bounds as well.
+        single = {repr(float(n)).removesuffix(".0") for n in itertools.chain(*once) if n == n and n % 1_000}
+        single = {n for n in single if len(n.replace(".", "").lstrip("0")) >= 6}
+        assert len(single) > 500
+        assert not single & told
 
 
 @pytest.mark.parametrize(

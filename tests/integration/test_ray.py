@@ -9,29 +9,19 @@ import psutil
 import pytest
 
 from fusion_pipeline.storage.layout import Layout
-from tests.conftest import PAIR, ROOT
-from tests.serving import environment, fusion, program, wait_until
+from tests.conftest import PAIR
+from tests.serving import environment, make_home, program, wait_until
 
 pytestmark = pytest.mark.slow
 M = 40
 NODE = {"object_store_memory": 80_000_000}
-SIZES = {
-    "FUSION_SIMULATED_HOUSEHOLDS": "600",
-    "FUSION_SIMULATED_DONORS": "400",
-    "FUSION_THREADS": "1",
-    "FUSION_IMPLICATES": str(M),
-}
+MORE = {"FUSION_IMPLICATES": str(M)}
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> Path:
-    """A pair that one process made."""
-    home = tmp_path_factory.mktemp("alone")
-    shutil.copy(ROOT / "dagster.yaml", home)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.serving.SIZES", SIZES)
-        fusion(home, "run", PAIR, "--simulate")
-    return home
+def alone(ready_pair, tmp_path_factory) -> Path:
+    """A pair that processes of this machine made."""
+    return make_home(tmp_path_factory.mktemp("alone"), ready_pair, **MORE)
 
 
 @pytest.fixture
@@ -64,8 +54,7 @@ def drawn(layout: Layout) -> dict[int, bytes]:
     return {m: file.read_bytes() for m, file in files.items() if file.exists()}
 
 
-def test_forty_implicates_on_two_nodes_of_which_one_is_killed(alone, cluster, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tests.serving.SIZES", SIZES)
+def test_forty_implicates_on_two_nodes_of_which_one_is_killed(alone, cluster, tmp_path) -> None:
     shutil.copytree(alone / "data", tmp_path / "data")
     before, layout = drawn(Layout(alone / "data" / "simulated")), Layout(tmp_path / "data" / "simulated")
     assert len(before) == M
@@ -73,7 +62,7 @@ def test_forty_implicates_on_two_nodes_of_which_one_is_killed(alone, cluster, tm
     command = ["fuse", "--pair", PAIR, "--implicates", f"1-{M}", "--ray", cluster.address]
     process = subprocess.Popen(
         [program("fusion"), *command],
-        env=environment(tmp_path) | {"FUSION_SOURCE": "simulated"},
+        env=environment(tmp_path) | MORE | {"FUSION_SOURCE": "simulated"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,6 +6,7 @@ a test fails, the end of the server's log is shown and what the browser saw is w
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,9 +35,9 @@ expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
-def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dagster_home(ready_pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Instance and data folder of a pair that `fusion run` has made."""
-    return make_home(tmp_path_factory.mktemp("ui"))
+    return make_home(tmp_path_factory.mktemp("ui"), ready_pair)
 
 
 @pytest.fixture(scope="session")
@@ -69,12 +70,12 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def page(browser: Browser, dagster_ui: DagsterUI) -> Iterator[Page]:
+@contextmanager
+def watched(browser: Browser, ui: DagsterUI, height: int) -> Iterator[Page]:
     """A fresh browser profile; the test fails if a page logs an error or asks an outside host for anything."""
     context = browser.new_context(
-        base_url=dagster_ui.url,
-        viewport={"width": 1600, "height": 900},
+        base_url=ui.url,
+        viewport={"width": 1600, "height": height},
         device_scale_factor=2,
         locale="en-US",
         timezone_id="UTC",
@@ -89,9 +90,18 @@ def page(browser: Browser, dagster_ui: DagsterUI) -> Iterator[Page]:
     page.on(
         "websocket", lambda socket: amiss.append(f"outside: {socket.url}") if _outside(socket.url) else None
     )
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        context.close()
     assert not amiss, "the UI's pages logged errors or asked outside hosts:\n" + "\n".join(amiss)
+
+
+@pytest.fixture
+def page(browser: Browser, dagster_ui: DagsterUI) -> Iterator[Page]:
+    """A page of the running UI, see `watched`."""
+    with watched(browser, dagster_ui, height=900) as page:
+        yield page
 
 
 @pytest.hookimpl(hookwrapper=True)

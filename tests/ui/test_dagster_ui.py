@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from fusion_pipeline.sensors import ON_REQUEST
 from tests.lineage import neighbours
+from tests.ui.conftest import watched
 
 pytestmark = pytest.mark.ui
 PICTURES = Path(__file__).parents[2] / "artifacts" / "ui"
@@ -58,16 +59,13 @@ def test_lineage_of_the_whole_location_shows_every_asset_in_its_group(page: Page
 
 
 def test_graph_of_a_pair_alone_is_green(browser, one_pair, assets) -> None:
-    page = browser.new_page(
-        base_url=one_pair.url, viewport={"width": 1600, "height": 2200}, device_scale_factor=2
-    )
-    graph = _expand(page)
-    # Green: no partition is missing; the pools have none, and what is made on request was not asked for.
-    expect(_coloured(graph, "green")).to_have_count(len(assets) - len(ON_REQUEST))
-    boxes = _drawn(graph, lambda drawn: len(drawn) == len(assets) + len(GROUPS))
-    assert {(_group_around(box, boxes), box[0]) for box in boxes if not box[1]} == assets
-    _picture_of_graph(page, boxes)
-    page.close()
+    with watched(browser, one_pair, height=2200) as page:
+        graph = _expand(page)
+        # Green: no partition is missing; the pools have none, and what is made on request was not asked for.
+        expect(_coloured(graph, "green")).to_have_count(len(assets) - len(ON_REQUEST))
+        boxes = _drawn(graph, lambda drawn: len(drawn) == len(assets) + len(GROUPS))
+        assert {(_group_around(box, boxes), box[0]) for box in boxes if not box[1]} == assets
+        _picture_of_graph(page, boxes)
 
 
 @pytest.mark.parametrize("group", GROUPS)

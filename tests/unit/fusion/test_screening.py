@@ -144,14 +144,15 @@ def test_weights_decide_which_columns_are_candidates(survey, monkeypatch):
     assert abs(found.ranks[target, found.columns["noise_2"][0]]) < 0.05
 
 
-def test_a_lasso_path_that_is_cut_off_is_reported_by_name(survey, caplog):
+def test_a_lasso_path_that_does_not_reach_is_reported_by_name(survey, caplog):
     with caplog.at_level("WARNING"):
-        prepare(survey, ["hard", "easy"], X, "weight", max_predictors=2)
-    assert "cut off after 4 steps, before the full model, for easy, hard" in caplog.text
+        prepare(survey, ["hard", "easy"], X, "weight", max_predictors=1, deviance=0.99)
+    assert "2 steps of the LASSO path do not reach 99 % of what the full model explains" in caplog.text
+    assert "for hard" in caplog.text
     caplog.clear()
     with caplog.at_level("WARNING"):
         prepare(survey, ["hard", "easy"], X, "weight")
-    assert "cut off" not in caplog.text
+    assert "LASSO path" not in caplog.text
 
 
 def explained(frame: pd.DataFrame, y: str, x: list[str]) -> float:
@@ -201,7 +202,28 @@ def test_a_path_that_is_cut_off_is_measured_by_the_full_model_not_by_its_own_end
     frame, names, most = ill_conditioned("many that count")
     plan = FusionPlan((FusionStep(("y",), tuple(names)),))
     built = correlations.Correlations.build(load_donors(frame, plan, None), [("y",)], names)
-    fit = lasso.Chooser(built, [], 0.95, 0.0, most).fit(("y",), names)
-    assert fit.full == pytest.approx(explained(frame, "y", names), abs=1e-3)
-    longer = lasso.Chooser(built, [], 0.95, 0.0, 400).fit(("y",), names)
-    assert longer.explained >= 0.95 * longer.full
+    chooser = lasso.Chooser(built, [], 0.95, 0.0, most)
+    full = chooser.explicable(("y",), names)
+    assert full == pytest.approx(explained(frame, "y", names), abs=1e-3)
+    short = chooser.fit(("y",), names)
+    assert (short.explained < 0.95 * full) == (short.cut_off == ("y",))
+    assert lasso.Chooser(built, [], 0.95, 0.0, 400).fit(("y",), names).explained >= 0.95 * full
+
+
+def test_the_order_is_that_of_fitting_every_variable_in_every_round(survey):
+    y = [("late",), ("hard", "gapless"), ("easy",), ("kind",), ("copy",)]
+    frame = survey.assign(gapless=survey.hard.round().clip(lower=0))
+    x = [name for name in X if name != "copy"]
+    plan = FusionPlan(tuple(FusionStep(step, tuple(x)) for step in y), "weight")
+    built = correlations.Correlations.build(load_donors(frame, plan, None), y, x)
+    chooser = lasso.Chooser(built, [], 0.95, 0.05, 100)
+    kept, remaining, order = [name for name in x if name in built.columns], list(y), []
+    while remaining:
+        usable = [*kept, *(name for step in order for name in step)]
+        others = {s: [name for step in y if step != s for name in step] for s in remaining}
+        scores = [
+            chooser.fit(step, usable).explained / chooser.explicable(step, [*kept, *others[step]])
+            for step in remaining
+        ]
+        order.append(remaining.pop(int(np.argmax(scores))))
+    assert [step.variables for step in prepare(frame, y, x, "weight").steps] == order

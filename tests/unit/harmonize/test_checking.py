@@ -34,14 +34,19 @@ harmonies:
 """
 
 
-def codebook(survey: str, variable: dict) -> Codebook:
+def codebook(survey: str, variable: dict, locations: tuple[str, ...] = ()) -> Codebook:
     return Codebook.model_validate(
         {
             "survey": survey,
             "vintage": "2015",
             "year": "2015",
             "source": "made up",
-            "households": {"id": {"hid": "ID"}, "weight": "W", "variables": variable},
+            "households": {
+                "id": {"hid": "ID"},
+                "weight": "W",
+                "locations": locations,
+                "variables": variable,
+            },
         }
     )
 
@@ -209,6 +214,20 @@ def test_a_draft_would_have_proposed_most_published_pairs(donor, vintage, year, 
     drafted = proposals(load_codebook(f"{donor.lower()}_{vintage}"), load_codebook(f"acs_{year}"))
     found = {(p.donor.name, p.recipient.name) for p in drafted}
     assert len(found & {(e.donor.var, e.recipient.var) for e in entries}) >= share * len(entries)
+
+
+def test_a_variable_is_proposed_with_the_two_most_alike_and_places_with_none() -> None:
+    heat = {"description": "Main heating fuel", "type": "factor", "levels": {"1": "Wood", "2": "Electricity"}}
+    names = ("fuel", "heating", "fuelheat", "mainfuel")
+    state = {"raw": "ST", "description": "State", "type": "factor", "levels": {"1": "Ohio", "2": "Iowa"}}
+    ours = {name: heat | {"raw": name.upper()} for name in names} | {"state": state}
+    theirs = codebook("B", {"fuelheat": heat | {"raw": "HFL"}, "state": state})
+    found = [
+        (p.donor.name, p.recipient.name) for p in proposals(codebook("A", ours, locations=("state",)), theirs)
+    ]
+    assert len(found) == 2
+    assert found[0] == ("fuelheat", "fuelheat")
+    assert {recipient for _, recipient in found} == {"fuelheat"}
 
 
 def test_rare_words_tell_more_than_words_of_every_question() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.source import ROOT, imported, modules, parsed
+
 ORCHESTRATION = {
     "definitions",
     "partitions",
@@ -24,18 +25,10 @@ ORCHESTRATION = {
 HEAVY = {"lightgbm", "faiss", "sklearn", "great_expectations", "matplotlib", "scipy", "numba"}
 
 
-def imported(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
-
-
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def test_page_of_the_architecture_names_the_modules_that_know_dagster() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    [named] = re.findall(r"knows no Dagster but in\s(.*?);", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", named)) == ORCHESTRATION - {"__main__"}
 
 
 def library() -> list[Path]:
@@ -60,21 +53,15 @@ def test_assets_do_not_know_the_definitions(path: Path) -> None:
 
 
 def test_every_module_says_what_belongs_there() -> None:
-    silent = [
-        str(path.relative_to(ROOT))
-        for package in ("fusion_pipeline", "assets", "resources")
-        for path in modules(package)
-        if not ast.get_docstring(ast.parse(path.read_text()))
-    ]
+    silent = [str(path.relative_to(ROOT)) for path in modules() if not ast.get_docstring(parsed(path))]
     assert not silent
 
 
 def test_modules_that_a_module_docstring_points_to_exist() -> None:
     astray = [
         f"{path.relative_to(ROOT)}: {name}"
-        for package in ("fusion_pipeline", "assets", "resources")
-        for path in modules(package)
-        for name in re.findall(r"`([\w./]+\.py)`", ast.get_docstring(ast.parse(path.read_text())) or "")
+        for path in modules()
+        for name in re.findall(r"`([\w./]+\.py)`", ast.get_docstring(parsed(path)) or "")
         if not any((folder / name).is_file() for folder in (path.parent, ROOT / "fusion_pipeline", ROOT))
     ]
     assert not astray

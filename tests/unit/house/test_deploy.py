@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster_postgres.utils import pg_url_from_config
 from sqlalchemy.engine import make_url
 
 from fusion_pipeline.settings import Settings
@@ -59,6 +58,9 @@ def test_shared_instance_names_the_driver_and_takes_its_address_from_the_environ
 
 @pytest.mark.parametrize("password", ["plain", "p@ss:w/rd#?", "100% of a+b&c='d'", "ü"])
 def test_any_password_reaches_the_database_as_it_is(password: str) -> None:
+    # Here, because it is dear to load and this test alone needs it.
+    from dagster_postgres.utils import pg_url_from_config
+
     database = SHARED["storage"]["postgres"]["postgres_db"]
     told = {name: value if name == "scheme" else name for name, value in database.items()}
     url = make_url(pg_url_from_config({"postgres_db": {**told, "password": password, "port": 5432}}))

@@ -67,6 +67,11 @@ def test_workspace_looks_for_the_code_where_it_is_served() -> None:
     assert all((ROOT / s.command[s.command.index("-w") + 1]).is_file() for s in readers)
 
 
+def test_container_that_starts_runs_keeps_its_name_so_that_those_killed_with_it_are_known() -> None:
+    [server] = [entry["grpc_server"]["host"] for entry in WORKSPACE["load_from"]]
+    assert composed().services[server].hostname == server
+
+
 def test_page_is_published_from_the_port_that_the_webserver_listens_on() -> None:
     service = composed().services["webserver"]
     told = dagster_webserver.make_context("webserver", service.command[1:]).params

@@ -15,9 +15,9 @@ from fusion_pipeline.raw.entries import RawFile
 from fusion_pipeline.raw.unpacking import SMALL_BYTES, open_gzip
 from fusion_pipeline.registry import load_registry
 from fusion_pipeline.surveys.reading import RawPart, read_blocks
+from tests.source import ROOT, calls, imported, modules, nodes
 
-ROOT = Path(__file__).parents[3]
-MODULES = sorted(p for top in ("fusion_pipeline", "assets", "resources") for p in (ROOT / top).rglob("*.py"))
+MODULES = modules()
 CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "extractall", "extract", "mktemp"}
 IMPORTS = {
     "pickle",
@@ -32,26 +32,12 @@ IMPORTS = {
 }
 
 
-def nodes(path: Path, kind):
-    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kind)]
-
-
-def name_of(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def qualified(call: ast.Call) -> str:
-    return ast.unparse(call.func)
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_pickle_no_eval_no_shell_and_only_safe_yaml(path: Path) -> None:
-    imported = {a.name.split(".")[0] for node in nodes(path, ast.Import) for a in node.names}
-    imported |= {(node.module or "").split(".")[0] for node in nodes(path, ast.ImportFrom)}
-    assert not imported & IMPORTS
-    calls = [c for c in nodes(path, ast.Call) if qualified(c) != "re.compile"]
-    assert not {name_of(call) for call in calls} & CALLS
-    assert not {qualified(call) for call in calls} & {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+    assert not {name.split(".")[0] for name in imported(path)} & IMPORTS
+    called = [(name, qualified) for name, qualified in calls(path) if qualified != "re.compile"]
+    assert not {name for name, _ in called} & CALLS
+    assert not {qualified for _, qualified in called} & {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 
 
 def test_environment_is_read_in_one_place() -> None:
@@ -59,9 +45,13 @@ def test_environment_is_read_in_one_place() -> None:
     readers = {
         str(path.relative_to(ROOT))
         for path in MODULES
-        if any(ast.unparse(node) in ("os.environ", "os.getenv") for node in nodes(path, ast.Attribute))
+        if any(
+            node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+            for node in nodes(path)
+            if isinstance(node, ast.Attribute)
+        )
     }
-    known = {"running", "diagnosis", "validation/expectations", "fusion/compiling"}
+    known = {"running", "diagnosis", "validation/judging", "fusion/compiling"}
     assert readers <= {f"fusion_pipeline/{name}.py" for name in known}
 
 
@@ -131,7 +121,7 @@ def test_gzip_that_stays_within_bounds_is_read_whole(tmp_path) -> None:
 def test_compressed_files_are_opened_in_one_place() -> None:
     openers = {"gzip.open", "gzip.decompress", "zlib.decompress", "archive.open", "pa.CompressedInputStream"}
     for path in MODULES:
-        if {qualified(call) for call in nodes(path, ast.Call)} & openers:
+        if {qualified for _, qualified in calls(path)} & openers:
             assert path.name == "unpacking.py"
 
 

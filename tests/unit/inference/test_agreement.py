@@ -21,7 +21,7 @@ OPTIONS = {
     "fay": {"replicate_method": "fay", "fay": 0.5},
     "jk1": {"replicate_method": "jk1"},
     "jk2": {"replicate_method": "jk2"},
-    "jkn": {"replicate_scale": 0.5},
+    "jkn": {"replicate_method": "jkn", "replicate_scale": [0.5] * 16},
     "sdr": {"replicate_method": "sdr"},
     "linearised": {},
 }

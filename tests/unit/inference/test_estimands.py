@@ -100,6 +100,36 @@ def test_replication_factors_are_those_of_the_textbooks():
     assert scale_of("jk1", 10) == pytest.approx(0.9)
 
 
+def test_jackknife_of_unequal_strata_is_the_variance_of_a_stratified_sample():
+    """Cochran 1977: a total drawn in strata has variance sum n/(n - 1) sum (t - mean t)^2, and n - 1 df of each."""
+    strata = [3, 2, 5]
+    totals = np.random.default_rng(4).uniform(1, 9, sum(strata))
+    of = np.repeat([0, 1, 2], strata)
+    dropped = np.eye(len(of), dtype=bool)
+    sizes = np.array(strata)[of]
+    # Whoever stays in the stratum of the one that is dropped stands for it.
+    weights = np.where(of[:, None] == of, sizes / (sizes - 1), 1.0) * ~dropped
+    names = [f"jkn_{r}" for r in range(len(of))]
+    columns = {
+        "hid": np.arange(10),
+        "t": totals,
+        "w": np.ones(10),
+        **dict(zip(names, weights.T, strict=True)),
+    }
+    table = pa.table({"implicate": [1] * 10 + [2] * 10, **{n: np.tile(v, 2) for n, v in columns.items()}})
+    found = analyze(
+        table, estimates=["sum(t)"], weight="w", replicate_weights=names, replicate_method="jkn",
+        replicate_scale=((sizes - 1) / sizes).tolist(),
+    ).table  # fmt: skip
+    expected = sum(
+        n / (n - 1) * ((totals[of == h] - totals[of == h].mean()) ** 2).sum() for h, n in enumerate(strata)
+    )
+    assert found["standard_error"][0] ** 2 == pytest.approx(expected, rel=1e-6)
+    complete = sum(strata) - len(strata)
+    # Barnard and Rubin 1999 where nothing is missing.
+    assert found["df"][0] == pytest.approx((complete + 1) / (complete + 3) * complete, rel=1e-6)
+
+
 def test_ratio_by_balanced_replication_worked_out_by_hand():
     """Three strata of two units, four balanced half samples: doubled weights of one unit a stratum."""
     arrests, alive = np.array([120, 78, 185, 228, 670, 530.0]), np.array([25, 24, 30, 49, 80, 70.0])

@@ -74,6 +74,32 @@ def test_the_rule_recorded_with_the_implicates_is_the_default(world, tmp_path):
     assert found.table["df"][0] == 2
 
 
+def test_surveys_made_for_different_rules_are_pooled_by_the_one_that_is_named(tmp_path):
+    rng = np.random.default_rng(2)
+    surveys = {}
+    for name, rule in (("one", "synthetic"), ("two", "rubin")):
+        for m in (1, 2, 3):
+            table = pa.table({"hid": np.arange(20), name: rng.normal(size=20)})
+            write_table(
+                tmp_path / name / f"implicate={m}" / "part-0.parquet", table, provenance={"pooling": rule}
+            )
+        surveys[name] = tmp_path / name
+    request = {"estimates": ["mean(one)", "mean(two)"], "weight": None}
+    with pytest.raises(AnalysisError, match="one by synthetic, two by rubin"):
+        analyze(surveys, **request)
+    assert analyze(surveys, rule="rubin", **request).rule == "rubin"
+    assert (
+        analyze({"two": surveys["two"], "one": surveys["one"]}, rule="synthetic", **request).rule
+        == "synthetic"
+    )
+    alike = {
+        "two": surveys["two"],
+        "again": pa.table({"hid": [*range(20)] * 3, "implicate": np.repeat([1, 2, 3], 20)}),
+    }
+    with pytest.raises(AnalysisError, match="two by rubin, again by barnard-rubin"):
+        analyze(alike, estimates=["mean(two)"], weight=None)
+
+
 def test_every_estimate_says_whether_it_rests_on_fused_variables(world):
     found = analyze(*world, estimates=["mean(age)", "mean(income)"]).table
     assert found["source"].tolist() == ["observed", "fused"]

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from fusion_pipeline.cli import main
 from fusion_pipeline.errors import SettingsError
-from fusion_pipeline.running import chunk_runs, runs_of
+from fusion_pipeline.running import JobRun, chunk_runs, runs_of, runs_up_to_models
 
 PAIR = "RECS_2015__ACS_2015"
 
@@ -20,6 +20,12 @@ def test_range_of_whole_chunks_is_their_runs_in_order(text, chunks) -> None:
 
 def test_all_implicates_are_the_chunks_of_a_whole_pair() -> None:
     assert chunk_runs(PAIR, "1-10") == [run for run in runs_of(PAIR) if run.job == "fuse_chunk"]
+
+
+def test_pair_up_to_its_models_its_chunks_and_its_publication_are_the_whole_pair() -> None:
+    assert runs_up_to_models(PAIR)[-1].job == "fit_pair"
+    rest = [*chunk_runs(PAIR, "1-10"), JobRun("publish_pair", PAIR)]
+    assert [*runs_up_to_models(PAIR), *rest] == runs_of(PAIR)
 
 
 @pytest.mark.parametrize("text", ["2-6", "1-4", "1-11", "5-1", "0-5", "x", "", "1-", "1-5-6", "7"])

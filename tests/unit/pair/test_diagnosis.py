@@ -156,6 +156,28 @@ def test_doctor_says_in_which_folder_of_dagster_yaml_runs_are_recorded(tmp_path,
         assert running.record_of_runs(instance) == str(folder)
 
 
+@pytest.mark.parametrize(
+    ("queue", "told"),
+    [
+        ("runs: {max_concurrent_runs: 2}", "✓ runs at once 2 of the UI, each with 3 of 6 threads, 32 MiB"),
+        (
+            "runs: {max_concurrent_runs: 4}",
+            "! runs at once max_concurrent_runs is 4, FUSION_CONCURRENT_STEPS 2",
+        ),
+        ("runs: {max_concurrent_runs: 1}", "together runs of the UI take a part only"),
+        ("runs: {max_concurrent_runs: -1}", "max_concurrent_runs is without limit"),
+    ],
+)
+def test_doctor_holds_the_runs_of_the_queue_against_the_share_that_each_takes(
+    tmp_path, monkeypatch, queue, told
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(f"concurrency: {{{queue}}}\ntelemetry: {{enabled: false}}")
+    for name, value in {"DATA": tmp_path / "data", "THREADS": 6, "MEMORY_LIMIT": "64MiB"}.items():
+        monkeypatch.setenv(f"FUSION_{name}", str(value))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert told in " ".join(CliRunner().invoke(main, ["--quiet", "doctor"]).output.split())
+
+
 def test_variable_that_the_instance_needs_is_named_without_a_stack_trace(tmp_path, monkeypatch) -> None:
     shutil.copy(ROOT / "deploy" / "dagster.yaml", tmp_path)
     for name in ("HOST", "PORT", "USER", "PASSWORD"):

@@ -1,5 +1,6 @@
 """Which implicates of a pair may be pooled."""
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ ORIGIN = {"model_set": "a" * 64, "recipient": "b" * 64, "seed": 1, "stream": PAI
 @pytest.fixture
 def layout(tmp_path) -> Layout:
     """Eleven implicates of one origin: more than sort as text."""
-    layout = Layout(tmp_path)
+    layout = Layout(tmp_path / "simulated")
     for implicate in range(1, 12):
         write(layout, implicate, ORIGIN)
     return layout
@@ -85,6 +86,16 @@ def test_gap_in_the_numbers_is_named(layout) -> None:
     layout.implicate(PAIR, 7).unlink()
     with pytest.raises(AnalysisError, match=r"implicate=08.*implicate 7 should be.*make implicate 7 again"):
         implicates_of(PAIR, layout)
+
+
+def test_implicates_that_only_the_other_origin_has_are_named_with_the_setting_that_leads_to_them(
+    layout,
+) -> None:
+    told = f"holds no implicates. Make them with `fusion run {PAIR}`."
+    with pytest.raises(AnalysisError, match=f"{re.escape(told)} Those of .* FUSION_SOURCE=simulated leads"):
+        implicates_of(PAIR, layout.other)
+    with pytest.raises(AnalysisError, match=f"{re.escape(told.replace(PAIR, 'A__B'))}$"):
+        implicates_of("A__B", layout.other)
 
 
 @pytest.mark.parametrize("name", ["implicate=1", "implicate=copy"])

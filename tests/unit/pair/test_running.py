@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
@@ -63,28 +66,51 @@ def test_run_by_itself_takes_all_threads(tmp_path, given) -> None:
     assert given == [(6, 6 << 30)]
 
 
-def test_step_of_the_command_line_waits_for_a_place_in_its_pool(tmp_path: Path) -> None:
-    begun = threading.Event()
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """The local instance in a folder of the test's, with one place in the pool `training`."""
+    text = (ROOT / "dagster.yaml").read_text()
+    (tmp_path / "dagster.yaml").write_text(text.replace(".dagster/", f"{tmp_path}/"))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.event_log_storage.set_concurrency_slots("training", 1)
+        yield instance
+
+
+def training(does: Callable[[], object]) -> dg.Definitions:
+    """A job whose one step needs a place in the pool."""
 
     @dg.asset(pool="training")
     def trained() -> None:
-        begun.set()
+        does()
 
     job = dg.define_asset_job("train", [trained], executor_def=workers.IN_PROCESS)
-    definitions = dg.Definitions(assets=[trained], jobs=[job])
-    (tmp_path / "dagster.yaml").write_text(
-        (ROOT / "dagster.yaml").read_text().replace(".dagster/", f"{tmp_path}/")
-    )
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        places = instance.event_log_storage
-        places.set_concurrency_slots("training", 1)
-        assert places.claim_concurrency_slot("training", "another run", "models").is_claimed
-        ours = threading.Thread(target=running.execute, args=(definitions, JobRun("train", None), instance))
-        ours.start()
-        assert not begun.wait(2)
-        places.free_concurrency_slots_for_run("another run")
-        ours.join(300)
+    return dg.Definitions(assets=[trained], jobs=[job])
+
+
+def test_step_of_the_command_line_waits_for_a_place_in_its_pool(on_disk) -> None:
+    begun, places = threading.Event(), on_disk.event_log_storage
+    assert places.claim_concurrency_slot("training", "another run", "models").is_claimed
+    run = (training(begun.set), JobRun("train", None), on_disk)
+    ours = threading.Thread(target=running.execute, args=run)
+    ours.start()
+    assert not begun.wait(2)
+    places.free_concurrency_slots_for_run("another run")
+    ours.join(300)
     assert begun.is_set()
+
+
+def test_run_that_lost_its_process_is_taken_up_by_another_and_keeps_its_place_in_the_pool(on_disk) -> None:
+    """As the cluster does with a job that lost its node (`maxResumeRunAttempts`, deploy/kubernetes/values.yaml)."""
+    done: list[int] = []
+    job = training(lambda: done.append(1)).resolve_job_def("train")
+    run = on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=workers.note("lost", 1))
+    held = on_disk.event_log_storage.claim_concurrency_slot("training", run.run_id, "trained")
+    assert held.is_claimed
+    events = list(execute_run_iterator(InMemoryJob(job), run, on_disk, resume_from_failure=True))
+    assert events[-1].event_type is dg.DagsterEventType.RUN_SUCCESS
+    assert done == [1]
+    ended = on_disk.get_run_by_id(run.run_id)
+    assert ended.tags[workers.PROCESS] == workers.note(run.run_id)[workers.PROCESS]
 
 
 def other_definition(pair: str) -> str:

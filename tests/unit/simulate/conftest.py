@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,21 +12,43 @@ import pytest
 from fusion_pipeline.simulate import simulate
 from fusion_pipeline.simulate.place import Places, build_places
 
-SEED, HOUSEHOLDS, DONORS = 3, 4000, 2000
+SIZES = {"households": 4_000, "donors": 2_000, "seed": 3}
 PAIRS = ("RECS_2015__ACS_2015", "RECS_2015__ACS_2013")
 """Two pairs of one donor show all there is to see of the mirror; other surveys have tests of their own files."""
 
 
 @pytest.fixture(scope="session")
 def places() -> Places:
-    return build_places(SEED)
+    return build_places(SIZES["seed"])
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A mirror that was made for a pair, and then for a later one."""
+
+    folder: Path
+    first: dict[Path, int]
+    """Files of the first pair, and when they were written."""
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """Files below a folder and when they were written, those apart that mark what is complete."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 @pytest.fixture(scope="session")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("simulated") / "raw"
-    simulate(out, PAIRS, households=HOUSEHOLDS, donors=DONORS, seed=SEED)
-    return out
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    folder = tmp_path_factory.mktemp("simulated") / "raw"
+    simulate(folder, PAIRS[:1], **SIZES)
+    first = written(folder)
+    simulate(folder, PAIRS[1:], **SIZES)
+    return Grown(folder, first)
+
+
+@pytest.fixture(scope="session")
+def mirror(grown: Grown) -> Path:
+    return grown.folder
 
 
 def read_members(archive: Path) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,50 +10,22 @@ from fusion_pipeline.registry import load_registry
 from fusion_pipeline.simulate import simulate
 from fusion_pipeline.simulate.mirror import DONORS as WRITERS
 from fusion_pipeline.simulate.mirror import simulate_folders
-
-SEED, HOUSEHOLDS, DONORS = 3, 4000, 2000
-PAIRS = ("RECS_2015__ACS_2015", "RECS_2015__ACS_2013")
-"""Arguments of the fixture `mirror`."""
-ONE = PAIRS[:1]
-SMALL = {"households": 500, "donors": 300}
+from tests.unit.simulate.conftest import PAIRS, SIZES, Grown, written
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-
-
-def stamps(folder: Path) -> dict[Path, int]:
-    return {folder / name: (folder / name).stat().st_mtime_ns for name in digests(folder)}
-
-
-@dataclass(frozen=True)
-class Grown:
-    """A mirror that was made for a pair, and then for a later one."""
-
-    folder: Path
-    first: dict[Path, int]
-    """Files of the first pair, and when they were written."""
-
-
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
-    folder = tmp_path_factory.mktemp("grown") / "raw"
-    simulate(folder, PAIRS[:1], **SMALL)
-    first = stamps(folder)
-    simulate(folder, PAIRS[1:], **SMALL)
-    return Grown(folder, first)
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in written(folder)}
 
 
 def test_same_arguments_give_the_same_bytes_in_whatever_order_the_pairs_come(
     grown: Grown, tmp_path: Path
 ) -> None:
-    simulate(tmp_path / "raw", PAIRS[::-1], **SMALL)
+    simulate(tmp_path / "raw", PAIRS[::-1], **SIZES)
     assert digests(tmp_path / "raw") == digests(grown.folder)
 
 
 def test_another_seed_gives_other_bytes_in_every_file(grown: Grown, tmp_path: Path) -> None:
-    simulate(tmp_path / "raw", ONE, seed=2, **SMALL)
+    simulate(tmp_path / "raw", PAIRS[:1], **(SIZES | {"seed": 2}))
     first, other = digests(grown.folder), digests(tmp_path / "raw")
     assert set(other) == {str(path.relative_to(grown.folder)) for path in grown.first}
     assert not any(first[name] == other[name] for name in other)
@@ -89,7 +60,7 @@ def test_archives_have_the_official_members(mirror: Path) -> None:
 
 def test_rerun_with_the_same_arguments_writes_nothing(mirror: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
-    simulate(mirror, PAIRS, households=HOUSEHOLDS, donors=DONORS, seed=SEED)
+    simulate(mirror, PAIRS, **SIZES)
     assert before == {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
 
 
@@ -98,7 +69,7 @@ def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
     stale.parent.mkdir(parents=True)
     stale.touch()
     (tmp_path / "raw" / "simulated.json").write_text('{"version": "0"}')
-    simulate_folders(tmp_path / "raw", ["recs_2015"], seed=2, **SMALL)
+    simulate_folders(tmp_path / "raw", ["recs_2015"], **(SIZES | {"seed": 2}))
     assert not stale.exists()
     assert json.loads((tmp_path / "raw" / "simulated.json").read_text())["seed"] == 2
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["raw"]
@@ -107,8 +78,9 @@ def test_other_arguments_replace_the_whole_folder(tmp_path: Path) -> None:
 def test_a_later_pair_adds_to_the_mirror_and_remakes_nothing(grown: Grown) -> None:
     made_first = {path.relative_to(grown.folder).parts[0] for path in grown.first}
     assert made_first == {"acs_2015", "recs_2015", "simulated.json", "spatial", "truth"}
+    assert {path.stem for path in grown.first if path.parent.name == "truth"} == {"acs_2015", "recs_2015"}
     assert {path.name for path in grown.folder.glob("[!.]*")} == {*made_first, "acs_2013"}
-    after = stamps(grown.folder)
+    after = written(grown.folder)
     assert grown.first == {path: after[path] for path in grown.first}
 
 
@@ -122,5 +94,5 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
     real = tmp_path / "recs2015_public_v4.csv"
     real.write_text("DOEID\n10001\n")
     with pytest.raises(StorageError, match=r"no simulation made.*Name another folder"):
-        simulate(tmp_path, **SMALL)
+        simulate(tmp_path, **SIZES)
     assert real.read_text() == "DOEID\n10001\n"

@@ -99,7 +99,7 @@ def test_recs_replicates_show_the_sampling_variance_of_a_mean(places: Places) ->
 def test_acs_replicates_show_the_sampling_variance_of_a_mean(places: Places) -> None:
     estimates, replicates = [], []
     for seed in range(SAMPLES):
-        sample = acs.draw_sample(places, seed, 2015, puma=17, count=150, start=0)
+        sample = acs.draw_sample(places, seed, 2015, np.array([17]), np.array([150]), start=0)
         occupied = sample.kind == 0
         weight, sdr = sample.weight[occupied], sample.replicates[occupied]
         estimates.append(np.average(sample.homes.rooms, weights=weight))
@@ -107,9 +107,41 @@ def test_acs_replicates_show_the_sampling_variance_of_a_mean(places: Places) -> 
     assert 0.6 < variance_ratio(estimates, replicates) < 1.6
 
 
-def test_a_pumas_sample_does_not_depend_on_which_others_were_drawn(places: Places) -> None:
+def test_blocks_are_neighbours_of_one_member_and_hold_no_more_than_they_must(places: Places) -> None:
+    second = places.state >= acs.STATES_IN_FIRST_MEMBER
+    for counts, expected in ((np.full(len(places), 2), 2), (np.full(len(places), acs.BLOCK), len(places))):
+        parted = acs.blocks(places, counts)
+        np.testing.assert_array_equal(np.concatenate(parted), np.arange(len(places)))
+        assert len(parted) == expected
+        assert all(len(np.unique(second[block])) == 1 for block in parted)
+        assert all(counts[block[:-1]].sum() < acs.BLOCK for block in parted)
+
+
+def test_every_puma_of_a_block_has_its_own_sample_and_totals(places: Places) -> None:
+    pumas, counts = np.array([40, 41, 42]), np.array([4, 60, 25])
+    sample = acs.draw_sample(places, 5, 2015, pumas, counts, start=100)
+    assert np.array_equal(sample.serial, 101 + np.arange(len(sample.kind)))
+    assert (np.diff(sample.place) >= 0).all()
+    occupied = sample.kind == 0
+    np.testing.assert_array_equal(sample.homes.place, sample.place[occupied])
+    for puma, count in zip(pumas, counts, strict=True):
+        own = occupied & (sample.place == puma)
+        assert own.sum() == count
+        vacant = (sample.kind == 1) & (sample.place == puma)
+        assert vacant.sum() == round(count * acs.VACANT_RATE)
+        assert sample.weight[own].sum() == pytest.approx(places.households[puma], abs=1)
+        assert sample.weight[vacant].sum() == pytest.approx(acs.VACANT_RATE * places.households[puma], abs=1)
+        # Replicates are rounded one by one.
+        np.testing.assert_allclose(
+            sample.replicates[own].sum(axis=0), places.households[puma], atol=count / 2 + 1
+        )
+        kinds = sample.kind[sample.place == puma]
+        assert count < 20 or (np.diff(np.flatnonzero(kinds > 0)) > 1).any(), "all kinds should be mixed"
+
+
+def test_a_blocks_sample_does_not_depend_on_which_others_were_drawn(places: Places) -> None:
     def drawn(puma: int) -> list[np.ndarray]:
-        sample = acs.draw_sample(places, 5, 2015, puma, count=30, start=100)
+        sample = acs.draw_sample(places, 5, 2015, np.array([puma, puma + 1]), np.array([15, 15]), start=100)
         own = [getattr(sample, column) for column in ("serial", "kind", "weight", "replicates")]
         return [*own, sample.energy.btuel, sample.homes.people.age]
 

@@ -7,6 +7,7 @@ import pytest
 from fusion_pipeline.simulate.text import digits
 from fusion_pipeline.surveys.codebook import load_codebook
 from fusion_pipeline.surveys.ingest import RawPart, ingest
+from tests.unit.simulate.conftest import SIZES
 
 LEGAL_HOUSING = {
     "RT": {"H"},
@@ -152,7 +153,12 @@ def test_ingested_acs_joins_the_truth_household_by_household(mirror: Path) -> No
     survey = table.to_pandas()[["hid", "state", "puma10"]].astype({"state": str, "puma10": str})
     truth = pd.read_parquet(mirror / "truth" / "acs_2015.parquet").astype({"state": str, "puma10": str})
     assert truth["hid"].is_unique
-    assert len(survey.merge(truth, on=["hid", "state", "puma10"])) == len(survey) == len(truth) == 4000
+    assert (
+        len(survey.merge(truth, on=["hid", "state", "puma10"]))
+        == len(survey)
+        == len(truth)
+        == SIZES["households"]
+    )
 
 
 def test_ingested_recs_says_what_the_truth_says(mirror: Path) -> None:

@@ -23,8 +23,8 @@ def write_puma(places: Places, key: str, folder: Path, count: int = 40) -> dict[
     file, parts = Vintage(key), {"households": [], "persons": []}
     for asked in file.years:
         share = 1 / len(file.years)
-        sample = draw_sample(places, SEED, asked, PUMA, count, 0, share=share)
-        for role, columns in zip(parts, draw_columns(places, SEED, file, asked, PUMA, sample), strict=True):
+        sample = draw_sample(places, SEED, asked, np.array([PUMA]), np.array([count]), 0, share=share)
+        for role, columns in zip(parts, draw_columns(places, SEED, file, asked, sample), strict=True):
             path = folder / f"{role}_{asked}.csv"
             path.write_bytes(csv_bytes(columns, header=True))
             parts[role].append(RawPart(path))

@@ -13,7 +13,6 @@ from fusion_pipeline.errors import RawFileError
 from fusion_pipeline.harmonize import load_harmonies
 from fusion_pipeline.raw.resolving import resolve
 from fusion_pipeline.registry import load_registry
-from fusion_pipeline.simulate import simulate
 from fusion_pipeline.surveys.codebook import Codebook, load_codebook
 from fusion_pipeline.surveys.variables import Span, Variable, canonical
 
@@ -174,27 +173,15 @@ def test_telephone_is_missing_only_in_years_when_it_was_suppressed(key):
     assert suppressed == (("8",) if key.endswith("_5yr") or key in ("2015", "2016", "2019") else None)
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("simulated") / "raw"
-    simulate(out, ["RECS_2015__ACS_2013"], households=500, donors=300, seed=1)
-    return out
-
-
-def test_only_years_that_the_pairs_asked_for_fuse_onto_are_simulated(mirror):
-    assert {path.name for path in mirror.glob("acs_*")} == {"acs_2013"}
-    assert {path.stem for path in (mirror / "truth").glob("acs_*")} == {"acs_2013"}
-
-
 @pytest.mark.parametrize("key", ["2018", "2018_5yr"])
-def test_year_that_is_not_simulated_is_refused_by_name(key, mirror, tmp_path):
+def test_year_that_is_not_simulated_is_refused_by_name(key, tmp_path):
     entry = RECIPIENTS[key]
     with pytest.raises(RawFileError, match="is not among the simulated files"):
         resolve(
             "households",
             entry.files["households"],
             folder=entry.folder,
-            mirror=mirror,
+            mirror=tmp_path / "raw",
             cache=tmp_path,
             simulated=True,
         )

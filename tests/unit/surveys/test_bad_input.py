@@ -22,10 +22,10 @@ from fusion_pipeline.surveys.variables import Span, Variable
 from tests.raw_worlds import (
     DONORS,
     RECIPIENTS,
+    REGISTRY,
     Ingested,
     RawTable,
     World,
-    codebook_of,
     ingest_world,
     world,
     write_world,
@@ -305,7 +305,8 @@ DAMAGES = [
 
 def latest(keys: tuple[str, ...]) -> list[str]:
     """Of every survey the vintage that was registered last."""
-    surveys = {codebook_of(key).survey: key for key in sorted(keys, key=lambda k: codebook_of(k).year)}
+    years = {key: REGISTRY.survey_year(key) for key in keys}
+    surveys = {years[key].survey: key for key in sorted(keys, key=lambda key: years[key].year)}
     return list(surveys.values())
 
 

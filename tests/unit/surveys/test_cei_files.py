@@ -182,6 +182,11 @@ def edited(mirror: Path, tmp_path: Path, member: str, change) -> Path:
             lambda rows: rows[0].update(REF_YR="2034"),
             "column REF_YR: 2034 in 1 rows is out of range",
         ),
+        (
+            "fmli152.csv",
+            lambda rows: rows[0].update(QINTRVYR="1815"),
+            "column QINTRVYR: '1815' in 1 rows stands for no factor.*Add it to the table",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_by_name(mirror, tmp_path, member, change, message) -> None:

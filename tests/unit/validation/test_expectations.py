@@ -206,3 +206,11 @@ def test_unknown_level_is_found_in_its_own_column_among_others_with_other_lists(
     lists = {"fuel": ("Coal", "Gas", "Oil"), "heated": ("Yes", "No"), "rooms": ("One", "Two")}
     spec = TableSpec(tuple(ColumnSpec(name, levels=lists[name], nullable=True) for name in columns))
     assert failures(table, spec) == {("values", "expect_column_values_to_be_in_set rooms"): "1 of 3 values"}
+
+
+def test_ids_too_long_for_a_double_and_levels_that_are_no_text_are_judged_like_others() -> None:
+    table = pa.table({"hid": [2**60 + 1, -1], "rooms": pa.array([3, 4]).dictionary_encode()})
+    spec = TableSpec((ColumnSpec("hid", minimum=0), ColumnSpec("rooms", levels=("3", "4"))))
+    found = failures(table, spec)
+    assert found["values", "expect_column_values_to_be_between hid"] == "1 of 2 values"
+    assert found["values", "expect_column_values_to_be_in_set rooms"] == "2 of 2 values"

@@ -40,6 +40,16 @@ def test_bias_and_error_of_estimates_that_are_too_high() -> None:
     assert found.bias == pytest.approx(0.25)
     assert found.median_error == pytest.approx(0.25)
     assert found.correlation == pytest.approx(1) and found.rank_correlation == pytest.approx(1)
+    assert found.slope == pytest.approx(1.25)
+
+
+def test_estimates_that_lie_half_way_to_the_mean_of_all_have_a_slope_of_a_half_whatever_their_order() -> None:
+    estimates, published = world(50)
+    middle = published["published"].mean()
+    flat = estimates.assign(estimate=(published["published"] + middle) / 2)
+    found = compare(flat, published, ["area"]).agreement
+    assert (found.slope, found.correlation) == (pytest.approx(0.5), pytest.approx(1))
+    assert np.isnan(compare(flat[:2], published, ["area"]).agreement.slope)
 
 
 def test_correlations_are_those_of_pandas() -> None:
@@ -58,6 +68,7 @@ def test_a_weight_counts_an_area_as_often() -> None:
     again = [frame.iloc[rows].assign(area=np.arange(len(rows))) for frame in (estimates, published)]
     expected = compare(*again, ["area"]).agreement
     assert found.correlation == pytest.approx(expected.correlation)
+    assert found.slope == pytest.approx(expected.slope)
     assert found.bias == pytest.approx(expected.bias)
 
 
@@ -71,7 +82,7 @@ def test_units_mean_nothing(factor: float, unit: float) -> None:
         estimate=estimates["estimate"] * unit / factor, margin=estimates["margin"] * unit / factor
     )
     found = compare(smaller, scaled, ["area"], factor=factor).agreement
-    for name in ("correlation", "rank_correlation", "median_error", "bias", "inside"):
+    for name in ("correlation", "rank_correlation", "slope", "median_error", "bias", "inside"):
         assert getattr(found, name) == pytest.approx(getattr(plain, name), rel=1e-6, abs=1e-9)
 
 

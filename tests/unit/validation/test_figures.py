@@ -66,11 +66,6 @@ def _estimates(groups: int, level: str | None = None) -> pd.DataFrame:
     )
 
 
-def _pools() -> pd.DataFrame:
-    k = np.geomspace(10, 500, 400).astype(int)
-    return pd.DataFrame({"variable": np.repeat(["btuel", "btung"], 200), "k": k})
-
-
 def _panels(n: int) -> list[pd.DataFrame]:
     """Predictors of many groups with long names, and numbers of many values, in turn."""
     random = np.random.default_rng(0)
@@ -100,7 +95,6 @@ DRAWN = {
     "one panel": lambda: figures.side_by_side(_panels(1))[0],
     "importance": lambda: figures.importance(_predictors(200), variable="btuel", source=SOURCE),
     "importance of everything": lambda: figures.importance(_predictors(2)),
-    "pool sizes": lambda: figures.pool_sizes(_pools(), source=SOURCE),
     "estimates": lambda: figures.estimates(_estimates(30), ["state"], unit="kWh", source=SOURCE),
     "estimates of a proportion": lambda: figures.estimates(_estimates(1, "yes"), ["state"]),
 }
@@ -172,8 +166,8 @@ def test_labels_are_cut_or_broken_to_fit():
 
 def test_a_figure_too_large_for_the_event_log_is_refused(monkeypatch):
     monkeypatch.setattr("fusion_pipeline.validation.style.MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="'Donor pools' takes"):
-        figures.pool_sizes(_pools())
+    with pytest.raises(ValueError, match="'What predicts the fusion variables' takes"):
+        figures.importance(_predictors(2))
 
 
 def test_importing_the_figures_does_not_import_matplotlib_and_drawing_leaves_its_settings_alone():
