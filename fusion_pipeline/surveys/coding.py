@@ -39,7 +39,9 @@ _What = Literal[
 BLANK: _What = "is blank, which the codebook does not allow"
 _REMEDIES: dict[_What, str] = {
     "has no meaning in the codebook": "Add it to the codebook, or check that this is the right vintage.",
-    BLANK: ('Correct the file, or give the variable a `not_applicable` value or "" among its `missing_codes`.'),
+    BLANK: (
+        'Correct the file, or give the variable a `not_applicable` value or "" among its `missing_codes`.'
+    ),
     "is not a number": "Correct the file, or list the text as a code of the variable.",
     "is not a whole number": "Correct the file, or make the variable's type `number`.",
     "is out of range": "Correct the file, or widen the variable's `range` in the codebook.",

@@ -95,3 +95,15 @@ def test_every_row_of_what_goes_wrong_names_tests_that_are_there() -> None:
     for what, _, shown_by in rows:
         assert TEST.search(shown_by), what
         assert not_there(shown_by) == [], what
+
+
+def test_coverage_that_the_method_tells_is_that_of_the_table() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    rows = re.findall(r"^\| (nation|division|state|PUMA) \| ([\d,]+) \| ([\d.]+) \|", page, re.M)
+    estimates = {area: int(count.replace(",", "")) for area, count, _ in rows}
+    covered = {area: share for area, _, share in rows}
+    told = words("docs/method.md")
+    nation = round(float(covered["nation"]) * estimates["nation"])
+    assert f"cover {nation} of the nation's {estimates['nation']} estimates" in told
+    for area in ("division", "state", "PUMA"):
+        assert f"{covered[area].lstrip('0')} of the {area}s'" in told
