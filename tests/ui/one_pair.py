@@ -6,12 +6,14 @@ PAIR = "RECS_2015__ACS_2015"
 whole = registry.load_registry()
 pair = whole.pair(PAIR)
 behind = {key for donor in pair.donors for key in whole.behind(donor)}
+pumas = whole.pumas_of(pair.recipient)
 alone = whole.model_copy(
     update={
         "surveys": {key: whole.surveys[key] for key in sorted(behind)},
         "pools": {},
         "recipients": {pair.recipient: whole.recipients[pair.recipient]},
         "pairs": {PAIR: pair},
+        "geography": {pumas: whole.geography[pumas]},
     }
 )
 registry.load_registry = lambda: alone
