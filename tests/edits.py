@@ -30,16 +30,19 @@ def change_answer(layout: Layout, raw: Made) -> None:
 
 
 def _change_archived(path: Path) -> None:
-    """Change the number of bedrooms of the first household of an archive's first member."""
+    """Change the number of bedrooms of the first occupied unit of an archive's first member."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name).decode() for name in archive.namelist()}
     name = next(n for n in members if n.endswith(".csv"))
     header, *rows = members[name].splitlines()
-    column = header.split(",").index("BDSP")
+    bedrooms, persons = (header.split(",").index(column) for column in ("BDSP", "NP"))
+    # Of vacant units nothing is made.
     number, row = next(
-        (i, r.split(",")) for i, r in enumerate(rows) if r.split(",")[column].strip("0") in ("2", "3")
+        (i, cells)
+        for i, cells in enumerate(r.split(",") for r in rows)
+        if int(cells[persons]) > 0 and cells[bedrooms].strip("0") in ("2", "3")
     )
-    row[column] = {"2": "3", "3": "2"}[row[column].strip("0")]
+    row[bedrooms] = {"2": "3", "3": "2"}[row[bedrooms].strip("0")]
     rows[number] = ",".join(row)
     members[name] = "\n".join([header, *rows]) + "\n"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
