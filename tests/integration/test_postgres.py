@@ -98,7 +98,7 @@ def test_jobs_run_on_it_with_pools_and_what_they_made_is_read_back(instance, tmp
     )
     runs = [run for run in runs_of(PAIR) if run.job in ("ingest_survey", "build_concordance")]
     outcomes = [outcome for _, outcome in run_all(runs, settings, instance) if outcome is not None]
-    assert sum(len(outcome.materialized) for outcome in outcomes) == 5 + 2 * 2
+    assert sum(len(outcome.materialized) for outcome in outcomes) == 5 + 2
     assert instance.get_materialized_partitions(dg.AssetKey(["survey", "households"])) == {"RECS_2015"}
     event = instance.get_latest_materialization_event(dg.AssetKey(["geography", "concordance"]))
     assert event is not None
