@@ -68,8 +68,8 @@ def compared(vintage: str):
 
 # The publisher's codebook does not list codes of these.
 UNLISTED = {
-    # A range of dates; postal codes of states are not listed at all.
-    "nhts_2017": {"households.hhstate", "households.tdaydate"},
+    # A range of dates; times of day; postal codes of states are not listed at all.
+    "nhts_2017": {"households.hhstate", "households.tdaydate", "persons.wrktime"},
     "nhts_2022": {"households.tdaydate"},
     # Names of climate zones without codes; degrees as a range, 50 to 90.
     "recs_2015": {

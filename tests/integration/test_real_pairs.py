@@ -206,5 +206,5 @@ def test_seven_columns_of_ahs_carry_to_two_predictors_and_no_further(settings, o
     assert len(result.skipped) == len(harmonies["AHS_2019"].entries) - 2
     alike = similarity(result.donor, result.recipient).to_pandas().set_index("predictor")["similarity"]
     assert (alike > 0.8).all(), alike
-    with pytest.raises(HarmonyError, match=r"AHS_2019, households have no column division.*`locations`"):
+    with pytest.raises(HarmonyError, match=r"AHS_2019, households: have no column division.*`locations`"):
         execute(definitions, JobRun("fit_pair", "AHS_2019__ACS_2017"), instance)
