@@ -1,4 +1,4 @@
-"""What is declared as data in YAML files of the package: read, and held against its schema.
+"""What is declared as data in YAML and CSV files of the package: read, and held against its schema.
 
 Belongs here: reading one file whole, and saying what contradicts the schema. Does not belong here: any schema; files
 that are put together from several (`surveys/codebook.py`, `harmonize/loading.py`).
@@ -6,6 +6,7 @@ that are put together from several (`surveys/codebook.py`, `harmonize/loading.py
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,3 +47,19 @@ def read_declared(schema: type[_T], path: Path) -> _T:
         return TypeAdapter(schema).validate_python(content)
     except (ValidationError, yaml.YAMLError) as error:
         raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the entry.") from error
+
+
+def read_rows(schema: type[_T], path: Path) -> tuple[_T, ...]:
+    """Read the rows of a CSV file, each as what `schema` describes; lines that begin with # are comments.
+
+    Raises
+    ------
+    RegistryError
+        Naming the file and the row that contradicts the schema.
+    """
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    try:
+        return tuple(TypeAdapter(list[schema]).validate_python(rows))  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise RegistryError(path.name, f"does not fit its schema.\n{error}", "Correct the row.") from error

@@ -6,14 +6,13 @@ Belongs here: the schema of `acs_layout.csv`, and reading it. Does not belong he
 
 from __future__ import annotations
 
-import csv
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.declared import read_rows
 from fusion_pipeline.surveys.variables import Span
 
 PATH = Path(__file__).with_name("acs_layout.csv")
@@ -84,9 +83,4 @@ def _has(years: Span, year: int) -> bool:
 @cache
 def load_layout() -> tuple[Place, ...]:
     """Read and validate the places of all columns."""
-    with PATH.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    try:
-        return TypeAdapter(tuple[Place, ...]).validate_python(rows)
-    except ValidationError as error:
-        raise RegistryError(PATH.name, f"does not fit its schema.\n{error}", "Correct the row.") from error
+    return read_rows(Place, PATH)

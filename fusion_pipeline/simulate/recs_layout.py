@@ -6,7 +6,6 @@ answer (`recs.py`).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from fusion_pipeline.errors import RegistryError
+from fusion_pipeline.declared import read_rows
 
 PATH = Path(__file__).with_name("recs_2015_layout.csv")
 REPLICATES = 96
@@ -43,12 +42,7 @@ class Place(BaseModel):
 @cache
 def load_layout() -> tuple[Place, ...]:
     """Read and validate the places of all columns."""
-    with PATH.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    try:
-        return TypeAdapter(tuple[Place, ...]).validate_python(rows)
-    except ValidationError as error:
-        raise RegistryError(PATH.name, f"does not fit its schema.\n{error}", "Correct the row.") from error
+    return read_rows(Place, PATH)
 
 
 def official_columns() -> tuple[str, ...]:
